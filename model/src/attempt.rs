@@ -1,0 +1,120 @@
+//! One attempt of one task instance, and the ways in which it can end.
+
+use crate::{Epoch, MapIndex, RunNo, TaskNo};
+use serde::{Deserialize, Serialize};
+
+/// The identity of an attempt. Whoever reports its end must name it whole; a report whose epoch
+/// is not the current one changes no state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its run.
+    pub run: RunNo,
+    /// Its task.
+    pub task_no: TaskNo,
+    /// Its place in a mapped task.
+    pub map_index: MapIndex,
+    /// Its fencing number.
+    pub epoch: Epoch,
+}
+
+impl std::fmt::Display for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}.{}", self.run, self.task_no, self.map_index, self.epoch)
+    }
+}
+
+crate::state::named!(
+    /// Why a task instance or a run is in its state, where the state alone does not say it.
+    Reason, "reason" {
+        /// The command ended with a status that is no success.
+        ExitStatus = "exit_status",
+        /// A signal that was not ours ended it.
+        Signal = "signal",
+        /// `execution_timeout` or `dagrun_timeout` ran out.
+        TimedOut = "timed_out",
+        /// A person ended its run.
+        Cancelled = "cancelled",
+        /// The server was stopped while it ran.
+        Interrupted = "interrupted",
+        /// Its worker is gone, and nobody knows how it ended.
+        Lost = "lost",
+        /// The command could not be started, or its templates could not be rendered.
+        CouldNotStart = "could_not_start",
+        /// Its own exit status, or `skip_if`, asked for it.
+        SkippedItself = "skipped_itself",
+        /// A person marked it.
+        Marked = "marked",
+        /// Its output broke a limit or was not what the file promises.
+        BadOutput = "bad_output",
+        /// A task of the run failed.
+        TaskFailed = "task_failed",
+        /// No task of the run can move any more.
+        Deadlock = "deadlock",
+        /// The definition that the run is pinned to can no longer be read.
+        DefinitionLost = "definition_lost",
+    }
+);
+
+/// How an attempt ended, as its worker saw it. Whether there is another try is not its question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What the attempt's end means for the task.
+    pub verdict: Verdict,
+    /// Why, for a verdict that needs it.
+    pub reason: Option<Reason>,
+    /// One line for people: the error, or why it was skipped.
+    pub message: Option<String>,
+    /// The exit status of the command, where it had one.
+    pub exit_code: Option<i32>,
+    /// Values to keep, by key; `return_value` is the task's output.
+    pub values: Vec<(String, serde_json::Value)>,
+    /// The process, while there was one.
+    pub pid: Option<i32>,
+    /// Processor time it used, in microseconds.
+    pub cpu_us: i64,
+    /// The most memory it held, in KiB.
+    pub max_rss_kib: i64,
+}
+
+/// What an attempt's end means for the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// It ended well.
+    Success,
+    /// It failed; another try may help.
+    Failed,
+    /// It asked to be skipped.
+    Skipped,
+    /// Nobody knows how it ended.
+    Lost,
+}
+
+impl Outcome {
+    /// An end without a process: refused, lost or skipped before it began.
+    pub fn without_process(verdict: Verdict, reason: Reason, message: impl Into<String>) -> Outcome {
+        Outcome {
+            verdict,
+            reason: Some(reason),
+            message: Some(message.into()),
+            exit_code: None,
+            values: Vec::new(),
+            pid: None,
+            cpu_us: 0,
+            max_rss_kib: 0,
+        }
+    }
+
+    /// A plain success, as an operator without a process has it.
+    pub fn success() -> Outcome {
+        Outcome {
+            verdict: Verdict::Success,
+            reason: None,
+            message: None,
+            exit_code: None,
+            values: Vec::new(),
+            pid: None,
+            cpu_us: 0,
+            max_rss_kib: 0,
+        }
+    }
+}

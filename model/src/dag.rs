@@ -1,0 +1,245 @@
+//! A DAG that cannot be wrong: only the file format's resolver builds one.
+
+use crate::graph::{Graph, TaskIndex};
+use crate::schedule::Schedule;
+use crate::state::{RunType, TriggerRule};
+use crate::time::Ts;
+use std::time::Duration;
+
+/// A resolved definition. Names are unique, edges acyclic, templates compile.
+#[derive(Clone, Debug)]
+pub struct Dag {
+    /// Its name in the installation.
+    pub id: String,
+    /// What pages call it.
+    pub display_name: Option<String>,
+    /// One line about it.
+    pub description: Option<String>,
+    /// More about it, in Markdown.
+    pub doc_md: Option<String>,
+    /// Who answers for it.
+    pub owner: String,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// When it runs by itself.
+    pub schedule: Schedule,
+    /// Its schedule as the file says it, for people; empty when there is none.
+    pub schedule_text: String,
+    /// The IANA name of its time zone.
+    pub timezone: String,
+    /// No run for an instant before this.
+    pub start_date: Option<Ts>,
+    /// No run for an instant after this.
+    pub end_date: Option<Ts>,
+    /// Make up for every missed tick, or only for the latest?
+    pub catchup: bool,
+    /// Start paused?
+    pub is_paused_upon_creation: bool,
+    /// Which causes may make runs.
+    pub allowed_run_types: Vec<RunType>,
+    /// How many runs may be running at once.
+    pub max_active_runs: u32,
+    /// How many tasks of one run may be live at once.
+    pub max_active_tasks: u32,
+    /// How long a run may take.
+    pub dagrun_timeout: Option<Duration>,
+    /// End the run at the first failed task?
+    pub fail_fast: bool,
+    /// The declared parameters, in the order of the file.
+    pub params: Vec<Param>,
+    /// The groups, in the order of the file.
+    pub groups: Vec<Group>,
+    /// The tasks, in the order of the file.
+    pub tasks: Vec<Task>,
+    /// Who waits for whom.
+    pub graph: Graph,
+}
+
+impl Dag {
+    /// The task at a place.
+    pub fn task(&self, index: TaskIndex) -> &Task {
+        &self.tasks[index.at()]
+    }
+
+    /// The place of a task by name.
+    pub fn index_of(&self, task_id: &str) -> Option<TaskIndex> {
+        self.tasks.iter().position(|task| task.id == task_id).map(|at| TaskIndex(at as u32))
+    }
+}
+
+/// A parameter: a name, a default and a JSON Schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value when a run says nothing; JSON null when there is none.
+    pub default: serde_json::Value,
+    /// The JSON Schema that values must satisfy, with `type`, `enum`, `title` and the like.
+    pub schema: serde_json::Value,
+}
+
+/// A group of tasks, for pages and for `depends_on`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub id: String,
+    /// What pages call it.
+    pub display_name: Option<String>,
+    /// More about it.
+    pub doc_md: Option<String>,
+    /// The group around it, as a place in [`Dag::groups`].
+    pub parent: Option<usize>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its name.
+    pub id: String,
+    /// What pages call it.
+    pub display_name: Option<String>,
+    /// More about it.
+    pub doc_md: Option<String>,
+    /// Who answers for it.
+    pub owner: String,
+    /// Its group, as a place in [`Dag::groups`].
+    pub group: Option<usize>,
+    /// What it does.
+    pub operator: Operator,
+    /// When it may run.
+    pub trigger_rule: TriggerRule,
+    /// Skipped unless this template is true.
+    pub run_if: Option<String>,
+    /// Skipped when this template is true.
+    pub skip_if: Option<String>,
+    /// How it is tried again.
+    pub retry: RetryPolicy,
+    /// How long one attempt may take.
+    pub execution_timeout: Option<Duration>,
+    /// The pool that its slots come from.
+    pub pool: String,
+    /// How many slots it takes.
+    pub pool_slots: u32,
+    /// How much it matters among waiting tasks.
+    pub priority_weight: i64,
+    /// The workers that may run it.
+    pub queue: String,
+    /// Where it runs, relative to the DAG's folder; its own empty folder when absent.
+    pub cwd: Option<String>,
+    /// Environment, as templates.
+    pub env: Vec<(String, String)>,
+    /// Give it the worker's allow-list of variables?
+    pub inherit_env: bool,
+    /// Secrets by environment name.
+    pub secrets: Vec<Secret>,
+    /// The user it runs as.
+    pub run_as_user: Option<String>,
+    /// Values to keep after success, as templates by key.
+    pub outputs: Vec<(String, String)>,
+    /// Keep its output at all?
+    pub do_xcom_push: bool,
+    /// What a loss means.
+    pub on_lost: OnLost,
+    /// Upstream tasks whose values its templates name; found by static analysis.
+    pub reads: Vec<TaskIndex>,
+    /// The line of its header in the file, from 1.
+    pub line: u32,
+}
+
+/// What a task does. The words of the file and of `operator_name` in the API.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operator {
+    /// Nothing; it joins other tasks.
+    Empty,
+    /// A command.
+    Shell(Shell),
+}
+
+impl Operator {
+    /// Its word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Operator::Empty => "empty",
+            Operator::Shell(_) => "shell",
+        }
+    }
+}
+
+/// The settings of a shell task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shell {
+    /// What is run.
+    pub body: ShellBody,
+    /// The interpreter and its flags; the body is its last argument. `None` is the default:
+    /// `bash -euo pipefail -c`, or `sh -eu -c` where there is no bash.
+    pub interpreter: Option<Vec<String>>,
+    /// Arguments as templates, `$1` and on.
+    pub args: Vec<String>,
+    /// What the command reads, as a template.
+    pub stdin: Option<String>,
+    /// Exit statuses that mean skipped.
+    pub skip_on_exit_code: Vec<i32>,
+    /// Exit statuses that mean success.
+    pub success_exit_codes: Vec<i32>,
+    /// What becomes the output.
+    pub output: ShellOutput,
+}
+
+/// What a shell task runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShellBody {
+    /// A command text, as a template.
+    Command(String),
+    /// A file in the DAG's folder.
+    Script(String),
+}
+
+crate::state::named!(
+    /// What of a shell task's standard output becomes its `return_value`.
+    ShellOutput, "output mode" {
+        /// Its last line (Airflow's BashOperator).
+        LastLine = "last_line",
+        /// All of it.
+        Stdout = "stdout",
+        /// All of it, read as JSON.
+        Json = "json",
+        /// Nothing.
+        None = "none",
+    }
+);
+
+/// How often and when a task is tried again (Airflow's `next_retry_datetime`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Tries after the first.
+    pub retries: u32,
+    /// The wait before the second try.
+    pub delay: Duration,
+    /// Each wait is this many times the one before; below 1 the wait is constant.
+    pub multiplier: f64,
+    /// No wait is longer.
+    pub max_delay: Option<Duration>,
+    /// Spread the waits?
+    pub jitter: bool,
+}
+
+crate::state::named!(
+    /// What happens to a task whose attempt was lost.
+    OnLost, "on_lost" {
+        /// It fails, with the reason `lost`.
+        Fail = "fail",
+        /// It is tried again.
+        Retry = "retry",
+    }
+);
+
+/// A secret that a task gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// The environment variable that carries it, or the path of the file that holds it.
+    pub env: String,
+    /// Where it comes from: `conn.NAME.FIELD` or `var.NAME`.
+    pub from: String,
+    /// Give it as a file of mode 0600 and the variable as its path?
+    pub as_file: bool,
+}

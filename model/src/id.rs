@@ -1,0 +1,104 @@
+//! Identities. Rows are keyed by integers; names are what people type.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(/// The number of a DAG in its store.
+    DagNo(i64));
+number!(/// The number of a run in its store; assigned by the scheduler, never reused.
+    RunNo(i64));
+number!(/// The number of a task name within its DAG; stable over versions.
+    TaskNo(i32));
+number!(/// The number of a stored version of a DAG.
+    VersionNo(i64));
+number!(/// The fencing number of an attempt: raised each time a task instance is queued.
+    Epoch(i64));
+number!(/// The place of an instance among the instances of a mapped task; -1 when not mapped.
+    MapIndex(i32));
+
+impl MapIndex {
+    /// An instance of a task that is not mapped.
+    pub const NONE: MapIndex = MapIndex(-1);
+}
+
+/// The alphabet of short ids: no vowels, so no words; no 0, 1 or l.
+const SHORT_ALPHABET: &[u8; 32] = b"23456789bcdfghjkmnpqrstvwxzBCDFG";
+const SHORT_BITS: u32 = 40;
+const SHORT_MULTIPLIER: u64 = 0x9E_3779_B97F; // odd, so it permutes 40-bit numbers
+const SHORT_MASK: u64 = (1 << SHORT_BITS) - 1;
+
+impl RunNo {
+    /// Eight characters that name this run in the whole installation.
+    ///
+    /// A fixed permutation of the run number, so that neighbours do not look alike.
+    pub fn short_id(self) -> String {
+        let mixed = scramble(self.0 as u64 & SHORT_MASK);
+        (0..8)
+            .map(|place| SHORT_ALPHABET[(mixed >> (35 - 5 * place)) as usize & 31] as char)
+            .collect()
+    }
+
+    /// The run that a short id names, if it is one.
+    pub fn from_short_id(text: &str) -> Option<RunNo> {
+        if text.len() != 8 {
+            return None;
+        }
+        let mut mixed = 0u64;
+        for byte in text.bytes() {
+            let digit = SHORT_ALPHABET.iter().position(|&c| c == byte)?;
+            mixed = mixed << 5 | digit as u64;
+        }
+        Some(RunNo(unscramble(mixed) as i64))
+    }
+}
+
+fn scramble(number: u64) -> u64 {
+    let once = number.wrapping_mul(SHORT_MULTIPLIER) & SHORT_MASK;
+    let folded = once ^ (once >> 20);
+    folded.wrapping_mul(SHORT_MULTIPLIER) & SHORT_MASK
+}
+
+fn unscramble(mixed: u64) -> u64 {
+    let inverse = inverse_of_multiplier();
+    let folded = mixed.wrapping_mul(inverse) & SHORT_MASK;
+    let once = folded ^ (folded >> 20);
+    once.wrapping_mul(inverse) & SHORT_MASK
+}
+
+/// Newton's iteration for the inverse of an odd number modulo a power of two.
+fn inverse_of_multiplier() -> u64 {
+    let mut inverse = 1u64;
+    for _ in 0..6 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(SHORT_MULTIPLIER.wrapping_mul(inverse)));
+    }
+    inverse & SHORT_MASK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_short_id_leads_back_to_its_run(number in 0i64..1 << 40) {
+            let short = RunNo(number).short_id();
+            prop_assert_eq!(short.len(), 8);
+            prop_assert_eq!(RunNo::from_short_id(&short), Some(RunNo(number)));
+        }
+    }
+}

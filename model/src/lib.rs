@@ -1,0 +1,20 @@
+//! The words of Tidemill: identities, time, states, the DAG.
+//!
+//! This room knows no IO, no clock and no randomness: the present moment and chance come in as
+//! arguments. Every other room meets the others only in these words.
+
+pub mod attempt;
+pub mod cron;
+pub mod dag;
+pub mod graph;
+pub mod id;
+pub mod schedule;
+pub mod state;
+pub mod time;
+
+pub use attempt::{Attempt, Outcome, Reason};
+pub use dag::{Dag, Operator, Task};
+pub use graph::{Graph, TaskIndex};
+pub use id::{DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
+pub use state::{RunState, RunType, TaskEvent, TaskState, TriggerRule};
+pub use time::Ts;

@@ -1,0 +1,89 @@
+//! Instants. Microseconds since the Unix epoch, in memory and in both stores.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// An instant, in microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ts(pub i64);
+
+/// A text is not an instant of RFC 3339.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a date or an instant such as 2026-11-20 or 2026-11-20T06:00:00Z")]
+pub struct ParseTsError {
+    text: String,
+}
+
+impl Ts {
+    /// The instant of `jiff`, cut to microseconds.
+    pub fn from_jiff(instant: jiff::Timestamp) -> Ts {
+        Ts(instant.as_microsecond())
+    }
+
+    /// This instant for `jiff`; instants outside its range are clamped.
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        })
+    }
+
+    /// Reads an instant; a date or a time without offset is read in `zone`.
+    ///
+    /// # Errors
+    /// When the text is neither, or the local time cannot exist.
+    pub fn parse(text: &str, zone: &jiff::tz::TimeZone) -> Result<Ts, ParseTsError> {
+        let refuse = || ParseTsError { text: text.to_string() };
+        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            return Ok(Ts::from_jiff(instant));
+        }
+        let civil: jiff::civil::DateTime = text.parse().map_err(|_| refuse())?;
+        let zoned = civil.to_zoned(zone.clone()).map_err(|_| refuse())?;
+        Ok(Ts::from_jiff(zoned.timestamp()))
+    }
+
+    /// This instant later by `span`; the far end of time when that overflows.
+    pub fn after(self, span: Duration) -> Ts {
+        Ts(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after.
+    pub fn since(self, earlier: Ts) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl std::fmt::Display for Ts {
+    /// RFC 3339 in UTC; the fraction only where there is one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_jiff().fmt(f)
+    }
+}
+
+impl Serialize for Ts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Ts, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ts::parse(&text, &jiff::tz::TimeZone::UTC).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A span for people: `850ms`, `12s`, `4m 12s`, `2h 3m`, `5d 1h`.
+pub fn human(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0 if span.is_zero() => "0s".to_string(),
+        0 => format!("{}ms", span.as_millis()),
+        1..=9 => format!("{:.1}s", span.as_secs_f64()),
+        10..=59 => format!("{seconds}s"),
+        60..=3599 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..=86_399 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}

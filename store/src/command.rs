@@ -1,0 +1,124 @@
+//! What people ask of the engine, and what it answers. The one door back.
+
+use crate::record::RunRow;
+use tidemill_model::{MapIndex, RunState, TaskState, Ts};
+
+/// A wish of a person or an API call. The engine answers after its commit.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make a run.
+    Trigger {
+        /// The DAG.
+        dag_id: String,
+        /// The run's name; one is made up when absent.
+        run_id: Option<String>,
+        /// The instant it is about.
+        logical_date: Option<Ts>,
+        /// The data it is about; the logical date when absent.
+        data_interval: Option<(Ts, Ts)>,
+        /// Values of parameters, an object.
+        conf: serde_json::Map<String, serde_json::Value>,
+        /// A person's note.
+        note: Option<String>,
+        /// The same key makes the same run.
+        idempotency_key: Option<String>,
+        /// By whom, for people: `cli`, `ui`, `api`.
+        triggered_by: String,
+    },
+    /// Stop or resume a DAG's schedule.
+    SetPaused {
+        /// The DAG.
+        dag_id: String,
+        /// Stop it?
+        paused: bool,
+    },
+    /// Run task instances again.
+    Clear {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+        /// Which; all when empty.
+        tasks: Vec<(String, MapIndex)>,
+        /// Only those that failed or were blocked by a failure.
+        only_failed: bool,
+        /// And all that wait for them.
+        downstream: bool,
+        /// And all that they wait for.
+        upstream: bool,
+        /// Say which, and change nothing.
+        dry_run: bool,
+    },
+    /// Say that task instances have ended so.
+    MarkTasks {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+        /// Which.
+        tasks: Vec<(String, MapIndex)>,
+        /// `success` or `failed` (or `skipped`).
+        state: TaskState,
+    },
+    /// Say that a run has ended so; its open tasks are ended with it.
+    MarkRun {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+        /// `success` or `failed`.
+        state: RunState,
+    },
+    /// End a run: its running tasks are killed.
+    Cancel {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+    },
+}
+
+/// What the engine did.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Nothing more to say.
+    Done,
+    /// A run was made, or had been made by the same key.
+    Run(Box<RunRow>),
+    /// These task instances: name, map index, state before.
+    Tasks(Vec<(String, MapIndex, TaskState)>),
+}
+
+/// Why the engine did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such thing.
+    #[error("{what}")]
+    NotFound {
+        /// Which, and what is near.
+        what: String,
+    },
+    /// It is there already, or its state forbids it.
+    #[error("{what}")]
+    Conflict {
+        /// Why.
+        what: String,
+    },
+    /// The request itself is wrong.
+    #[error("{what}")]
+    Invalid {
+        /// Why.
+        what: String,
+    },
+    /// The engine is stopping or its store is away.
+    #[error("{what}")]
+    Unavailable {
+        /// Why.
+        what: String,
+    },
+}
+
+/// A sender of commands; cheap to clone. The answer comes after the commit.
+pub type CommandDoor = std::sync::Arc<
+    dyn Fn(Command) -> std::pin::Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>> + Send + Sync,
+>;

@@ -1,0 +1,127 @@
+//! The memory of Tidemill: what is stored, as records and verbs. No SQL stands here.
+//!
+//! [`EngineStore`] is what the scheduler's engine needs: it is the only writer of runs and task
+//! instances. [`PageStore`] is what pages, the API and the command line read. Each backend passes
+//! the suite in `store/conformance`.
+
+pub mod command;
+pub mod memory;
+pub mod record;
+
+pub use command::{Answer, Command, Refusal};
+pub use record::*;
+
+use async_trait::async_trait;
+use tidemill_model::{DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
+
+/// A store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file or the server cannot be reached.
+    #[error("the database {what} cannot be used")]
+    Unavailable {
+        /// Which database.
+        what: String,
+        /// Why.
+        #[source]
+        err: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another process owns it.
+    #[error("another tidemill process (pid {pid}) owns {what}")]
+    Owned {
+        /// What is owned.
+        what: String,
+        /// By whom.
+        pid: String,
+    },
+    /// The term of this process is over: somebody else is the scheduler now.
+    #[error("this scheduler's term is over")]
+    TermLost,
+    /// The stored data is newer than this program, or not what it wrote.
+    #[error("the database cannot be read: {what}")]
+    Unreadable {
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// The verbs of the engine, the single writer of runs and task instances.
+#[async_trait]
+pub trait EngineStore: Send + Sync {
+    /// Takes the scheduler's term, raising its number. `holder` names this process.
+    async fn take_term(&self, holder: &str, now: Ts) -> Result<i64, StoreError>;
+
+    /// Everything that the engine keeps in memory: read once, after taking the term.
+    async fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Writes one pass in one transaction: all of it or nothing, durable before it returns.
+    async fn commit_pass(&self, pass: &Pass) -> Result<(), StoreError>;
+
+    /// Keeps a version of a DAG and makes it the current one. A version with the same hash as an
+    /// earlier one of that DAG is that earlier one.
+    async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError>;
+
+    /// Records what is wrong with a file; an empty list forgets it.
+    async fn put_import_errors(&self, file: &str, errors: &[ImportError], now: Ts) -> Result<(), StoreError>;
+
+    /// Marks DAGs whose file is gone; their runs stay.
+    async fn mark_stale(&self, stale: &[DagNo], now: Ts) -> Result<(), StoreError>;
+
+    /// Is there a run of this DAG with the same name, logical date or cause?
+    async fn conflicting_run(&self, dag: DagNo, key: &RunKey) -> Result<Option<RunRow>, StoreError>;
+
+    /// A run with its task instances, whatever its state.
+    async fn run_with_tasks(&self, run: RunNo) -> Result<Option<(RunRow, Vec<TaskRow>)>, StoreError>;
+
+    /// The run of that name.
+    async fn find_run(&self, dag: DagNo, run_id: &str) -> Result<Option<RunRow>, StoreError>;
+
+    /// The values that tasks of a run have kept, for these tasks.
+    async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError>;
+}
+
+/// What pages, the API and the command line read. Nothing here changes a run.
+#[async_trait]
+pub trait PageStore: Send + Sync {
+    /// All DAGs by name.
+    async fn dags(&self) -> Result<Vec<DagRecord>, StoreError>;
+
+    /// One DAG.
+    async fn dag(&self, dag_id: &str) -> Result<Option<DagRecord>, StoreError>;
+
+    /// Runs, newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<RunList, StoreError>;
+
+    /// One run by name.
+    async fn run(&self, dag_id: &str, run_id: &str) -> Result<Option<RunRecord>, StoreError>;
+
+    /// One run by number.
+    async fn run_by_no(&self, run: RunNo) -> Result<Option<RunRecord>, StoreError>;
+
+    /// The task instances of runs, by run, task number and map index.
+    async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// The earlier tries of one task instance, oldest first; the current one is its row.
+    async fn tries(&self, run: RunNo, task: TaskNo, map_index: MapIndex) -> Result<Vec<TryRow>, StoreError>;
+
+    /// The values of a run's tasks.
+    async fn run_values(&self, run: RunNo) -> Result<Vec<ValueRow>, StoreError>;
+
+    /// Names of a DAG's tasks, of all versions, by number.
+    async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError>;
+
+    /// The text of a version.
+    async fn version(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError>;
+
+    /// The versions of a DAG, newest first, without their texts.
+    async fn versions(&self, dag: DagNo) -> Result<Vec<VersionRecord>, StoreError>;
+
+    /// What is wrong with files, by file.
+    async fn import_errors(&self) -> Result<Vec<ImportErrors>, StoreError>;
+
+    /// Changes after `seq`, oldest first, at most `limit`.
+    async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError>;
+
+    /// How many runs are in which state, by DAG.
+    async fn run_counts(&self) -> Result<Vec<(DagNo, tidemill_model::RunState, i64)>, StoreError>;
+}

@@ -1,0 +1,361 @@
+//! The records that cross the seam between the rooms and the memory.
+
+use serde::{Deserialize, Serialize};
+use tidemill_model::{DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo};
+
+/// A run, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// Its number.
+    pub run: RunNo,
+    /// Its DAG.
+    pub dag: DagNo,
+    /// Its name, unique in its DAG.
+    pub run_id: String,
+    /// What caused it.
+    pub run_type: RunType,
+    /// Its state.
+    pub state: RunState,
+    /// The version it is pinned to.
+    pub version: VersionNo,
+    /// The key that makes its cause one run, e.g. `schedule:1763700000000000`.
+    pub cause: Option<String>,
+    /// The instant it is about.
+    pub logical_date: Option<Ts>,
+    /// The start of the data it is about.
+    pub data_interval_start: Option<Ts>,
+    /// The end of the data it is about.
+    pub data_interval_end: Option<Ts>,
+    /// Not before this instant.
+    pub run_after: Ts,
+    /// When it was made.
+    pub queued_at: Ts,
+    /// When its first task could run.
+    pub started_at: Option<Ts>,
+    /// When it was over.
+    pub ended_at: Option<Ts>,
+    /// Its parameters, a JSON object.
+    pub conf: serde_json::Value,
+    /// Who triggered it, for people.
+    pub triggered_by: Option<String>,
+    /// A person's note.
+    pub note: Option<String>,
+    /// Why it failed.
+    pub reason: Option<Reason>,
+}
+
+/// A task instance, as it is stored. The current try is inline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRow {
+    /// Its run.
+    pub run: RunNo,
+    /// Its task.
+    pub task_no: TaskNo,
+    /// Its place in a mapped task.
+    pub map_index: MapIndex,
+    /// Its state.
+    pub state: TaskState,
+    /// The current or last try, from 1; 0 before the first.
+    pub try_number: i32,
+    /// The try after which there is no other.
+    pub max_tries: i32,
+    /// The fencing number of the current or last attempt.
+    pub epoch: Epoch,
+    /// The worker of a live attempt; `None` when there is none.
+    pub worker: Option<i64>,
+    /// Losses in a row.
+    pub losses: i32,
+    /// When its upstream tasks allowed it.
+    pub scheduled_at: Option<Ts>,
+    /// When it was given a slot.
+    pub queued_at: Option<Ts>,
+    /// When its worker began.
+    pub started_at: Option<Ts>,
+    /// When the attempt ended.
+    pub ended_at: Option<Ts>,
+    /// The next try is not before this.
+    pub not_before: Option<Ts>,
+    /// Why it is in its state.
+    pub reason: Option<Reason>,
+    /// One line about its end, for people.
+    pub message: Option<String>,
+    /// The exit status of its command.
+    pub exit_code: Option<i32>,
+}
+
+/// An earlier try of a task instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TryRow {
+    /// The instance as it was at the end of that try.
+    pub task: TaskRow,
+}
+
+/// A value that a task has kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueRow {
+    /// Its run.
+    pub run: RunNo,
+    /// Its task.
+    pub task_no: TaskNo,
+    /// Its place in a mapped task.
+    pub map_index: MapIndex,
+    /// Its key; `return_value` is the task's output.
+    pub key: String,
+    /// The value.
+    pub value: serde_json::Value,
+}
+
+/// What made a run, as far as it must be unique.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunKey {
+    /// Its name.
+    pub run_id: String,
+    /// Its logical date.
+    pub logical_date: Option<Ts>,
+    /// Its cause.
+    pub cause: Option<String>,
+}
+
+/// One change of one run in one pass: what SSE, `events tail` and notifications read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its number; numbers rise in the order of commits.
+    pub seq: i64,
+    /// When.
+    pub at: Ts,
+    /// The run; 0 for a change of a DAG.
+    pub run: i64,
+    /// `{"dag_id", "run_id", "run_state", "tasks": [{"task_id", "map_index", "state", "try_number"}]}`
+    pub body: serde_json::Value,
+}
+
+/// A change of a DAG that the engine writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DagPatch {
+    /// The DAG.
+    pub dag: DagNo,
+    /// Is it paused?
+    pub is_paused: bool,
+    /// The last instant for which its schedule made a run; never falls.
+    pub schedule_high: Option<Ts>,
+    /// The next fire time, for pages.
+    pub next_run: Option<Ts>,
+}
+
+/// Everything that one pass writes. Rows are whole: the engine is the only writer.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    /// The term that fences it.
+    pub term: i64,
+    /// When.
+    pub now: Option<Ts>,
+    /// Runs that are new.
+    pub new_runs: Vec<RunRow>,
+    /// Runs that changed.
+    pub runs: Vec<RunRow>,
+    /// Task instances that are new or changed.
+    pub tasks: Vec<TaskRow>,
+    /// Tries that were superseded.
+    pub tries: Vec<TryRow>,
+    /// Values to forget, before the new ones are kept.
+    pub cleared_values: Vec<(RunNo, TaskNo, MapIndex)>,
+    /// Values to keep.
+    pub values: Vec<ValueRow>,
+    /// Changes to tell.
+    pub changes: Vec<Change>,
+    /// DAGs that changed.
+    pub dags: Vec<DagPatch>,
+}
+
+impl Pass {
+    /// Is there nothing to write?
+    pub fn is_empty(&self) -> bool {
+        self.new_runs.is_empty()
+            && self.runs.is_empty()
+            && self.tasks.is_empty()
+            && self.tries.is_empty()
+            && self.cleared_values.is_empty()
+            && self.values.is_empty()
+            && self.changes.is_empty()
+            && self.dags.is_empty()
+    }
+}
+
+/// What the engine starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// All DAGs.
+    pub dags: Vec<DagRecord>,
+    /// Runs that are not over, with their task instances.
+    pub runs: Vec<(RunRow, Vec<TaskRow>)>,
+    /// Versions that those runs, or DAGs, are at.
+    pub versions: Vec<VersionRecord>,
+    /// Names of tasks by DAG.
+    pub task_names: Vec<(DagNo, TaskNo, String)>,
+    /// The highest run number.
+    pub last_run: i64,
+    /// The highest change number.
+    pub last_seq: i64,
+}
+
+/// A version to keep.
+#[derive(Clone, Debug)]
+pub struct NewVersion {
+    /// The DAG's name.
+    pub dag_id: String,
+    /// The file, relative to the DAG folder.
+    pub file: String,
+    /// The hash of the normalised definition and of every file it refers to, hexadecimal.
+    pub hash: String,
+    /// The text of the file.
+    pub source: String,
+    /// Files of the DAG's folder that are pinned with it.
+    pub files: Vec<PinnedFile>,
+    /// Names of the tasks, in the DAG's order.
+    pub task_ids: Vec<String>,
+    /// Is a DAG that is new paused?
+    pub paused_if_new: bool,
+    /// When.
+    pub now: Ts,
+}
+
+/// A file that is pinned with a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedFile {
+    /// Its path, relative to the DAG's folder.
+    pub path: String,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What a version became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredVersion {
+    /// The DAG, with this version current.
+    pub dag: DagRecord,
+    /// Its number.
+    pub version: VersionNo,
+    /// Numbers of the tasks, in the order of [`NewVersion::task_ids`].
+    pub task_nos: Vec<TaskNo>,
+    /// Was it not there before?
+    pub is_new: bool,
+}
+
+/// A DAG as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DagRecord {
+    /// Its number.
+    pub dag: DagNo,
+    /// Its name.
+    pub dag_id: String,
+    /// Its file, relative to the DAG folder.
+    pub file: String,
+    /// Makes no runs by schedule while this holds.
+    pub is_paused: bool,
+    /// Its file is gone.
+    pub is_stale: bool,
+    /// The current version.
+    pub version: VersionNo,
+    /// The current version's number within the DAG, from 1.
+    pub version_number: i64,
+    /// The last instant for which its schedule made a run.
+    pub schedule_high: Option<Ts>,
+    /// The next fire time.
+    pub next_run: Option<Ts>,
+    /// When the current version became so.
+    pub updated_at: Ts,
+}
+
+/// A version as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionRecord {
+    /// Its number in the store.
+    pub version: VersionNo,
+    /// Its DAG.
+    pub dag: DagNo,
+    /// Its number within the DAG, from 1.
+    pub number: i64,
+    /// Its hash.
+    pub hash: String,
+    /// Its file, relative to the DAG folder.
+    pub file: String,
+    /// Its text; empty in lists.
+    pub source: String,
+    /// Its pinned files; empty in lists.
+    pub files: Vec<PinnedFile>,
+    /// When it was kept.
+    pub created_at: Ts,
+}
+
+/// A run with its DAG's name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// The name of its DAG.
+    pub dag_id: String,
+    /// The version's number within the DAG.
+    pub version_number: i64,
+    /// The row.
+    pub row: RunRow,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only of this DAG.
+    pub dag_id: Option<String>,
+    /// Only in one of these states; all when empty.
+    pub states: Vec<RunState>,
+    /// Only of this type.
+    pub run_type: Option<RunType>,
+    /// Only with a number below this: the next page.
+    pub before: Option<RunNo>,
+    /// How many to pass over.
+    pub offset: u32,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Some runs, and how many there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunList {
+    /// The runs, newest first.
+    pub runs: Vec<RunRecord>,
+    /// How many match, without limit and offset.
+    pub total: i64,
+}
+
+/// One mistake in a file: the form that `tidemill validate -o json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImportError {
+    /// Its code, e.g. `TM0104`.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// The file.
+    pub file: String,
+    /// Where it begins, from 1.
+    pub line: u32,
+    /// Where it begins, from 1, in characters.
+    pub column: u32,
+    /// Where it ends.
+    pub end_line: u32,
+    /// Where it ends, exclusive.
+    pub end_column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// What is wrong with one file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportErrors {
+    /// The file, relative to the DAG folder.
+    pub file: String,
+    /// The mistakes.
+    pub errors: Vec<ImportError>,
+    /// When they were found.
+    pub at: Ts,
+}
