@@ -19,7 +19,11 @@ pub struct Attempt {
 
 impl std::fmt::Display for Attempt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}.{}", self.run, self.task_no, self.map_index, self.epoch)
+        write!(
+            f,
+            "{}.{}.{}.{}",
+            self.run, self.task_no, self.map_index, self.epoch
+        )
     }
 }
 
@@ -91,7 +95,11 @@ pub enum Verdict {
 
 impl Outcome {
     /// An end without a process: refused, lost or skipped before it began.
-    pub fn without_process(verdict: Verdict, reason: Reason, message: impl Into<String>) -> Outcome {
+    pub fn without_process(
+        verdict: Verdict,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Outcome {
         Outcome {
             verdict,
             reason: Some(reason),

@@ -30,7 +30,11 @@ struct Adjacency {
 }
 
 impl Adjacency {
-    fn new(n_tasks: usize, edges: &[(u32, u32)], key: impl Fn(&(u32, u32)) -> (u32, u32)) -> Adjacency {
+    fn new(
+        n_tasks: usize,
+        edges: &[(u32, u32)],
+        key: impl Fn(&(u32, u32)) -> (u32, u32),
+    ) -> Adjacency {
         let mut offsets = vec![0u32; n_tasks + 1];
         for edge in edges {
             offsets[key(edge).0 as usize + 1] += 1;
@@ -46,7 +50,10 @@ impl Adjacency {
             targets[*slot as usize] = TaskIndex(to);
             *slot += 1;
         }
-        Adjacency { offsets: offsets.into(), targets: targets.into() }
+        Adjacency {
+            offsets: offsets.into(),
+            targets: targets.into(),
+        }
     }
 
     fn of(&self, task: TaskIndex) -> &[TaskIndex] {
@@ -71,13 +78,20 @@ impl Graph {
             graph.add_node(());
         }
         for &(from, to) in &edges {
-            graph.add_edge(NodeIndex::new(from as usize), NodeIndex::new(to as usize), ());
+            graph.add_edge(
+                NodeIndex::new(from as usize),
+                NodeIndex::new(to as usize),
+                (),
+            );
         }
         let order = toposort(&graph, None).map_err(|_| shortest_cycle(&graph))?;
         Ok(Graph {
             upstream: Adjacency::new(n_tasks, &edges, |&(from, to)| (to, from)),
             downstream: Adjacency::new(n_tasks, &edges, |&(from, to)| (from, to)),
-            order: order.into_iter().map(|node| TaskIndex(node.index() as u32)).collect(),
+            order: order
+                .into_iter()
+                .map(|node| TaskIndex(node.index() as u32))
+                .collect(),
         })
     }
 
@@ -109,7 +123,9 @@ impl Graph {
     /// All edges as (upstream, downstream).
     pub fn edges(&self) -> impl Iterator<Item = (TaskIndex, TaskIndex)> + '_ {
         (0..self.len() as u32).flat_map(move |from| {
-            self.downstream(TaskIndex(from)).iter().map(move |&to| (TaskIndex(from), to))
+            self.downstream(TaskIndex(from))
+                .iter()
+                .map(move |&to| (TaskIndex(from), to))
         })
     }
 
@@ -123,14 +139,21 @@ impl Graph {
             }
         }
         while let Some(task) = queue.pop_front() {
-            let next = if downstream { self.downstream(task) } else { self.upstream(task) };
+            let next = if downstream {
+                self.downstream(task)
+            } else {
+                self.upstream(task)
+            };
             for &other in next {
                 if !std::mem::replace(&mut seen[other.at()], true) {
                     queue.push_back(other);
                 }
             }
         }
-        (0..self.len() as u32).map(TaskIndex).filter(|task| seen[task.at()]).collect()
+        (0..self.len() as u32)
+            .map(TaskIndex)
+            .filter(|task| seen[task.at()])
+            .collect()
     }
 }
 
@@ -140,7 +163,10 @@ fn shortest_cycle(graph: &DiGraph<(), (), u32>) -> Cycle {
     if let Some(node) = graph.node_indices().find(|&node| is_loop(node)) {
         return Cycle(vec![TaskIndex(node.index() as u32)]);
     }
-    let component = kosaraju_scc(graph).into_iter().filter(|part| part.len() > 1).min_by_key(Vec::len);
+    let component = kosaraju_scc(graph)
+        .into_iter()
+        .filter(|part| part.len() > 1)
+        .min_by_key(Vec::len);
     let Some(start) = component.and_then(|part| part.into_iter().min()) else {
         return Cycle(Vec::new());
     };
@@ -154,7 +180,11 @@ fn shortest_cycle(graph: &DiGraph<(), (), u32>) -> Cycle {
                     path.push(before);
                 }
                 path.reverse();
-                return Cycle(path.into_iter().map(|node| TaskIndex(node.index() as u32)).collect());
+                return Cycle(
+                    path.into_iter()
+                        .map(|node| TaskIndex(node.index() as u32))
+                        .collect(),
+                );
             }
             if came_from[next.index()].is_none() {
                 came_from[next.index()] = Some(node);
@@ -177,7 +207,10 @@ mod tests {
 
     #[test]
     fn a_task_that_waits_for_itself_is_a_cycle() {
-        assert_eq!(Graph::new(1, vec![(0, 0)]).unwrap_err(), Cycle(vec![TaskIndex(0)]));
+        assert_eq!(
+            Graph::new(1, vec![(0, 0)]).unwrap_err(),
+            Cycle(vec![TaskIndex(0)])
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod cron;
 pub mod dag;
 pub mod graph;
 pub mod id;
+pub mod row;
 pub mod schedule;
 pub mod state;
 pub mod time;
@@ -16,5 +17,9 @@ pub use attempt::{Attempt, Outcome, Reason};
 pub use dag::{Dag, Operator, Task};
 pub use graph::{Graph, TaskIndex};
 pub use id::{DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
+pub use row::{RunRow, TaskRow};
 pub use state::{RunState, RunType, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;
+
+/// A JSON value: what tasks pass to each other.
+pub use serde_json::Value as Json;

@@ -290,5 +290,8 @@ impl TaskState {
 
 /// Does a worker have it, or is it about to?
 const fn live(state: TaskState) -> bool {
-    matches!(state, TaskState::Queued | TaskState::Running | TaskState::Deferred)
+    matches!(
+        state,
+        TaskState::Queued | TaskState::Running | TaskState::Deferred
+    )
 }

@@ -34,7 +34,9 @@ impl Ts {
     /// # Errors
     /// When the text is neither, or the local time cannot exist.
     pub fn parse(text: &str, zone: &jiff::tz::TimeZone) -> Result<Ts, ParseTsError> {
-        let refuse = || ParseTsError { text: text.to_string() };
+        let refuse = || ParseTsError {
+            text: text.to_string(),
+        };
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             return Ok(Ts::from_jiff(instant));
         }
@@ -45,7 +47,9 @@ impl Ts {
 
     /// This instant later by `span`; the far end of time when that overflows.
     pub fn after(self, span: Duration) -> Ts {
-        Ts(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+        Ts(self
+            .0
+            .saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long after `earlier` this is; zero when it is not after.

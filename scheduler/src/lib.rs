@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The decisions: which task may run, what an attempt's end means, which runs are due.
+//!
+//! Pure: no IO, no clock, no chance. Time comes in as an argument; what is to be done goes out as
+//! [`Effect`]s, which the engine writes in one transaction before it acts on any of them.
+
+mod admit;
+mod clear;
+mod due;
+mod ended;
+mod people;
+mod retry;
+mod rule;
+mod run;
+mod step;
+
+pub use admit::{Ready, Waiting};
+pub use clear::{ClearChoice, plan_clear};
+pub use due::{Due, due};
+pub use retry::next_try_at;
+pub use rule::{Decision, UpstreamCounts, decide};
+pub use run::{Effect, Run};
+pub use step::{Event, step};

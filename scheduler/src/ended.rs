@@ -1,0 +1,187 @@
+//! What the end of an attempt means: success, another try, a failure, a loss, or nothing at all
+//! when the attempt is not the current one.
+
+use crate::retry::next_try_at;
+use crate::run::{Effect, Run};
+use crate::step::look_at;
+use tidemill_model::attempt::Verdict;
+use tidemill_model::dag::OnLost;
+use tidemill_model::{Attempt, Outcome, Reason, TaskEvent, TaskIndex, TaskState, Ts};
+
+/// So many losses in a row are not blamed on the task; after them its own retries are used up.
+const LOSSES_FREE_MAX: i32 = 3;
+
+/// Applies a report, if it is of the current attempt.
+pub(crate) fn attempt_ended(
+    run: &mut Run,
+    attempt: Attempt,
+    outcome: Outcome,
+    chance: u64,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(at) = current(run, attempt) else {
+        effects.push(Effect::Stale(attempt));
+        return;
+    };
+    if outcome.verdict == Verdict::Lost {
+        lost(run, at, true, now, effects);
+        return;
+    }
+    if outcome.reason == Some(Reason::Interrupted) {
+        interrupted(run, at, &outcome, now, effects);
+        return;
+    }
+    run.release(at, now);
+    if settle_without_verdict(run, at, now, effects) {
+        return;
+    }
+    let task = &mut run.tasks[at.at()];
+    task.losses = 0;
+    task.exit_code = outcome.exit_code;
+    task.message = outcome.message;
+    task.reason = outcome.reason;
+    match outcome.verdict {
+        Verdict::Success => {
+            run.apply(at, TaskEvent::Succeed);
+            for (key, value) in outcome.values {
+                effects.push(Effect::KeepValue(at, key, value));
+            }
+            over(run, at, now, effects);
+        }
+        Verdict::Skipped => {
+            run.apply(at, TaskEvent::Skip);
+            over(run, at, now, effects);
+        }
+        Verdict::Failed => failed(run, at, chance, now, effects),
+        Verdict::Lost => {}
+    }
+}
+
+/// Applies the news that an attempt's worker is gone.
+pub(crate) fn attempt_lost(
+    run: &mut Run,
+    attempt: Attempt,
+    blame: bool,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    match current(run, attempt) {
+        Some(at) => lost(run, at, blame, now, effects),
+        None => effects.push(Effect::Stale(attempt)),
+    }
+}
+
+/// The place of an attempt, if it is the current one and still live.
+fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
+    let at = run.place(attempt.task_no)?;
+    (run.attempt(at) == attempt && run.tasks[at.at()].is_live()).then_some(at)
+}
+
+fn failed(run: &mut Run, at: TaskIndex, chance: u64, now: Ts, effects: &mut Vec<Effect>) {
+    let is_ending =
+        run.row.reason.is_some() || run.tasks[at.at()].reason == Some(Reason::Cancelled);
+    let task = &run.tasks[at.at()];
+    if !is_ending && task.try_number <= task.max_tries && run.apply(at, TaskEvent::Retry) {
+        let due = next_try_at(&run.dag.task(at).retry, user_tries(run, at), now, chance);
+        run.tasks[at.at()].not_before = Some(due);
+        effects.extend([Effect::Task(at), Effect::Wake(at, due)]);
+        return;
+    }
+    run.apply(at, TaskEvent::Fail);
+    over(run, at, now, effects);
+    if run.dag.fail_fast {
+        crate::people::end_run(run, Reason::TaskFailed, now, effects);
+    }
+}
+
+/// The number of tries that the user's retries have paid for; losses have raised both sides.
+fn user_tries(run: &Run, at: TaskIndex) -> i32 {
+    let task = &run.tasks[at.at()];
+    let retries = i32::try_from(run.dag.task(at).retry.retries).unwrap_or(i32::MAX);
+    (task.try_number - (task.max_tries - retries)).max(1)
+}
+
+fn lost(run: &mut Run, at: TaskIndex, blame: bool, now: Ts, effects: &mut Vec<Effect>) {
+    run.release(at, now);
+    if settle_without_verdict(run, at, now, effects) {
+        return;
+    }
+    let task = &mut run.tasks[at.at()];
+    task.reason = Some(Reason::Lost);
+    task.message = Some("the worker was gone before the task had ended".to_string());
+    if blame {
+        task.losses += 1;
+    }
+    let is_free = task.losses <= LOSSES_FREE_MAX;
+    again_or_failed(run, at, is_free, now, effects);
+}
+
+/// The server was stopped in good order while the task ran: not its fault, not a success.
+fn interrupted(
+    run: &mut Run,
+    at: TaskIndex,
+    outcome: &Outcome,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    run.release(at, now);
+    if settle_without_verdict(run, at, now, effects) {
+        return;
+    }
+    let task = &mut run.tasks[at.at()];
+    task.reason = Some(Reason::Interrupted);
+    task.message = outcome.message.clone();
+    task.exit_code = outcome.exit_code;
+    again_or_failed(run, at, true, now, effects);
+}
+
+fn again_or_failed(
+    run: &mut Run,
+    at: TaskIndex,
+    is_free: bool,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    let may_repeat = run.dag.task(at).on_lost == OnLost::Retry && run.row.reason.is_none();
+    let task = &mut run.tasks[at.at()];
+    if is_free {
+        task.max_tries = task.max_tries.saturating_add(1);
+    }
+    if may_repeat && task.try_number <= task.max_tries && run.apply(at, TaskEvent::Lose) {
+        run.tasks[at.at()].scheduled_at = Some(now);
+        effects.extend([Effect::Task(at), Effect::Ready(at)]);
+    } else {
+        run.apply(at, TaskEvent::Fail);
+        over(run, at, now, effects);
+    }
+}
+
+/// The ends that need no verdict: the instance was cleared or marked while its attempt ran.
+fn settle_without_verdict(
+    run: &mut Run,
+    at: TaskIndex,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) -> bool {
+    let state = run.tasks[at.at()].state;
+    if state.is_terminal() {
+        effects.push(Effect::Task(at));
+        look_at(run, run.dag.graph.downstream(at).to_vec(), now, effects);
+        return true;
+    }
+    if state == TaskState::Restarting {
+        run.apply(at, TaskEvent::Lose);
+        effects.push(Effect::Task(at));
+        look_at(run, vec![at], now, effects);
+        return true;
+    }
+    false
+}
+
+/// An instance is over: tell its row, and look at what waited for it.
+fn over(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Task(at));
+    let downstream = run.dag.graph.downstream(at).to_vec();
+    look_at(run, downstream, now, effects);
+}

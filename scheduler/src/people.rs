@@ -1,0 +1,135 @@
+//! What people do to a run: clear, mark, cancel. A timeout ends a run the same way.
+
+use crate::run::{Effect, Run};
+use crate::step::look_at;
+use tidemill_model::{Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
+
+/// Ends a run: live attempts are killed, open instances are skipped. The run is over when the
+/// last attempt has ended.
+pub(crate) fn end_run(run: &mut Run, reason: Reason, now: Ts, effects: &mut Vec<Effect>) {
+    match run.row.state {
+        RunState::Success | RunState::Failed => return,
+        RunState::Queued => {
+            run.row.state = RunState::Running;
+            run.row.started_at = Some(now);
+        }
+        RunState::Running => {}
+    }
+    run.row.reason = Some(reason);
+    effects.push(Effect::Run);
+    for at in (0..run.tasks.len() as u32).map(TaskIndex) {
+        if run.tasks[at.at()].is_live() {
+            effects.push(Effect::Kill(run.attempt(at), kill_reason(reason)));
+            continue;
+        }
+        if run.tasks[at.at()].state.is_terminal() {
+            continue;
+        }
+        if !run.apply(at, TaskEvent::Skip) {
+            run.apply(at, TaskEvent::MarkFailed);
+        }
+        run.tasks[at.at()].reason = Some(reason);
+        run.tasks[at.at()].ended_at = Some(now);
+        effects.push(Effect::Task(at));
+    }
+}
+
+/// Why the attempts of a run that is being ended are killed.
+const fn kill_reason(reason: Reason) -> Reason {
+    match reason {
+        Reason::TimedOut => Reason::TimedOut,
+        _ => Reason::Cancelled,
+    }
+}
+
+/// Runs instances again. A live one is ended first; its next attempt waits for that end.
+pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut Vec<Effect>) {
+    for &at in tasks {
+        let is_live = run.tasks[at.at()].is_live();
+        if is_live && run.tasks[at.at()].state.is_terminal() {
+            continue; // marked while it ran: its attempt is being ended already
+        }
+        if !run.apply(at, TaskEvent::Clear) {
+            continue;
+        }
+        let retries = i32::try_from(run.dag.task(at).retry.retries).unwrap_or(i32::MAX);
+        let task = &mut run.tasks[at.at()];
+        task.max_tries = task.try_number.saturating_add(retries);
+        task.losses = 0;
+        task.not_before = None;
+        if is_live {
+            effects.push(Effect::Kill(run.attempt(at), Reason::Cancelled));
+        }
+        effects.extend([Effect::ClearValues(at), Effect::Task(at)]);
+    }
+    run.row.state = RunState::Running;
+    run.row.started_at.get_or_insert(now);
+    run.row.ended_at = None;
+    run.row.reason = None;
+    effects.push(Effect::Run);
+    look_at(run, tasks.to_vec(), now, effects);
+}
+
+/// Ends instances by a person's word. A live attempt is killed; its report changes nothing more.
+pub(crate) fn mark(
+    run: &mut Run,
+    tasks: &[TaskIndex],
+    state: TaskState,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    let event = if state == TaskState::Success {
+        TaskEvent::MarkSuccess
+    } else {
+        TaskEvent::MarkFailed
+    };
+    for &at in tasks {
+        if run.tasks[at.at()].state == state || !run.apply(at, event) {
+            continue;
+        }
+        if run.tasks[at.at()].is_live() {
+            effects.push(Effect::Kill(run.attempt(at), Reason::Cancelled));
+        }
+        let task = &mut run.tasks[at.at()];
+        task.reason = Some(Reason::Marked);
+        task.ended_at = Some(now);
+        task.not_before = None;
+        effects.push(Effect::Task(at));
+        look_at(run, run.dag.graph.downstream(at).to_vec(), now, effects);
+    }
+    if run.row.state.is_terminal() {
+        // Judged anew: the leaf rule may say something else now.
+        run.row.state = RunState::Running;
+        run.row.reason = None;
+        effects.push(Effect::Run);
+    }
+}
+
+/// Ends a run by a person's word; what is open in it is ended with it.
+pub(crate) fn mark_run(run: &mut Run, state: RunState, now: Ts, effects: &mut Vec<Effect>) {
+    if state == RunState::Failed {
+        end_run(run, Reason::Marked, now, effects);
+        if run.row.state.is_terminal() {
+            run.row.reason = Some(Reason::Marked);
+            run.row.state = RunState::Failed;
+            effects.push(Effect::Run);
+        }
+        return;
+    }
+    let open: Vec<TaskIndex> = (0..run.tasks.len() as u32)
+        .map(TaskIndex)
+        .filter(|at| {
+            !matches!(
+                run.tasks[at.at()].state,
+                TaskState::Success | TaskState::Skipped
+            )
+        })
+        .collect();
+    mark(run, &open, TaskState::Success, now, effects);
+    if run.row.state.is_terminal() || run.row.state == RunState::Queued {
+        run.row.state = RunState::Running;
+        run.row.started_at.get_or_insert(now);
+    }
+    run.row.reason = None;
+    effects.push(Effect::Run);
+}

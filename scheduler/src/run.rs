@@ -1,0 +1,234 @@
+//! An active run in memory: rows by task, and counters that are derived from them.
+
+use crate::rule::UpstreamCounts;
+use std::sync::Arc;
+use tidemill_model::{
+    Attempt, Dag, Epoch, Json, MapIndex, Reason, RunRow, TaskEvent, TaskIndex, TaskNo, TaskRow,
+    TaskState, Ts,
+};
+
+/// What a step wants done. Rows first, in one transaction; then the rest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// This instance's row changed.
+    Task(TaskIndex),
+    /// The run's row changed.
+    Run,
+    /// This instance wants a slot.
+    Ready(TaskIndex),
+    /// Send [`crate::Event::TimerDue`] for this instance at that instant.
+    Wake(TaskIndex, Ts),
+    /// End this attempt, for that reason.
+    Kill(Attempt, Reason),
+    /// This try is superseded: keep it.
+    KeepTry(Box<TaskRow>),
+    /// Forget the values of this instance.
+    ClearValues(TaskIndex),
+    /// Keep a value of this instance.
+    KeepValue(TaskIndex, String, Json),
+    /// The report of an attempt that is not the current one changed nothing.
+    Stale(Attempt),
+}
+
+/// A run that is not over, or is being looked at again.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its row.
+    pub row: RunRow,
+    /// The definition it is pinned to.
+    pub dag: Arc<Dag>,
+    /// Its task instances, by their place in the DAG.
+    pub tasks: Vec<TaskRow>,
+    upstream: Vec<UpstreamCounts>,
+    n_open: u32,
+    n_live: u32,
+    n_waiting: u32,
+}
+
+impl Run {
+    /// A run from its rows. Tasks without a row have not been touched. `task_nos` are the stored
+    /// numbers of the DAG's tasks, in its order; rows of other tasks are left alone.
+    pub fn new(row: RunRow, dag: Arc<Dag>, task_nos: &[TaskNo], rows: Vec<TaskRow>) -> Run {
+        let mut tasks: Vec<TaskRow> = dag
+            .tasks
+            .iter()
+            .zip(task_nos)
+            .map(|(task, &task_no)| {
+                TaskRow::new(row.run, task_no, MapIndex::NONE, task.retry.retries)
+            })
+            .collect();
+        let places: std::collections::HashMap<TaskNo, usize> = task_nos
+            .iter()
+            .enumerate()
+            .map(|(at, &task_no)| (task_no, at))
+            .collect();
+        for stored in rows {
+            if let Some(&at) = places.get(&stored.task_no) {
+                tasks[at] = stored;
+            }
+        }
+        let mut run = Run {
+            upstream: vec![UpstreamCounts::default(); tasks.len()],
+            row,
+            dag,
+            tasks,
+            n_open: 0,
+            n_live: 0,
+            n_waiting: 0,
+        };
+        run.recount();
+        run
+    }
+
+    fn recount(&mut self) {
+        for at in 0..self.tasks.len() {
+            let index = TaskIndex(at as u32);
+            let mut counts = UpstreamCounts::default();
+            for &up in self.dag.graph.upstream(index) {
+                counts.total += 1;
+                counts.count(self.tasks[up.at()].state, 1);
+            }
+            self.upstream[at] = counts;
+        }
+        self.n_open = self
+            .tasks
+            .iter()
+            .filter(|task| !task.state.is_terminal())
+            .count() as u32;
+        self.n_live = self.tasks.iter().filter(|task| task.is_live()).count() as u32;
+        self.n_waiting = self
+            .tasks
+            .iter()
+            .filter(|task| is_waiting(task.state))
+            .count() as u32;
+    }
+
+    /// The one place where an instance's state changes. Counters follow here and nowhere else.
+    /// An event that the law forbids changes nothing and is answered with `false`.
+    pub(crate) fn apply(&mut self, at: TaskIndex, event: TaskEvent) -> bool {
+        let old = self.tasks[at.at()].state;
+        let Ok(new) = old.next(event) else {
+            return false;
+        };
+        self.tasks[at.at()].state = new;
+        match (old.is_terminal(), new.is_terminal()) {
+            (false, true) => self.n_open -= 1,
+            (true, false) => self.n_open += 1,
+            (true, true) | (false, false) => {}
+        }
+        self.n_waiting = self.n_waiting + u32::from(is_waiting(new)) - u32::from(is_waiting(old));
+        if old.is_terminal() || new.is_terminal() {
+            let dag = Arc::clone(&self.dag);
+            for &down in dag.graph.downstream(at) {
+                self.upstream[down.at()].count(old, -1);
+                self.upstream[down.at()].count(new, 1);
+            }
+        }
+        true
+    }
+
+    /// How far the direct upstream tasks of a task are.
+    pub fn upstream(&self, at: TaskIndex) -> &UpstreamCounts {
+        &self.upstream[at.at()]
+    }
+
+    /// Is every task over and every attempt gone?
+    pub fn is_settled(&self) -> bool {
+        self.n_open == 0 && self.n_live == 0
+    }
+
+    /// Attempts that a worker holds.
+    pub fn n_live(&self) -> u32 {
+        self.n_live
+    }
+
+    /// Is there an open task, but none that a worker, a slot or a timer will ever move?
+    pub fn is_stuck(&self) -> bool {
+        self.n_open > 0 && self.n_live == 0 && self.n_waiting == 0
+    }
+
+    /// Does this instance want a slot, and may the run have one more?
+    pub fn wants_slot(&self, at: TaskIndex) -> bool {
+        let task = &self.tasks[at.at()];
+        task.state == TaskState::Scheduled && !task.is_live()
+    }
+
+    /// May one more of its tasks be live?
+    pub fn has_room(&self) -> bool {
+        self.n_live < self.dag.max_active_tasks
+    }
+
+    /// Gives an instance its slot and its worker: a new attempt with a new epoch. The caller
+    /// commits the row before the attempt starts.
+    pub fn launch(&mut self, at: TaskIndex, worker: i64, now: Ts) -> (Attempt, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let before = self.tasks[at.at()].clone();
+        if before.try_number > 0 {
+            effects.push(Effect::KeepTry(Box::new(before)));
+        }
+        self.apply(at, TaskEvent::Queue);
+        self.apply(at, TaskEvent::Start);
+        self.n_live += 1;
+        let task = &mut self.tasks[at.at()];
+        task.epoch = Epoch(task.epoch.0 + 1);
+        task.try_number += 1;
+        task.worker = Some(worker);
+        task.queued_at = Some(now);
+        task.started_at = Some(now);
+        task.ended_at = None;
+        task.not_before = None;
+        task.reason = None;
+        task.message = None;
+        task.exit_code = None;
+        effects.push(Effect::Task(at));
+        (self.attempt(at), effects)
+    }
+
+    /// The attempt is gone; its slot is free.
+    pub(crate) fn release(&mut self, at: TaskIndex, now: Ts) {
+        if self.tasks[at.at()].worker.take().is_some() {
+            self.n_live -= 1;
+            self.tasks[at.at()].ended_at = Some(now);
+        }
+    }
+
+    /// The current or last attempt of an instance.
+    pub fn attempt(&self, at: TaskIndex) -> Attempt {
+        let task = &self.tasks[at.at()];
+        Attempt {
+            run: task.run,
+            task_no: task.task_no,
+            map_index: task.map_index,
+            epoch: task.epoch,
+        }
+    }
+
+    /// The place of a task number in this run's DAG.
+    pub fn place(&self, task_no: TaskNo) -> Option<TaskIndex> {
+        // Task numbers are given in the order of the file, so the first guess is nearly always right.
+        let guess = usize::try_from(task_no.0)
+            .ok()
+            .and_then(|no| no.checked_sub(1));
+        if let Some(at) =
+            guess.filter(|&at| self.tasks.get(at).is_some_and(|t| t.task_no == task_no))
+        {
+            return Some(TaskIndex(at as u32));
+        }
+        self.tasks
+            .iter()
+            .position(|task| task.task_no == task_no)
+            .map(|at| TaskIndex(at as u32))
+    }
+}
+
+/// Will a slot or a timer move it, without any other task?
+const fn is_waiting(state: TaskState) -> bool {
+    matches!(
+        state,
+        TaskState::Scheduled
+            | TaskState::Queued
+            | TaskState::UpForRetry
+            | TaskState::UpForReschedule
+            | TaskState::Deferred
+    )
+}

@@ -1,0 +1,169 @@
+//! The step: one run, one event, the effects. Everything that moves a run passes here.
+
+use crate::rule::{Decision, decide};
+use crate::run::{Effect, Run};
+use crate::{ended, people};
+use tidemill_model::{Attempt, Outcome, Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
+
+/// What can happen to a run. The list is closed: nothing else moves one.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It is its turn.
+    Begin,
+    /// It was read from the store again; what was ready, is.
+    Resume,
+    /// A worker reports the end of an attempt. `chance` spreads retries.
+    AttemptEnded {
+        /// Which.
+        attempt: Attempt,
+        /// How.
+        outcome: Box<Outcome>,
+        /// A number without meaning.
+        chance: u64,
+    },
+    /// An attempt's worker is gone.
+    AttemptLost {
+        /// Which.
+        attempt: Attempt,
+        /// Could the task be the cause? A restart of the server is not blamed on it.
+        blame: bool,
+    },
+    /// The wait of an instance is over.
+    TimerDue(TaskIndex),
+    /// The run has taken longer than it may.
+    RunTimedOut,
+    /// A person ends the run.
+    Cancel,
+    /// A person wants these to run again.
+    Clear(Vec<TaskIndex>),
+    /// A person says that these have ended so.
+    Mark(Vec<TaskIndex>, TaskState),
+    /// A person says that the run has ended so.
+    MarkRun(RunState),
+}
+
+/// Moves a run by one event. Called with the same run and event again it changes nothing more.
+#[must_use]
+pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match event {
+        Event::Begin => begin(run, now, &mut effects),
+        Event::Resume => resume(run, &mut effects),
+        Event::AttemptEnded {
+            attempt,
+            outcome,
+            chance,
+        } => {
+            ended::attempt_ended(run, attempt, *outcome, chance, now, &mut effects);
+        }
+        Event::AttemptLost { attempt, blame } => {
+            ended::attempt_lost(run, attempt, blame, now, &mut effects)
+        }
+        Event::TimerDue(at) => timer_due(run, at, now, &mut effects),
+        Event::RunTimedOut => people::end_run(run, Reason::TimedOut, now, &mut effects),
+        Event::Cancel => people::end_run(run, Reason::Cancelled, now, &mut effects),
+        Event::Clear(tasks) => people::clear(run, &tasks, now, &mut effects),
+        Event::Mark(tasks, state) => people::mark(run, &tasks, state, now, &mut effects),
+        Event::MarkRun(state) => people::mark_run(run, state, now, &mut effects),
+    }
+    finish_if_over(run, now, &mut effects);
+    effects
+}
+
+fn begin(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
+    if run.row.state != RunState::Queued {
+        return;
+    }
+    run.row.state = RunState::Running;
+    run.row.started_at = Some(now);
+    effects.push(Effect::Run);
+    let roots: Vec<TaskIndex> = run.dag.graph.order().to_vec();
+    look_at(run, roots, now, effects);
+}
+
+/// After a restart readiness is derived again from the rows; nothing else is special.
+fn resume(run: &mut Run, effects: &mut Vec<Effect>) {
+    if run.row.state != RunState::Running {
+        return;
+    }
+    for at in (0..run.tasks.len() as u32).map(TaskIndex) {
+        let task = &run.tasks[at.at()];
+        match task.state {
+            TaskState::Scheduled if !task.is_live() => effects.push(Effect::Ready(at)),
+            TaskState::UpForRetry => {
+                effects.push(Effect::Wake(at, task.not_before.unwrap_or(Ts(0))))
+            }
+            _ => {}
+        }
+    }
+    let order = run.dag.graph.order().to_vec();
+    let now = run.row.started_at.unwrap_or(run.row.queued_at);
+    look_at(run, order, now, effects);
+}
+
+fn timer_due(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+    let is_due = run.tasks[at.at()].not_before.is_none_or(|due| due <= now);
+    if is_due && run.apply(at, TaskEvent::WaitOver) {
+        run.tasks[at.at()].scheduled_at = Some(now);
+        effects.extend([Effect::Task(at), Effect::Ready(at)]);
+    }
+}
+
+/// Looks at tasks that may have become ready or blocked, and at all that follow from them.
+/// A worklist, not a recursion: a chain of a hundred thousand tasks must not need a deep stack.
+pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &mut Vec<Effect>) {
+    let mut work = tasks;
+    let mut next = Vec::new();
+    while !work.is_empty() {
+        for at in work.drain(..) {
+            if run.tasks[at.at()].state != TaskState::None || run.tasks[at.at()].is_live() {
+                continue;
+            }
+            let rule = run.dag.task(at).trigger_rule;
+            let event = match decide(rule, run.upstream(at)) {
+                Decision::Wait => continue,
+                Decision::Run => TaskEvent::Schedule,
+                Decision::Skip => TaskEvent::Skip,
+                Decision::Block => TaskEvent::BlockByUpstream,
+            };
+            if !run.apply(at, event) {
+                continue;
+            }
+            effects.push(Effect::Task(at));
+            if event == TaskEvent::Schedule {
+                run.tasks[at.at()].scheduled_at = Some(now);
+                effects.push(Effect::Ready(at));
+            } else {
+                run.tasks[at.at()].ended_at = Some(now);
+                next.extend_from_slice(run.dag.graph.downstream(at));
+            }
+        }
+        std::mem::swap(&mut work, &mut next);
+    }
+}
+
+/// The leaf rule (Airflow's `dagrun.py: update_state`): a run has failed when a task at its end
+/// has failed, or when a person or a timeout ended it.
+fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
+    if run.row.state != RunState::Running {
+        return;
+    }
+    if run.is_stuck() {
+        run.row.reason = Some(Reason::Deadlock);
+    } else if !run.is_settled() {
+        return;
+    }
+    let leaf_failed = (0..run.tasks.len() as u32)
+        .map(TaskIndex)
+        .filter(|&at| run.dag.graph.downstream(at).is_empty())
+        .any(|at| run.tasks[at.at()].state.is_failure());
+    let failed_by = run.row.reason.or(leaf_failed.then_some(Reason::TaskFailed));
+    run.row.state = if failed_by.is_some() {
+        RunState::Failed
+    } else {
+        RunState::Success
+    };
+    run.row.reason = failed_by;
+    run.row.ended_at = Some(now);
+    effects.push(Effect::Run);
+}
