@@ -8,7 +8,7 @@ pub mod command;
 pub mod memory;
 pub mod record;
 
-pub use command::{Answer, Command, Refusal};
+pub use command::{Answer, Command, CommandDoor, Refusal};
 pub use record::*;
 
 use async_trait::async_trait;
@@ -62,16 +62,25 @@ pub trait EngineStore: Send + Sync {
     async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError>;
 
     /// Records what is wrong with a file; an empty list forgets it.
-    async fn put_import_errors(&self, file: &str, errors: &[ImportError], now: Ts) -> Result<(), StoreError>;
+    async fn put_import_errors(
+        &self,
+        file: &str,
+        errors: &[ImportError],
+        now: Ts,
+    ) -> Result<(), StoreError>;
 
     /// Marks DAGs whose file is gone; their runs stay.
     async fn mark_stale(&self, stale: &[DagNo], now: Ts) -> Result<(), StoreError>;
 
     /// Is there a run of this DAG with the same name, logical date or cause?
-    async fn conflicting_run(&self, dag: DagNo, key: &RunKey) -> Result<Option<RunRow>, StoreError>;
+    async fn conflicting_run(&self, dag: DagNo, key: &RunKey)
+    -> Result<Option<RunRow>, StoreError>;
 
     /// A run with its task instances, whatever its state.
-    async fn run_with_tasks(&self, run: RunNo) -> Result<Option<(RunRow, Vec<TaskRow>)>, StoreError>;
+    async fn run_with_tasks(
+        &self,
+        run: RunNo,
+    ) -> Result<Option<(RunRow, Vec<TaskRow>)>, StoreError>;
 
     /// The run of that name.
     async fn find_run(&self, dag: DagNo, run_id: &str) -> Result<Option<RunRow>, StoreError>;
@@ -102,7 +111,12 @@ pub trait PageStore: Send + Sync {
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError>;
 
     /// The earlier tries of one task instance, oldest first; the current one is its row.
-    async fn tries(&self, run: RunNo, task: TaskNo, map_index: MapIndex) -> Result<Vec<TryRow>, StoreError>;
+    async fn tries(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Vec<TryRow>, StoreError>;
 
     /// The values of a run's tasks.
     async fn run_values(&self, run: RunNo) -> Result<Vec<ValueRow>, StoreError>;
