@@ -120,5 +120,7 @@ pub enum Refusal {
 
 /// A sender of commands; cheap to clone. The answer comes after the commit.
 pub type CommandDoor = std::sync::Arc<
-    dyn Fn(Command) -> std::pin::Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>> + Send + Sync,
+    dyn Fn(Command) -> std::pin::Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>
+        + Send
+        + Sync,
 >;

@@ -1,87 +1,8 @@
 //! The records that cross the seam between the rooms and the memory.
 
 use serde::{Deserialize, Serialize};
-use tidemill_model::{DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo};
-
-/// A run, as it is stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunRow {
-    /// Its number.
-    pub run: RunNo,
-    /// Its DAG.
-    pub dag: DagNo,
-    /// Its name, unique in its DAG.
-    pub run_id: String,
-    /// What caused it.
-    pub run_type: RunType,
-    /// Its state.
-    pub state: RunState,
-    /// The version it is pinned to.
-    pub version: VersionNo,
-    /// The key that makes its cause one run, e.g. `schedule:1763700000000000`.
-    pub cause: Option<String>,
-    /// The instant it is about.
-    pub logical_date: Option<Ts>,
-    /// The start of the data it is about.
-    pub data_interval_start: Option<Ts>,
-    /// The end of the data it is about.
-    pub data_interval_end: Option<Ts>,
-    /// Not before this instant.
-    pub run_after: Ts,
-    /// When it was made.
-    pub queued_at: Ts,
-    /// When its first task could run.
-    pub started_at: Option<Ts>,
-    /// When it was over.
-    pub ended_at: Option<Ts>,
-    /// Its parameters, a JSON object.
-    pub conf: serde_json::Value,
-    /// Who triggered it, for people.
-    pub triggered_by: Option<String>,
-    /// A person's note.
-    pub note: Option<String>,
-    /// Why it failed.
-    pub reason: Option<Reason>,
-}
-
-/// A task instance, as it is stored. The current try is inline.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskRow {
-    /// Its run.
-    pub run: RunNo,
-    /// Its task.
-    pub task_no: TaskNo,
-    /// Its place in a mapped task.
-    pub map_index: MapIndex,
-    /// Its state.
-    pub state: TaskState,
-    /// The current or last try, from 1; 0 before the first.
-    pub try_number: i32,
-    /// The try after which there is no other.
-    pub max_tries: i32,
-    /// The fencing number of the current or last attempt.
-    pub epoch: Epoch,
-    /// The worker of a live attempt; `None` when there is none.
-    pub worker: Option<i64>,
-    /// Losses in a row.
-    pub losses: i32,
-    /// When its upstream tasks allowed it.
-    pub scheduled_at: Option<Ts>,
-    /// When it was given a slot.
-    pub queued_at: Option<Ts>,
-    /// When its worker began.
-    pub started_at: Option<Ts>,
-    /// When the attempt ended.
-    pub ended_at: Option<Ts>,
-    /// The next try is not before this.
-    pub not_before: Option<Ts>,
-    /// Why it is in its state.
-    pub reason: Option<Reason>,
-    /// One line about its end, for people.
-    pub message: Option<String>,
-    /// The exit status of its command.
-    pub exit_code: Option<i32>,
-}
+pub use tidemill_model::row::{RunRow, TaskRow};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts, VersionNo};
 
 /// An earlier try of a task instance.
 #[derive(Clone, Debug, PartialEq)]

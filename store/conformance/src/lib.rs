@@ -1,1 +1,43 @@
-//! Placeholder.
+//! What every store must do. Each backend passes all of it.
+//!
+//! [`exercise`] shows each behaviour by itself. [`random_ops`] plays random operations on a store
+//! and on the reference store, and compares every answer and everything stored after each step.
+//! Both panic where a store is wrong; that is how a test reports.
+#![allow(clippy::unwrap_used, reason = "a suite reports by panicking")]
+
+mod behaviour;
+mod history;
+mod play;
+mod random;
+mod sample;
+mod snapshot;
+
+pub use play::random_ops;
+pub use snapshot::snapshot;
+
+use tidemill_store::{EngineStore, PageStore};
+
+/// Runs every behaviour, each on a new, empty store.
+///
+/// # Panics
+/// Where the store does something else than it must.
+pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
+    behaviour::an_empty_store_has_nothing(open().await).await;
+    behaviour::a_later_term_ends_the_earlier(open().await).await;
+    behaviour::a_pass_is_written_whole(open().await).await;
+    behaviour::a_pass_that_breaks_a_rule_leaves_nothing(open().await).await;
+    behaviour::a_run_is_unique_by_name_date_and_cause(open().await).await;
+    behaviour::the_identity_of_a_run_stays(open().await).await;
+    behaviour::only_open_runs_are_loaded(open().await).await;
+    behaviour::run_numbers_are_never_given_again(open().await).await;
+    behaviour::values_are_cleared_before_they_are_kept(open().await).await;
+    behaviour::tries_are_told_oldest_first(open().await).await;
+    history::a_patch_never_lowers_the_high_mark(open().await).await;
+    history::the_same_hash_is_the_same_version(open().await).await;
+    history::task_numbers_stay_by_name(open().await).await;
+    history::a_new_version_leaves_the_pause_alone(open().await).await;
+    history::a_stale_dag_comes_back_with_its_file(open().await).await;
+    history::runs_are_paged_and_filtered(open().await).await;
+    history::changes_come_in_order_and_the_oldest_go(open().await).await;
+    history::import_errors_are_kept_by_file(open().await).await;
+}

@@ -1,0 +1,20 @@
+//! The reference store passes its own suite.
+
+use tidemill_store::memory::MemoryStore;
+use tidemill_store_conformance::{exercise, random_ops};
+
+#[tokio::test]
+async fn the_memory_store_behaves() {
+    Box::pin(exercise(async || MemoryStore::new())).await;
+}
+
+#[tokio::test]
+async fn equal_operations_have_equal_results() {
+    Box::pin(random_ops(
+        1,
+        60,
+        async || MemoryStore::new(),
+        async |store| store,
+    ))
+    .await;
+}

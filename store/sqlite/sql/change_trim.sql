@@ -1,0 +1,1 @@
+delete from change where seq <= ?1

@@ -1,0 +1,1 @@
+select 1 from term where shard = 0 and term = ?1

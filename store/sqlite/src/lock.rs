@@ -1,0 +1,90 @@
+//! Who owns the database: a lock on a file beside it.
+//!
+//! The kernel gives the lock back when its process ends, however that happens. The database
+//! itself is not locked by this, so readers of the same process are not shut out.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use tidemill_store::StoreError;
+
+/// The longest process number that is read back, in bytes.
+const PID_BYTES: u64 = 20;
+
+/// Held while the database is open.
+#[derive(Debug)]
+pub(crate) struct OwnerLock {
+    _file: File,
+}
+
+/// Takes the lock for one owner and writes this process's number into it.
+pub(crate) fn own(database: &Path) -> Result<OwnerLock, StoreError> {
+    let (mut file, path) = open(database)?;
+    take(
+        &mut file,
+        database,
+        FlockOperation::NonBlockingLockExclusive,
+    )?;
+    let written = file
+        .set_len(0)
+        .and_then(|()| write!(file, "{}", std::process::id()));
+    written.map_err(|err| unavailable(&path, err))?;
+    Ok(OwnerLock { _file: file })
+}
+
+/// Takes the lock with other readers, while there is no owner.
+pub(crate) fn share(database: &Path) -> Result<OwnerLock, StoreError> {
+    let (mut file, _) = open(database)?;
+    take(&mut file, database, FlockOperation::NonBlockingLockShared)?;
+    Ok(OwnerLock { _file: file })
+}
+
+fn open(database: &Path) -> Result<(File, PathBuf), StoreError> {
+    let mut name = database.as_os_str().to_os_string();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let file = options.open(&path).map_err(|err| unavailable(&path, err))?;
+    Ok((file, path))
+}
+
+fn take(file: &mut File, database: &Path, operation: FlockOperation) -> Result<(), StoreError> {
+    match flock(&*file, operation) {
+        Ok(()) => Ok(()),
+        Err(err) if err == rustix::io::Errno::WOULDBLOCK => Err(StoreError::Owned {
+            what: database.display().to_string(),
+            pid: owner(file),
+        }),
+        Err(err) => Err(unavailable(database, err.into())),
+    }
+}
+
+/// Who holds the lock, as far as that can be told: readers do not write their numbers.
+fn owner(file: &mut File) -> String {
+    if flock(&*file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return "of a reader".to_string();
+    }
+    let mut pid = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| (&*file).take(PID_BYTES).read_to_string(&mut pid));
+    match read {
+        Ok(1..) => pid.trim().to_string(),
+        _ => "unknown".to_string(),
+    }
+}
+
+fn unavailable(path: &Path, err: std::io::Error) -> StoreError {
+    StoreError::Unavailable {
+        what: path.display().to_string(),
+        err: err.into(),
+    }
+}

@@ -1,0 +1,177 @@
+//! What pages read from the maps.
+
+use super::{MemoryStore, Tables};
+use crate::record::*;
+use crate::{PageStore, StoreError};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+
+impl Tables {
+    fn record_of(&self, row: &RunRow) -> Option<RunRecord> {
+        let dag = self.dags.get(&row.dag)?;
+        let version = self.versions.get(&row.version)?;
+        Some(RunRecord {
+            dag_id: dag.dag_id.clone(),
+            version_number: version.number,
+            row: row.clone(),
+        })
+    }
+
+    fn matches(&self, filter: &RunFilter, row: &RunRow) -> bool {
+        let is_of_dag = match &filter.dag_id {
+            Some(dag_id) => self
+                .dags
+                .get(&row.dag)
+                .is_some_and(|dag| &dag.dag_id == dag_id),
+            None => true,
+        };
+        is_of_dag
+            && (filter.states.is_empty() || filter.states.contains(&row.state))
+            && filter
+                .run_type
+                .is_none_or(|run_type| run_type == row.run_type)
+            && filter.before.is_none_or(|before| row.run < before)
+    }
+}
+
+/// A version as lists show it.
+fn without_texts(version: &VersionRecord) -> VersionRecord {
+    VersionRecord {
+        version: version.version,
+        dag: version.dag,
+        number: version.number,
+        hash: version.hash.clone(),
+        file: version.file.clone(),
+        source: String::new(),
+        files: Vec::new(),
+        created_at: version.created_at,
+    }
+}
+
+#[async_trait]
+impl PageStore for MemoryStore {
+    async fn dags(&self) -> Result<Vec<DagRecord>, StoreError> {
+        let mut dags: Vec<DagRecord> = self.lock().dags.values().cloned().collect();
+        dags.sort_by(|a, b| a.dag_id.cmp(&b.dag_id));
+        Ok(dags)
+    }
+
+    async fn dag(&self, dag_id: &str) -> Result<Option<DagRecord>, StoreError> {
+        Ok(self.lock().dag_named(dag_id).cloned())
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<RunList, StoreError> {
+        let tables = self.lock();
+        let matching = || {
+            tables
+                .runs
+                .values()
+                .rev()
+                .filter(|row| tables.matches(filter, row))
+        };
+        let page = matching()
+            .skip(filter.offset as usize)
+            .take(filter.limit as usize);
+        Ok(RunList {
+            runs: page.filter_map(|row| tables.record_of(row)).collect(),
+            total: matching().count() as i64,
+        })
+    }
+
+    async fn run(&self, dag_id: &str, run_id: &str) -> Result<Option<RunRecord>, StoreError> {
+        let tables = self.lock();
+        let Some(dag) = tables.dag_named(dag_id) else {
+            return Ok(None);
+        };
+        let row = tables
+            .runs
+            .values()
+            .find(|run| run.dag == dag.dag && run.run_id == run_id);
+        Ok(row.and_then(|row| tables.record_of(row)))
+    }
+
+    async fn run_by_no(&self, run: RunNo) -> Result<Option<RunRecord>, StoreError> {
+        let tables = self.lock();
+        Ok(tables.runs.get(&run).and_then(|row| tables.record_of(row)))
+    }
+
+    async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError> {
+        let tables = self.lock();
+        let runs: BTreeSet<RunNo> = runs.iter().copied().collect();
+        Ok(runs
+            .into_iter()
+            .flat_map(|run| tables.tasks_of(run))
+            .collect())
+    }
+
+    async fn tries(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Vec<TryRow>, StoreError> {
+        let tables = self.lock();
+        let key = (run, task, map_index);
+        let from = (key, i32::MIN, i64::MIN)..=(key, i32::MAX, i64::MAX);
+        Ok(tables
+            .tries
+            .range(from)
+            .map(|(_, row)| row.clone())
+            .collect())
+    }
+
+    async fn run_values(&self, run: RunNo) -> Result<Vec<ValueRow>, StoreError> {
+        Ok(self.lock().values_of(run, |_| true))
+    }
+
+    async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
+        let tables = self.lock();
+        let names = tables.task_names.get(&dag);
+        Ok(names
+            .map(|names| names.iter().map(|(no, id)| (*no, id.clone())).collect())
+            .unwrap_or_default())
+    }
+
+    async fn version(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError> {
+        Ok(self.lock().versions.get(&version).cloned())
+    }
+
+    async fn versions(&self, dag: DagNo) -> Result<Vec<VersionRecord>, StoreError> {
+        let tables = self.lock();
+        let of_dag = tables
+            .versions
+            .values()
+            .rev()
+            .filter(|version| version.dag == dag);
+        Ok(of_dag.map(without_texts).collect())
+    }
+
+    async fn import_errors(&self) -> Result<Vec<ImportErrors>, StoreError> {
+        Ok(self.lock().import_errors.values().cloned().collect())
+    }
+
+    async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
+        let tables = self.lock();
+        let Some(first) = seq.checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        Ok(tables
+            .changes
+            .range(first..)
+            .take(limit as usize)
+            .map(|(_, change)| change.clone())
+            .collect())
+    }
+
+    async fn run_counts(&self) -> Result<Vec<(DagNo, RunState, i64)>, StoreError> {
+        let mut counts: BTreeMap<(DagNo, RunState), i64> = BTreeMap::new();
+        for row in self.lock().runs.values() {
+            *counts.entry((row.dag, row.state)).or_default() += 1;
+        }
+        Ok(counts
+            .into_iter()
+            .map(|((dag, state), count)| (dag, state, count))
+            .collect())
+    }
+}
