@@ -1,1 +1,125 @@
-fn main() {}
+//! Measures Tidemill against `make` and `ninja` on the same graphs of no-op tasks, in one run.
+//!
+//! Nothing here judges a time: it prints what it saw and the ratios. A run in which the no-op
+//! was not executed once per task is void and says so.
+
+mod commit;
+mod contest;
+mod counted;
+mod graph;
+mod home;
+mod procfs;
+mod report;
+mod single;
+
+use anyhow::{Context, Result, bail};
+use report::Report;
+use std::path::{Path, PathBuf};
+
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli; all when none is given";
+
+/// What to measure and how often.
+pub struct Options {
+    /// The program under test.
+    pub tidemill: PathBuf,
+    /// Rounds of each contest; the median is told.
+    pub rounds: usize,
+    /// How long idling is watched, in seconds.
+    pub idle_seconds: u64,
+    json: bool,
+    what: Vec<String>,
+}
+
+impl Options {
+    fn wants(&self, what: &str) -> bool {
+        self.what.is_empty() || self.what.iter().any(|one| one == what)
+    }
+}
+
+const ALL: &[&str] = &[
+    "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
+    "idle", "cli",
+];
+
+fn options() -> Result<Options> {
+    let here = std::env::current_exe()?;
+    let beside = here
+        .parent()
+        .map(|folder| folder.join("tidemill"))
+        .unwrap_or_default();
+    let mut options = Options {
+        tidemill: beside,
+        rounds: 3,
+        idle_seconds: 20,
+        json: false,
+        what: Vec::new(),
+    };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || {
+            args.next()
+                .with_context(|| format!("{arg} needs a value\n{USAGE}"))
+        };
+        match arg.as_str() {
+            "--json" => options.json = true,
+            "--rounds" => {
+                options.rounds = value()?
+                    .parse::<usize>()
+                    .context("--rounds takes a number")?
+                    .clamp(1, 100)
+            }
+            "--idle" => {
+                options.idle_seconds = value()?
+                    .parse::<u64>()
+                    .context("--idle takes seconds")?
+                    .clamp(1, 3600)
+            }
+            "--tidemill" => options.tidemill = PathBuf::from(value()?),
+            what if ALL.contains(&what) => options.what.push(what.to_string()),
+            other => bail!("`{other}` is nothing that can be measured\n{USAGE}"),
+        }
+    }
+    if !options.tidemill.exists() {
+        bail!(
+            "{} is not there; build it with `cargo build --release`",
+            options.tidemill.display()
+        );
+    }
+    Ok(options)
+}
+
+fn main() -> Result<()> {
+    let options = options()?;
+    let mut report = Report::new(options.json);
+    let scratch = tempfile::Builder::new()
+        .prefix("tidemill-bench-")
+        .tempdir()?;
+    let folder: &Path = scratch.path();
+    machine(&mut report);
+    let commit_ms = if options.wants("commit") || options.wants("chain") {
+        Some(commit::measure(folder, &mut report)?)
+    } else {
+        None
+    };
+    let noop = graph::build_noop(folder)?;
+    for shape in graph::SHAPES {
+        if options.wants(shape.name) {
+            contest::run(&options, folder, &noop, shape, commit_ms, &mut report)?;
+        }
+    }
+    if options.wants("counts") {
+        counted::run(&options, folder, &noop, &mut report)?;
+    }
+    single::run(&options, folder, &mut report)?;
+    report.end();
+    Ok(())
+}
+
+fn machine(report: &mut Report) {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    report.section("machine");
+    report.row("cores", cores as f64, "");
+    report.note(&format!("kernel {}", kernel.trim()));
+}

@@ -2,12 +2,25 @@
 //!
 //! Does not know the DAG's graph, retries, pools, the schedule or the store.
 
-use std::os::fd::BorrowedFd;
+mod environment;
+mod launch;
+pub mod log;
+mod outcome;
+mod secrets;
+mod slot;
+mod supervisor;
+mod sys;
+mod user;
+mod worker;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_model::{Attempt, Dag, Outcome, Reason, TaskIndex};
+use tidemill_model::{Attempt, Dag, Outcome, TaskIndex};
 use tidemill_template::Facts;
+
+pub use supervisor::supervise;
+pub use worker::Worker;
 
 /// One attempt to run.
 pub struct AttemptSpec {
@@ -44,9 +57,12 @@ pub struct WorkerOptions {
     pub log_bytes_max: u64,
     /// Files that hold secrets, one a file (`$TIDEMILL_SECRETS_DIR/NAME`).
     pub secrets_dir: Option<PathBuf>,
+    /// The program whose `supervise` is the supervisor; this one when `None`.
+    pub supervisor_program: Option<PathBuf>,
 }
 
 /// The end of an attempt.
+#[derive(Debug)]
 pub struct Ended {
     /// Who.
     pub attempt: Attempt,
@@ -72,50 +88,4 @@ pub enum WorkerError {
         #[source]
         err: std::io::Error,
     },
-}
-
-/// The worker inside this process: a supervisor process that owns the tasks, and a thread that
-/// owns their output.
-pub struct Worker {
-    options: WorkerOptions,
-}
-
-impl Worker {
-    /// Starts the supervisor and the log thread. Waits until the supervisor of an earlier
-    /// process in the same home has killed what it held (at most `wait`).
-    ///
-    /// # Errors
-    /// When that wait is over, or the supervisor cannot be started.
-    pub fn start(_options: WorkerOptions, _wait: Duration) -> Result<Worker, WorkerError> {
-        Ok(Worker { options: _options })
-    }
-
-    /// Readable whenever [`Worker::ended`] has something to say.
-    pub fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
-        let _ = &self.options;
-        Vec::new()
-    }
-
-    /// Starts an attempt. An attempt that cannot be started ends at once, by [`Worker::ended`].
-    pub fn launch(&mut self, _spec: AttemptSpec) {}
-
-    /// Ends an attempt's whole tree: TERM, grace, KILL. Its end is reported with `reason`.
-    pub fn kill(&mut self, _attempt: Attempt, _reason: Reason) {}
-
-    /// Kills every tree at once; used at a second SIGTERM.
-    pub fn kill_all_now(&mut self) {}
-
-    /// Attempts that have ended since the last call. Never blocks.
-    pub fn ended(&mut self) -> Vec<Ended> {
-        Vec::new()
-    }
-
-    /// Tells the supervisor that this process is alive; due at least every third of the lease.
-    pub fn beat(&mut self) {}
-}
-
-/// The supervisor's own main function, run by the hidden first argument `supervise` before
-/// anything else is started. Returns the exit status.
-pub fn supervise() -> i32 {
-    1
 }

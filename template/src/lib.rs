@@ -4,7 +4,16 @@
 //! Does not know files, stores or processes. The same environment serves both, so that what was
 //! checked is what is rendered.
 
+mod analysis;
+mod environment;
+mod moment;
+mod scope;
+
+pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
+
+use minijinja::{Error, ErrorKind, Value};
 use std::collections::BTreeMap;
+use std::io;
 use tidemill_model::Ts;
 
 /// What a template of one attempt can see.
@@ -76,14 +85,121 @@ pub struct TemplateError {
 ///
 /// # Errors
 /// When a name is undefined, a filter fails, or a limit (steps, 1 MiB of output) is reached.
-pub fn render(_text: &str, _facts: &Facts) -> Result<String, TemplateError> {
-    Err(TemplateError { message: "not built yet".to_string(), range: None })
+pub fn render(text: &str, facts: &Facts) -> Result<String, TemplateError> {
+    if !is_template(text) {
+        return Ok(text.to_string());
+    }
+    let wrong = |err: Error| TemplateError::of(&err, text);
+    let template = environment::shared().template_from_str(text).map_err(wrong)?;
+    let mut output = Bounded(Vec::new());
+    template.render_captured_to(scope::value(facts), &mut output).map_err(wrong)?;
+    String::from_utf8(output.0)
+        .map_err(|_| TemplateError { message: "the result is not UTF-8".to_string(), range: None })
 }
 
 /// Renders a value: a text that is exactly one `{{ }}` keeps the value's type.
 ///
 /// # Errors
 /// As [`render`].
-pub fn render_value(_text: &str, _facts: &Facts) -> Result<serde_json::Value, TemplateError> {
-    Err(TemplateError { message: "not built yet".to_string(), range: None })
+pub fn render_value(text: &str, facts: &Facts) -> Result<serde_json::Value, TemplateError> {
+    let Some(inner) = single_expression(text) else {
+        return render(text, facts).map(serde_json::Value::String);
+    };
+    let Ok(expression) = environment::shared().compile_expression(inner) else {
+        return render(text, facts).map(serde_json::Value::String);
+    };
+    let offset = text.find(inner).unwrap_or(0);
+    let wrong = |err: Error| TemplateError::of(&err, inner).moved(offset);
+    let value = expression.eval(scope::value(facts)).map_err(wrong)?;
+    if value.is_undefined() {
+        return Err(TemplateError {
+            message: format!("`{}` has no value here", inner.trim()),
+            range: Some(offset..offset + inner.len()),
+        });
+    }
+    to_json(&value, inner).map_err(|err| err.moved(offset))
 }
+
+/// May a text hold a template? A text for which this is false is its own result.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+/// The most that one template may give, in bytes.
+pub const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
+/// What stands between the braces of a text that begins and ends with them.
+fn single_expression(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix('-').unwrap_or(inner);
+    Some(inner.strip_suffix('-').unwrap_or(inner))
+}
+
+fn to_json(value: &Value, text: &str) -> Result<serde_json::Value, TemplateError> {
+    let json = serde_json::to_value(value).map_err(|err| TemplateError {
+        message: format!("`{}` cannot be kept as a value: {err}", text.trim()),
+        range: None,
+    })?;
+    serde_json::to_writer(Bounded(Vec::new()), &json).map_err(|_| TemplateError::too_long())?;
+    Ok(json)
+}
+
+impl TemplateError {
+    fn too_long() -> TemplateError {
+        let message = format!("the result has more than {OUTPUT_BYTES_MAX} bytes");
+        TemplateError { message, range: None }
+    }
+
+    /// The engine's error in words for the person who wrote `text`.
+    fn of(err: &Error, text: &str) -> TemplateError {
+        let range = err.range().filter(|range| text.get(range.clone()).is_some());
+        let range = range.map(|range| whole_path(text, range));
+        let place = range.clone().and_then(|range| text.get(range)).unwrap_or("a name").trim();
+        let detail = err.detail().map(str::to_string);
+        let message = match err.kind() {
+            ErrorKind::UndefinedError => format!("`{place}` has no value here"),
+            ErrorKind::OutOfFuel => {
+                format!("the template takes more than {} steps", environment::FUEL)
+            }
+            ErrorKind::WriteFailure => return TemplateError { range, ..TemplateError::too_long() },
+            ErrorKind::SyntaxError => detail.unwrap_or_else(|| err.kind().to_string()),
+            kind => detail.map_or_else(
+                || format!("{kind} in `{place}`"),
+                |detail| format!("{detail} in `{place}`"),
+            ),
+        };
+        TemplateError { message, range }
+    }
+
+    fn moved(mut self, by: usize) -> TemplateError {
+        self.range = self.range.map(|range| range.start + by..range.end + by);
+        self
+    }
+}
+
+/// The engine's range of a path begins at its first dot; people want the name before it too.
+fn whole_path(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
+    let before = text.as_bytes()[..range.start].iter().rev().take_while(|byte| is_part(**byte)).count();
+    range.start - before..range.end
+}
+
+/// A writer that refuses to grow past [`OUTPUT_BYTES_MAX`].
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
+            return Err(io::Error::other("the output is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

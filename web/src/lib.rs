@@ -1,1 +1,57 @@
-//! Placeholder.
+//! Pages, the REST API and live updates over HTTP. Knows nothing of transports: it makes routers.
+//!
+//! Pages read the store through [`tidemill_store::PageStore`] and change things only through the
+//! one door of commands. There is no state here but sessions and a small cache of definitions.
+
+mod api;
+mod definitions;
+mod error;
+mod layout;
+mod live;
+pub mod log;
+mod page;
+mod router;
+mod session;
+mod statics;
+mod view;
+
+pub use router::{socket_router, tcp_router};
+pub use session::Logins;
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use tidemill_store::{Change, CommandDoor, PageStore};
+use tokio::sync::broadcast;
+
+/// Everything that the web reaches of the rest of the process. Clone it to make both routers.
+#[derive(Clone)]
+pub struct Doors {
+    /// What pages read.
+    pub pages: Arc<dyn PageStore>,
+    /// Where wishes go; each is answered after its commit.
+    pub commands: CommandDoor,
+    /// Changes, each sent after its commit.
+    pub changes: broadcast::Sender<Arc<Change>>,
+    /// The folder of task logs: `<run number>/<task number>.<map index>.<try>`.
+    pub logs: PathBuf,
+    /// The address that people open, e.g. `http://127.0.0.1:8080`; empty until it is known.
+    pub home_url: Arc<RwLock<String>>,
+    /// Does the engine take work?
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Login links and sessions.
+    pub logins: Arc<Logins>,
+    /// The version of this program.
+    pub version: &'static str,
+}
+
+/// What every handler gets.
+pub(crate) struct App {
+    pub(crate) doors: Doors,
+    pub(crate) definitions: definitions::Definitions,
+}
+
+/// Shared by the handlers of one router.
+pub(crate) type Web = Arc<App>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+# Everything that a person does with this project. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help build test check bench dist soak
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## The release build
+	$(CARGO) build --release
+
+test: ## Install what the tests need, then run every test
+	@scripts/install-test-needs
+	$(CARGO) test --workspace
+
+check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --offline --workspace --all-targets -- -D warnings
+	$(CARGO) test --offline --workspace --exclude tidemill
+	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test examples --test tidy --test kills
+
+soak: ## The long form of the kill -9 test: 200 kills, release build
+	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills -- --nocapture --test-threads 1
+
+bench: ## Compare with make and ninja, in one run
+	$(CARGO) build --release
+	target/release/tidemill-bench $(BENCH)
+
+dist: ## The one binary, as small and fast as it gets, in target/dist
+	$(CARGO) build --profile dist --bin tidemill
+	@ls -l target/dist/tidemill

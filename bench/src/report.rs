@@ -1,0 +1,66 @@
+//! The result, as a table while it is made or as one JSON object at the end.
+
+use serde_json::{Map, Value, json};
+
+/// Rows by section.
+pub struct Report {
+    json: bool,
+    sections: Map<String, Value>,
+    current: String,
+}
+
+impl Report {
+    /// An empty one.
+    pub fn new(json: bool) -> Report {
+        Report {
+            json,
+            sections: Map::new(),
+            current: String::new(),
+        }
+    }
+
+    /// Begins a section.
+    pub fn section(&mut self, name: &str) {
+        self.current = name.to_string();
+        self.sections.insert(name.to_string(), json!({}));
+        if !self.json {
+            println!("\n{name}");
+        }
+    }
+
+    /// A number with its unit.
+    pub fn row(&mut self, name: &str, value: f64, unit: &str) {
+        if !self.json {
+            let digits = if value.abs() >= 1000.0 {
+                0
+            } else if value.abs() >= 10.0 {
+                1
+            } else {
+                3
+            };
+            println!("  {name:<48} {value:>12.digits$} {unit}");
+        }
+        self.put(name, json!({"value": value, "unit": unit}));
+    }
+
+    /// A sentence.
+    pub fn note(&mut self, text: &str) {
+        if !self.json {
+            println!("  {text}");
+        }
+        self.put(&format!("note: {text}"), Value::Null);
+    }
+
+    fn put(&mut self, name: &str, value: Value) {
+        if let Some(Value::Object(section)) = self.sections.get_mut(&self.current) {
+            section.insert(name.to_string(), value);
+        }
+    }
+
+    /// Prints what is still to be printed.
+    pub fn end(self) {
+        if self.json {
+            println!("{:#}", Value::Object(self.sections));
+        }
+    }
+}

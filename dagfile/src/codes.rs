@@ -1,0 +1,61 @@
+//! Every code and what it means.
+
+/// A few sentences about a code, for `tidemill explain`.
+pub fn explain(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
+}
+
+/// Every code, in order.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    CODES.iter().map(|(code, _)| *code)
+}
+
+#[rustfmt::skip]
+const CODES: &[(&str, &str)] = &[
+    ("TM0001", "TM0001: the file is not TOML.\nThe place shown is where the reader could not go on; the cause often stands a little before it: a quote or a bracket that is not closed, or a text without quotes. Tidemill reads TOML 1.1."),
+    ("TM0002", "TM0002: the file is not UTF-8.\nTOML files are UTF-8. Save the file again in that encoding."),
+    ("TM0003", "TM0003: the file holds a NUL byte.\nIt is probably not a text file, or it was saved as UTF-16."),
+    ("TM0004", "TM0004: the file begins with a byte order mark.\nSave it as UTF-8 without a byte order mark (BOM)."),
+    ("TM0005", "TM0005: the file is too large.\nA DAG file has at most 32 MiB. Move data and long scripts into files beside it."),
+    ("TM0006", "TM0006: the file is nested too deeply.\nTables and arrays may stand in each other at most 64 levels deep."),
+    ("TM0007", "TM0007: too many tasks.\nA DAG has at most 200,000 tasks. Split it into several DAGs."),
+    ("TM0008", "TM0008: too many dependencies.\nA DAG has at most 2,000,000 dependencies between tasks. Let one `empty` task join the many before it: n + m edges instead of n times m."),
+    ("TM0009", "TM0009: more mistakes than are shown.\nThe first ones are listed; mend them and check the file again."),
+    ("TM0101", "TM0101: a value has the wrong type.\nTexts stand in quotes, numbers and true/false do not, lists stand in [ ] and tables in { } or under a [header]."),
+    ("TM0102", "TM0102: something that must be there is missing."),
+    ("TM0103", "TM0103: a value is not one of those that the key allows."),
+    ("TM0104", "TM0104: a key is not known here.\nUnknown keys are errors, so that a slip of the pen is never silently ignored."),
+    ("TM0105", "TM0105: a key has another name here.\nThe key is known from another tool; Tidemill follows Airflow's names."),
+    ("TM0106", "TM0106: a key belongs to the parent table.\nIn TOML a key belongs to the last [header] above it. Move the key above that header."),
+    ("TM0107", "TM0107: a name is not allowed.\nNames of DAGs, tasks, groups and parameters are made of A-Z a-z 0-9 _ and -. Names of environment variables begin with a letter or _ and hold no -."),
+    ("TM0108", "TM0108: a task and a group have the same name.\nTasks and groups share one set of names, because both can stand in `depends_on`."),
+    ("TM0110", "TM0110: a task says nothing about what it does.\nA task has exactly one operator key, such as `shell`. For a task that only joins others write `operator = \"empty\"`."),
+    ("TM0111", "TM0111: a task has two operators.\nA task does one thing. Make two tasks of it."),
+    ("TM0112", "TM0112: `operator` does not agree with the operator key of the task.\nLeave `operator` out, or make it the same."),
+    ("TM0113", "TM0113: a shell task has neither or both of `command` and `script`.\nIt runs exactly one of them."),
+    ("TM0120", "TM0120: a duration needs a unit.\nDurations are texts such as \"250ms\", \"90s\", \"5m\", \"1h30m\", \"2d\"."),
+    ("TM0121", "TM0121: a text is not a duration.\nDurations are made of whole numbers and the units ms, s, m, h, d: \"250ms\", \"90s\", \"1h30m\"."),
+    ("TM0122", "TM0122: a value is not a date.\nDates stand without quotes: 2026-11-20, 2026-11-20T06:00:00, 2026-11-20T06:00:00Z. Without an offset they are read in the DAG's time zone."),
+    ("TM0130", "TM0130: a field of a cron expression is wrong.\nThe five fields are minute (0-59), hour (0-23), day of month (1-31), month (1-12 or jan-dec) and day of week (0-7 or sun-sat; 0 and 7 are Sunday)."),
+    ("TM0131", "TM0131: a schedule cannot be read.\nA schedule is a cron expression, a list of them, a preset such as @daily, `@every 15m`, @once, or a table with `cron` or `every`."),
+    ("TM0132", "TM0132: a time zone is not known.\nTime zones have IANA names such as Europe/Paris or UTC."),
+    ("TM0133", "TM0133: `end_date` is before `start_date`."),
+    ("TM0140", "TM0140: tasks wait for each other in a circle.\nNone of them could ever start. The whole circle is shown; take one of its dependencies out."),
+    ("TM0141", "TM0141: `depends_on` names something that is neither a task nor a group of this DAG."),
+    ("TM0142", "TM0142: a group is not known, is empty where it is waited for, or is inside itself."),
+    ("TM0144", "TM0144: two files define the same DAG.\nThe id of a DAG is its file's name or `id` in [dag]. Both files are refused until one of them is changed."),
+    ("TM0150", "TM0150: the default of a parameter does not fit its own declaration."),
+    ("TM0151", "TM0151: a parameter has no default, but the DAG has a schedule.\nA scheduled run has nobody to ask. Give the parameter a default, or allow \"null\" as its type."),
+    ("TM0190", "TM0190: this version of Tidemill does not run that yet.\nThe key or value is part of the format, so the file is right; it will run with a later version."),
+    ("TM0201", "TM0201: a template cannot be read.\nTemplates are Jinja's: {{ value }}, {% if x %} … {% endif %}."),
+    ("TM0202", "TM0202: a template uses a name that does not exist."),
+    ("TM0203", "TM0203: a template refers to something that is not a task of this DAG."),
+    ("TM0204", "TM0204: a template uses a parameter that [params] does not declare."),
+    ("TM0205", "TM0205: a template uses a value of a task that is not upstream.\nThe value might not be there yet. A reference makes no dependency by itself: add the task to `depends_on`."),
+    ("TM0206", "TM0206: a template uses an output that the task does not have.\nOutputs are declared under `outputs`, or written to the file that $TIDEMILL_OUTPUT names."),
+    ("TM0207", "TM0207: a template uses a filter that does not exist."),
+    ("TM0208", "TM0208: a reference in a template cannot be checked before the run.\nWrite the names of tasks and keys out."),
+    ("TM0209", "TM0209: `stdout`, `result` and `exit_code` are known only in `outputs`, once the command has ended."),
+    ("TM0310", "TM0310: an untrusted value stands in a shell command.\nWhoever triggers a run chooses its parameters, and the shell reads them as code. Pass them in `env` and write \"$NAME\", or put them through the filter `quote`."),
+    ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),
+];

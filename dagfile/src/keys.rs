@@ -1,0 +1,328 @@
+//! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
+//! these tables.
+
+/// A key of a table of the format.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// What it means when it is absent, as TOML; empty when there is nothing to say.
+    pub(crate) default: &'static str,
+    pub(crate) doc: &'static str,
+    /// Does this version act on it?
+    pub(crate) is_built: bool,
+}
+
+/// What a key holds.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Text,
+    /// A text that may hold a template.
+    Template,
+    Bool,
+    Int(i64, i64),
+    Number,
+    Duration,
+    Date,
+    Texts,
+    Templates,
+    Statuses,
+    Choice(&'static [&'static str]),
+    Choices(&'static [&'static str]),
+    TemplateTable,
+    Secrets,
+    DependsOn,
+    Schedule,
+    Crons,
+    Shell,
+    /// Only this value, for now.
+    Only(&'static str),
+    OnlyInt(i64),
+    OnlyBool(bool),
+    Table(&'static [Key]),
+    /// A table whose keys are names.
+    Named(Entry),
+    Any,
+}
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Entry {
+    Task,
+    Group,
+    Param,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc, is_built: true }
+}
+
+const fn later(name: &'static str, doc: &'static str) -> Key {
+    Key { name, kind: Kind::Any, default: "", doc, is_built: false }
+}
+
+/// The top of a file.
+pub(crate) const ROOT: &[Key] = &[
+    key("dag", Kind::Table(DAG), "", "The DAG itself."),
+    key("default_args", Kind::Table(DEFAULT_ARGS), "", "Keys that every task has unless it says otherwise."),
+    key("params", Kind::Named(Entry::Param), "", "Parameters of a run: a default, or a table of JSON Schema keywords."),
+    key("groups", Kind::Named(Entry::Group), "", "Groups of tasks, for pages and for `depends_on`."),
+    key("tasks", Kind::Named(Entry::Task), "", "The tasks: a table each, or one command as a text."),
+    later("triggers", "Streams, webhooks and files that make runs."),
+    later("assets", "Data that tasks write and runs wait for."),
+];
+
+pub(crate) const RUN_TYPES: &[&str] = &["scheduled", "manual", "backfill", "asset_triggered"];
+
+/// `[dag]`.
+pub(crate) const DAG: &[Key] = &[
+    key("id", Kind::Text, "", "Its name in the installation; the file's name without `.toml` when absent."),
+    key("display_name", Kind::Text, "", "What pages call it."),
+    key("description", Kind::Text, "", "One line about it."),
+    key("doc_md", Kind::Text, "", "More about it, in Markdown."),
+    key("owner", Kind::Text, "\"tidemill\"", "Who answers for it; the owner of tasks that name none."),
+    key("tags", Kind::Texts, "[]", "Words to find it by."),
+    key("schedule", Kind::Schedule, "", "When it runs by itself: a cron expression, a preset, `@every 15m`, or a table."),
+    key("timezone", Kind::Text, "\"UTC\"", "The IANA name of its time zone."),
+    key("start_date", Kind::Date, "", "No run for an instant before this."),
+    key("end_date", Kind::Date, "", "No run for an instant after this."),
+    key("catchup", Kind::Bool, "false", "Make a run for every missed tick, not only for the latest?"),
+    key("is_paused_upon_creation", Kind::Bool, "false", "Start paused?"),
+    key("allowed_run_types", Kind::Choices(RUN_TYPES), "", "Which causes may make runs; all when absent."),
+    key("max_active_runs", Kind::Int(1, 10_000), "16", "How many runs may be running at once."),
+    key("max_active_tasks", Kind::Int(1, 100_000), "16", "How many tasks of one run may be live at once."),
+    key("dagrun_timeout", Kind::Duration, "", "How long a run may take."),
+    key("fail_fast", Kind::Bool, "false", "End the run at the first failed task?"),
+    key("format", Kind::Int(1, 1), "1", "The version of this format."),
+    later("doc_md_file", "A file with more about it."),
+    later("owner_links", "Links for owners."),
+    later("max_consecutive_failed_dag_runs", "Pause after so many failed runs."),
+    later("rerun_with_latest_version", "Which version a cleared run uses."),
+    later("retries", "How often a whole run is tried again."),
+    later("retry_delay", "The wait before a run is tried again."),
+    later("retry_scope", "Which tasks of a run are tried again."),
+    later("on_failure", "What is told when a run fails."),
+    later("on_success", "What is told when a run succeeds."),
+    later("concurrency", "One queue for each value of a key."),
+    later("deadlines", "When somebody is told that a run is late."),
+];
+
+/// `[dag.schedule]`.
+pub(crate) const SCHEDULE: &[Key] = &[
+    key("cron", Kind::Crons, "", "One or several cron expressions; at most one run for an instant."),
+    key("every", Kind::Duration, "", "A fixed distance, counted from `start_date` or the Unix epoch."),
+    key("timezone", Kind::Text, "", "The time zone of the schedule only."),
+    key("interval", Kind::Only("tick"), "\"tick\"", "What the data interval of a run is."),
+    later("run_immediately", "Run at once when the DAG appears."),
+    later("jitter", "A stable offset for each DAG."),
+    later("at", "Explicit instants."),
+    later("assets", "Run when assets are fresh."),
+    later("partition_key", "A name for each partition."),
+];
+
+
+macro_rules! common_keys {
+    ($($extra:expr),* $(,)?) => {
+        &[
+            $($extra,)*
+            key("display_name", Kind::Text, "", "What pages call it."),
+            key("doc_md", Kind::Text, "", "More about it, in Markdown."),
+            key("owner", Kind::Text, "", "Who answers for it; the DAG's owner when absent."),
+            key("trigger_rule", Kind::Only("all_success"), "\"all_success\"", "When it may run, by the states of its upstream tasks."),
+            key("run_if", Kind::Template, "", "Skipped unless this template is true."),
+            key("skip_if", Kind::Template, "", "Skipped when this template is true."),
+            key("retries", Kind::Int(0, 10_000), "0", "Tries after the first."),
+            key("retry_delay", Kind::Duration, "\"5m\"", "The wait before the second try."),
+            key("retry_exponential_backoff", Kind::Number, "0", "Each wait is this many times the one before; 0 is a constant wait."),
+            key("max_retry_delay", Kind::Duration, "", "No wait is longer."),
+            key("retry_jitter", Kind::Bool, "", "Spread the waits? True when there is a backoff."),
+            key("execution_timeout", Kind::Duration, "", "How long one attempt may take."),
+            key("pool", Kind::Only("default_pool"), "\"default_pool\"", "The pool that its slots come from."),
+            key("pool_slots", Kind::OnlyInt(1), "1", "How many slots it takes."),
+            key("priority_weight", Kind::OnlyInt(1), "1", "How much it matters among waiting tasks."),
+            key("weight_rule", Kind::Only("downstream"), "\"downstream\"", "How weights add up along the graph."),
+            key("queue", Kind::Text, "\"default\"", "The workers that may run it."),
+            key("depends_on_past", Kind::OnlyBool(false), "false", "Wait for this task's success in the run before?"),
+            key("wait_for_downstream", Kind::OnlyBool(false), "false", "Wait for the tasks below it in the run before?"),
+            key("cwd", Kind::Text, "", "Where it runs, relative to the DAG's folder; its own empty folder when absent."),
+            key("env", Kind::TemplateTable, "{}", "Environment variables."),
+            key("inherit_env", Kind::Bool, "true", "Give it the worker's allow-list of variables?"),
+            key("secrets", Kind::Secrets, "{}", "Secrets by the variable that carries them: `conn.NAME.FIELD` or `var.NAME`."),
+            key("run_as_user", Kind::Text, "", "The user it runs as."),
+            key("on_lost", Kind::Choice(&["fail", "retry"]), "", "What a lost attempt means; `retry` when there are retries."),
+            key("do_xcom_push", Kind::Bool, "true", "Keep its output?"),
+            key("outputs", Kind::TemplateTable, "{}", "Values to keep after success; `stdout`, `result` and `exit_code` are known here."),
+            later("max_active_tis_per_dag", "How many of it may be live over all runs."),
+            later("max_active_tis_per_dagrun", "How many of it may be live in one run."),
+            later("resources", "Limits of processor and memory."),
+            later("inlets", "Assets that it reads."),
+            later("outlets", "Assets that it writes."),
+            later("retry_policy", "Which failures are tried again."),
+            later("on_failure", "What is told when it fails."),
+            later("on_success", "What is told when it succeeds."),
+            later("on_retry", "What is told when it is tried again."),
+            later("on_skipped", "What is told when it is skipped."),
+            later("on_execute", "What is told when it starts."),
+        ]
+    };
+}
+
+/// `[default_args]` of the DAG or of a group.
+pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
+    key("shell", Kind::Table(SHELL_DEFAULTS), "", "Settings of every shell task."),
+    later("http", "Settings of every http task."),
+    later("sql", "Settings of every sql task."),
+    later("python", "Settings of every python task."),
+    later("wasm", "Settings of every wasm task."),
+];
+
+/// `[tasks.NAME]`.
+pub(crate) const TASK: &[Key] = common_keys![
+    key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed first."),
+    key("group", Kind::Text, "", "Its group."),
+    key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty`."),
+    key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
+    later("python", "A Python script or function."),
+    later("http", "An HTTP request."),
+    later("wasm", "A WebAssembly module."),
+    later("sql", "A statement, a load or a check in a database."),
+    later("kafka_produce", "Writes records to a topic."),
+    later("kafka_consume", "Reads a fixed range of a topic."),
+    later("kafka_wait", "Waits for a record."),
+    later("trigger_dag_run", "Starts a run of another DAG."),
+    later("branch", "Chooses which tasks follow."),
+    later("short_circuit", "Skips what follows unless a condition holds."),
+    later("file_sensor", "Waits for a file."),
+    later("http_sensor", "Waits for an HTTP answer."),
+    later("time_sensor", "Waits for a time of day."),
+    later("external_task_sensor", "Waits for a task of another DAG."),
+    later("sql_sensor", "Waits for a row."),
+    later("expand", "One instance for each value."),
+    later("expand_kwargs", "One instance for each object of a list."),
+    later("map_index_template", "The name of an instance."),
+    later("on_empty", "What an empty list means."),
+    later("setup", "Is it a setup task?"),
+    later("teardown", "Is it a teardown task?"),
+    later("setups", "Its setup tasks."),
+    later("on_failure_fail_dagrun", "Does a failed teardown fail the run?"),
+    later("with", "Settings of a packaged operator."),
+];
+
+/// The keys of a task that are operators.
+#[rustfmt::skip]
+pub(crate) const OPERATORS: &[&str] = &[
+    "shell", "python", "http", "wasm", "sql", "kafka_produce", "kafka_consume", "kafka_wait",
+    "trigger_dag_run", "branch", "short_circuit", "file_sensor", "http_sensor", "time_sensor",
+    "external_task_sensor", "sql_sensor",
+];
+
+pub(crate) const SHELL_OUTPUTS: &[&str] = &["last_line", "stdout", "json", "none"];
+
+macro_rules! shell_keys {
+    ($($extra:expr),* $(,)?) => {
+        &[
+            $($extra,)*
+            key("interpreter", Kind::Texts, "[\"bash\", \"-euo\", \"pipefail\", \"-c\"]", "The interpreter and its flags; a first line with `#!` wins."),
+            key("args", Kind::Templates, "[]", "Arguments, `$1` and on; never read by the shell as code."),
+            key("stdin", Kind::Template, "", "What the command reads."),
+            key("skip_on_exit_code", Kind::Statuses, "[99]", "Exit statuses that mean skipped."),
+            key("success_exit_codes", Kind::Statuses, "[0]", "Exit statuses that mean success."),
+            key("output", Kind::Choice(SHELL_OUTPUTS), "\"last_line\"", "What of its standard output becomes its output."),
+        ]
+    };
+}
+
+/// `[tasks.NAME.shell]`.
+pub(crate) const SHELL: &[Key] = shell_keys![
+    key("command", Kind::Template, "", "What is run."),
+    key("script", Kind::Text, "", "A file in the DAG's folder that is run."),
+];
+
+/// `[default_args.shell]`.
+pub(crate) const SHELL_DEFAULTS: &[Key] = shell_keys![];
+
+/// `[groups.NAME]`.
+pub(crate) const GROUP: &[Key] = &[
+    key("display_name", Kind::Text, "", "What pages call it."),
+    key("doc_md", Kind::Text, "", "More about it, in Markdown."),
+    key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed before its first tasks."),
+    key("group", Kind::Text, "", "The group around it."),
+    key("default_args", Kind::Table(DEFAULT_ARGS), "", "Keys that its tasks have unless they say otherwise."),
+];
+
+pub(crate) const PARAM_TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "object", "null"];
+
+/// `[params.NAME]`, JSON Schema's own words.
+pub(crate) const PARAM: &[Key] = &[
+    key("default", Kind::Any, "", "Its value when a run says nothing."),
+    key("type", Kind::Choices(PARAM_TYPES), "", "The type, or several; inferred from the default when absent."),
+    key("enum", Kind::Any, "", "The values to choose from."),
+    key("title", Kind::Text, "", "What the form calls it."),
+    key("description", Kind::Text, "", "What the form says about it."),
+    key("section", Kind::Text, "", "The part of the form it stands in."),
+    key("format", Kind::Text, "", "`date`, `date-time`, `time`, `multiline` and the like, for the form."),
+    key("minimum", Kind::Number, "", "The smallest number."),
+    key("maximum", Kind::Number, "", "The greatest number."),
+    key("exclusiveMinimum", Kind::Number, "", "Numbers are above this."),
+    key("exclusiveMaximum", Kind::Number, "", "Numbers are below this."),
+    key("multipleOf", Kind::Number, "", "Numbers are multiples of this."),
+    key("minLength", Kind::Int(0, 1 << 20), "", "The fewest characters."),
+    key("maxLength", Kind::Int(0, 1 << 20), "", "The most characters."),
+    key("pattern", Kind::Text, "", "A regular expression."),
+    key("items", Kind::Any, "", "The schema of each item of an array."),
+    key("minItems", Kind::Int(0, 1 << 20), "", "The fewest items."),
+    key("maxItems", Kind::Int(0, 1 << 20), "", "The most items."),
+    key("uniqueItems", Kind::Bool, "", "Are the items all different?"),
+    key("properties", Kind::Any, "", "The schemas of an object's keys."),
+    key("required", Kind::Texts, "", "Keys that an object must have."),
+    key("examples", Kind::Any, "", "Values to offer."),
+    key("const", Kind::Any, "", "The only value."),
+    key("values_display", Kind::Any, "", "What the form calls the values."),
+];
+
+/// What other tools call a key, and what it is called here.
+#[rustfmt::skip]
+pub(crate) const ALIASES: &[(&str, &str, &str)] = &[
+    ("needs", "depends_on", "GitHub Actions says `needs`"),
+    ("depends", "depends_on", "Dagu says `depends`"),
+    ("dependencies", "depends_on", "Argo says `dependencies`"),
+    ("upstream", "depends_on", ""),
+    ("after", "depends_on", ""),
+    ("timeout", "execution_timeout", ""),
+    ("dag_id", "id", "inside [dag] the prefix is dropped"),
+    ("dag_display_name", "display_name", "inside [dag] the prefix is dropped"),
+    ("task_display_name", "display_name", "inside a task the prefix is dropped"),
+    ("schedule_interval", "schedule", "Airflow 2 said `schedule_interval`"),
+    ("default", "default_args", ""),
+    ("defaults", "default_args", ""),
+    ("task", "tasks", ""),
+    ("param", "params", ""),
+    ("group", "groups", ""),
+    ("task_group", "group", ""),
+    ("bash_command", "shell", "Airflow says `bash_command`"),
+    ("bash", "shell", ""),
+    ("command", "shell", ""),
+    ("run", "shell", "GitHub Actions says `run`"),
+    ("cmd", "shell", ""),
+    ("script", "shell", ""),
+    ("retry", "retries", ""),
+    ("concurrency", "max_active_tasks", "Airflow 1 said `concurrency`"),
+    ("environment", "env", ""),
+    ("append_env", "inherit_env", ""),
+    ("when", "run_if", ""),
+    ("cron", "schedule", ""),
+    ("tz", "timezone", ""),
+    ("name", "display_name", ""),
+    ("title", "display_name", ""),
+    ("catch_up", "catchup", ""),
+    ("produces", "outlets", ""),
+    ("consumes", "inlets", ""),
+    ("on_failure_callback", "on_failure", ""),
+    ("on_success_callback", "on_success", ""),
+    ("on_retry_callback", "on_retry", ""),
+];
+
+/// A key by name.
+pub(crate) fn find<'k>(keys: &'k [Key], name: &str) -> Option<&'k Key> {
+    keys.iter().find(|key| key.name == name)
+}

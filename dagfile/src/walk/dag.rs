@@ -1,0 +1,114 @@
+//! `[dag]`.
+
+use super::value::is_id;
+use super::{Place, Walk};
+use crate::diagnostic::Diagnostic;
+use crate::keys;
+use crate::parse::Table;
+use jiff::tz::TimeZone;
+use std::ops::Range;
+use std::time::Duration;
+use tidemill_model::schedule::Schedule;
+use tidemill_model::{RunType, Ts};
+
+/// What `[dag]` says, with defaults filled in.
+pub(crate) struct DagKeys {
+    pub(crate) id: String,
+    pub(crate) id_span: Range<usize>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) doc_md: Option<String>,
+    pub(crate) owner: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) schedule: Schedule,
+    pub(crate) schedule_text: String,
+    pub(crate) timezone: String,
+    pub(crate) start_date: Option<Ts>,
+    pub(crate) end_date: Option<Ts>,
+    pub(crate) catchup: bool,
+    pub(crate) is_paused_upon_creation: bool,
+    pub(crate) allowed_run_types: Vec<RunType>,
+    pub(crate) max_active_runs: u32,
+    pub(crate) max_active_tasks: u32,
+    pub(crate) dagrun_timeout: Option<Duration>,
+    pub(crate) fail_fast: bool,
+}
+
+/// Who answers for a DAG that names nobody.
+const OWNER: &str = "tidemill";
+const ACTIVE_DEFAULT: u32 = 16;
+
+impl Walk<'_> {
+    /// Reads `[dag]`; `header` is where it stands, or the start of the file.
+    pub(crate) fn dag(&mut self, table: &Table, header: Range<usize>, stem: &str) -> DagKeys {
+        self.check_keys(table, &Place::Dag, keys::DAG);
+        let (id, id_span) = self.dag_id(table, header, stem);
+        let (timezone, zone) = self.zone(table).unwrap_or_else(|| ("UTC".to_string(), TimeZone::UTC));
+        let start_date = self.date(table, "start_date", &zone);
+        let end_date = self.date(table, "end_date", &zone);
+        if let (Some(start), Some(end), Some(value)) = (start_date, end_date, table.get("end_date"))
+            && end < start
+        {
+            let one = Diagnostic::error("TM0133", value.span(), "`end_date` is before `start_date`");
+            let start = table.get("start_date").map_or(0..0, |value| value.span());
+            self.report(one.label("the end").other(start, "the start"));
+        }
+        let (schedule, schedule_text) = self.schedule(table, &zone, start_date);
+        self.int(table, "format", 1, 1);
+        DagKeys {
+            id,
+            id_span,
+            display_name: self.string(table, "display_name"),
+            description: self.string(table, "description"),
+            doc_md: self.string(table, "doc_md"),
+            owner: self.string(table, "owner").unwrap_or_else(|| OWNER.to_string()),
+            tags: self.strings(table, "tags").unwrap_or_default(),
+            schedule,
+            schedule_text,
+            timezone,
+            start_date,
+            end_date,
+            catchup: self.boolean(table, "catchup").unwrap_or(false),
+            is_paused_upon_creation: self.boolean(table, "is_paused_upon_creation").unwrap_or(false),
+            allowed_run_types: self.run_types(table),
+            max_active_runs: self.limit(table, "max_active_runs", 10_000),
+            max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
+            dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
+            fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
+        }
+    }
+
+    fn dag_id(&mut self, table: &Table, header: Range<usize>, stem: &str) -> (String, Range<usize>) {
+        match self.text(table, "id") {
+            Some(id) if is_id(&id.value) => (id.value, id.span),
+            Some(id) => {
+                let message = format!("`{}` cannot be the id of a DAG", id.value);
+                self.report(
+                    Diagnostic::error("TM0107", id.span.clone(), message).label("A-Z a-z 0-9 _ and - only"),
+                );
+                (id.value, id.span)
+            }
+            None if is_id(stem) => (stem.to_string(), header),
+            None => {
+                let message = format!("the file's name `{stem}` cannot be the id of a DAG");
+                self.report(
+                    Diagnostic::error("TM0107", header.clone(), message)
+                        .help("rename the file to A-Z a-z 0-9 _ and -, or give the DAG an `id`"),
+                );
+                (stem.to_string(), header)
+            }
+        }
+    }
+
+    fn limit(&mut self, table: &Table, name: &str, high: i64) -> u32 {
+        let number = self.int(table, name, 1, high);
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(ACTIVE_DEFAULT)
+    }
+
+    fn run_types(&mut self, table: &Table) -> Vec<RunType> {
+        match self.choices(table, "allowed_run_types", keys::RUN_TYPES) {
+            Some(words) => words.iter().filter_map(|word| RunType::from_name(word)).collect(),
+            None => RunType::ALL.to_vec(),
+        }
+    }
+}

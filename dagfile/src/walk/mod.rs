@@ -1,0 +1,162 @@
+//! The walk over the tree: every key looked at once, every mistake reported with its place.
+
+pub(crate) mod common;
+pub(crate) mod dag;
+pub(crate) mod group;
+pub(crate) mod param;
+pub(crate) mod schedule;
+pub(crate) mod task;
+pub(crate) mod unknown;
+pub(crate) mod value;
+
+use crate::diagnostic::{Diagnostic, Lines, Severity};
+use crate::keys::{self, Key, Kind};
+use crate::parse::{Table, Value};
+use std::collections::HashSet;
+use std::ops::Range;
+use toml::de::DeValue;
+
+/// More mistakes of one file are counted and not kept.
+pub(crate) const DIAGNOSTICS_MAX: usize = 200;
+
+/// A text of the file and its place, quotes included.
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub(crate) value: String,
+    pub(crate) span: Range<usize>,
+}
+
+/// A table by the name that people know it by.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Root,
+    Dag,
+    Schedule,
+    DefaultArgs,
+    Params,
+    Param(String),
+    Groups,
+    Group(String),
+    Tasks,
+    Task(String),
+    Shell(Box<Place>),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Root => f.write_str("the file"),
+            Place::Dag => f.write_str("[dag]"),
+            Place::Schedule => f.write_str("[dag.schedule]"),
+            Place::DefaultArgs => f.write_str("[default_args]"),
+            Place::Params => f.write_str("[params]"),
+            Place::Param(name) => write!(f, "[params.{name}]"),
+            Place::Groups => f.write_str("[groups]"),
+            Place::Group(name) => write!(f, "[groups.{name}]"),
+            Place::Tasks => f.write_str("[tasks]"),
+            Place::Task(name) => write!(f, "[tasks.{name}]"),
+            Place::Shell(parent) => match parent.as_ref() {
+                Place::Task(name) => write!(f, "[tasks.{name}.shell]"),
+                Place::Group(name) => write!(f, "[groups.{name}.default_args.shell]"),
+                _ => f.write_str("[default_args.shell]"),
+            },
+        }
+    }
+}
+
+/// What the walk carries along.
+pub(crate) struct Walk<'s> {
+    pub(crate) source: &'s str,
+    pub(crate) lines: Lines,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) n_dropped: usize,
+    /// Files that keys name, in the order of the file.
+    pub(crate) files: Vec<String>,
+    seen_files: HashSet<String>,
+}
+
+impl<'s> Walk<'s> {
+    pub(crate) fn new(source: &'s str, diagnostics: Vec<Diagnostic>) -> Walk<'s> {
+        let n_found = diagnostics.len();
+        let mut walk = Walk {
+            source,
+            lines: Lines::new(source),
+            diagnostics,
+            n_dropped: n_found.saturating_sub(DIAGNOSTICS_MAX),
+            files: Vec::new(),
+            seen_files: HashSet::new(),
+        };
+        walk.diagnostics.truncate(DIAGNOSTICS_MAX);
+        walk
+    }
+
+    /// Keeps a diagnostic, up to the limit.
+    pub(crate) fn report(&mut self, one: Diagnostic) {
+        if self.is_full() {
+            self.n_dropped += 1;
+        } else {
+            self.diagnostics.push(one);
+        }
+    }
+
+    /// Is it pointless to compute suggestions?
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= DIAGNOSTICS_MAX
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.n_dropped > 0 || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    pub(crate) fn need_file(&mut self, path: &str) {
+        if self.seen_files.insert(path.to_string()) {
+            self.files.push(path.to_string());
+        }
+    }
+
+    /// Looks at every key of a table: is it known, and does this version act on it?
+    pub(crate) fn check_keys(&mut self, table: &Table, place: &Place, keys: &[Key]) {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            match keys::find(keys, name) {
+                None => self.unknown_key(key.span(), name, value, place, keys),
+                Some(known) if !known.is_built => self.not_built(key.span(), &format!("`{name}`")),
+                Some(known) => self.check_fixed(name, value, known),
+            }
+        }
+    }
+
+    /// A key of the format whose only value, for now, is its default.
+    fn check_fixed(&mut self, name: &str, value: &Value, key: &Key) {
+        let (is_default, is_right_type) = match (&key.kind, value.get_ref()) {
+            (Kind::Only(only), DeValue::String(text)) => (text == only, true),
+            (Kind::OnlyInt(only), DeValue::Integer(_)) => (value::integer(value) == Some(*only), true),
+            (Kind::OnlyBool(only), DeValue::Boolean(one)) => (one == only, true),
+            (Kind::Only(_), _) => (false, false),
+            (Kind::OnlyInt(_), _) | (Kind::OnlyBool(_), _) => (false, false),
+            _ => return,
+        };
+        if !is_right_type {
+            let expected = match key.kind {
+                Kind::Only(_) => "a text",
+                Kind::OnlyInt(_) => "a whole number",
+                _ => "true or false",
+            };
+            self.wrong_type(name, value, expected);
+        } else if !is_default {
+            let written = self.source.get(value.span()).unwrap_or("").to_string();
+            self.not_built(value.span(), &format!("`{name} = {written}`"));
+        }
+    }
+
+    pub(crate) fn not_built(&mut self, span: Range<usize>, what: &str) {
+        self.report(
+            Diagnostic::error(
+                "TM0190",
+                span,
+                format!("{what} is part of the format, but this version of Tidemill does not run it yet"),
+            )
+            .label("not built yet"),
+        );
+    }
+}

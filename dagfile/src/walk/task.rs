@@ -1,0 +1,249 @@
+//! `[tasks]`.
+
+use super::common::{Common, ShellKeys};
+use super::value::is_id;
+use super::{Place, Text, Walk};
+use crate::diagnostic::Diagnostic;
+use crate::keys::{self, OPERATORS};
+use crate::parse::{Table, Value};
+use crate::suggest::nearest;
+use std::ops::Range;
+use toml::de::DeValue;
+
+/// The most tasks of a DAG.
+pub(crate) const TASKS_MAX: usize = 200_000;
+
+/// A name in `depends_on`.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
+}
+
+/// What `[tasks.NAME]` says, without any defaults.
+pub(crate) struct TaskKeys {
+    pub(crate) id: String,
+    pub(crate) span: Range<usize>,
+    pub(crate) depends_on: Vec<Upstream>,
+    /// The value of `depends_on`, for patches.
+    pub(crate) depends_on_span: Option<Range<usize>>,
+    pub(crate) group: Option<Text>,
+    pub(crate) operator: OperatorKey,
+    pub(crate) common: Common,
+}
+
+/// Which operator a task has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OperatorKey {
+    Empty,
+    Shell,
+    /// One that is not built, or none: reported, and the DAG is not made.
+    None,
+}
+
+impl Walk<'_> {
+    /// Reads `[tasks]`.
+    pub(crate) fn tasks(&mut self, table: &Table) -> Vec<TaskKeys> {
+        let mut tasks = Vec::with_capacity(table.len().min(TASKS_MAX));
+        if table.len() > TASKS_MAX {
+            let span = table.iter().nth(TASKS_MAX).map_or(0..0, |(key, _)| key.span());
+            let message = format!("the DAG has {} tasks; the limit is {TASKS_MAX}", table.len());
+            self.report(Diagnostic::error("TM0007", span, message).help("split it into several DAGs"));
+            return tasks;
+        }
+        for (key, value) in table {
+            let id = key.get_ref().to_string();
+            if !is_id(&id) {
+                let message = format!("`{id}` cannot be the name of a task");
+                self.report(Diagnostic::error("TM0107", key.span(), message).label("A-Z a-z 0-9 _ and - only"));
+            }
+            match value.get_ref() {
+                DeValue::String(text) => {
+                    let command = Text { value: text.to_string(), span: value.span() };
+                    tasks.push(short_task(id, key.span(), command));
+                }
+                DeValue::Table(inner) => tasks.push(self.task(id, key.span(), inner)),
+                _ => self.wrong_type(&id, value, "a command or a table"),
+            }
+        }
+        tasks
+    }
+
+    fn task(&mut self, id: String, span: Range<usize>, table: &Table) -> TaskKeys {
+        let place = Place::Task(id);
+        self.check_keys(table, &place, keys::TASK);
+        let operator = self.operator(table, &span, &place);
+        let mut common = self.common(table);
+        if let Some(value) = table.get("shell") {
+            common.shell = self.shell(value, &place);
+        }
+        let Place::Task(id) = place else { unreachable!("made above") };
+        TaskKeys {
+            id,
+            span,
+            depends_on: self.depends_on(table),
+            depends_on_span: table.get("depends_on").map(Value::span),
+            group: self.text(table, "group"),
+            operator,
+            common,
+        }
+    }
+
+    fn operator(&mut self, table: &Table, span: &Range<usize>, place: &Place) -> OperatorKey {
+        let Place::Task(id) = place else { return OperatorKey::None };
+        let written: Vec<(&str, Range<usize>)> = table
+            .iter()
+            .filter(|(key, _)| OPERATORS.contains(&key.get_ref().as_ref()))
+            .map(|(key, _)| (key.get_ref().as_ref(), key.span()))
+            .collect();
+        if let [(_, first), (_, second), ..] = written.as_slice() {
+            let message = format!("task `{id}` has two operators");
+            let mut one = Diagnostic::error("TM0111", second.clone(), message).label("second operator");
+            one = one.other(first.clone(), "first operator");
+            self.report(one.help("a task does one thing: make two tasks of it"));
+            return OperatorKey::None;
+        }
+        let by_key = written.first().map(|(name, _)| *name);
+        let by_name = self.text(table, "operator");
+        match (by_key, by_name) {
+            (Some(key), Some(name)) if name.value != key => {
+                let message = format!("`operator` says `{}`, but the task has `{key}`", name.value);
+                self.report(Diagnostic::error("TM0112", name.span, message).help("take `operator` out"));
+                OperatorKey::None
+            }
+            (Some("shell"), _) => OperatorKey::Shell,
+            (Some(_), _) => OperatorKey::None,
+            (None, Some(name)) => self.named_operator(name, id),
+            (None, None) if table.contains_key("operator") => OperatorKey::None,
+            (None, None) => {
+                self.no_operator(table, span, id);
+                OperatorKey::None
+            }
+        }
+    }
+
+    fn no_operator(&mut self, table: &Table, span: &Range<usize>, id: &str) {
+        // An unknown key has been reported; it is probably the operator, written wrongly.
+        if table.iter().any(|(key, _)| keys::find(keys::TASK, key.get_ref()).is_none()) {
+            return;
+        }
+        let message = format!("task `{id}` does not say what it does");
+        self.report(
+            Diagnostic::error("TM0110", span.clone(), message)
+                .label("no operator")
+                .help("add `shell = \"…\"`, or `operator = \"empty\"` for a task that only joins others"),
+        );
+    }
+
+    fn named_operator(&mut self, name: Text, id: &str) -> OperatorKey {
+        if name.value == "empty" {
+            return OperatorKey::Empty;
+        }
+        if OPERATORS.contains(&name.value.as_str()) {
+            let message = format!("task `{id}` has the operator `{}` without its settings", name.value);
+            self.report(
+                Diagnostic::error("TM0110", name.span, message)
+                    .help(format!("write the key `{}` instead of `operator`", name.value)),
+            );
+            return OperatorKey::None;
+        }
+        if name.value == "latest_only" || name.value.contains('/') {
+            self.not_built(name.span, &format!("the operator `{}`", name.value));
+            return OperatorKey::None;
+        }
+        let message = format!("`{}` is not an operator", name.value);
+        let one = Diagnostic::error("TM0103", name.span, message);
+        let near = nearest(&name.value, OPERATORS.iter().copied().chain(["empty"]));
+        self.report(match near {
+            Some(near) => one.help(format!("did you mean `{near}`?")),
+            None => one.help(format!("there are empty, {}", OPERATORS.join(", "))),
+        });
+        OperatorKey::None
+    }
+
+    fn shell(&mut self, value: &Value, place: &Place) -> ShellKeys {
+        let table = match value.get_ref() {
+            DeValue::String(text) => {
+                let command = Text { value: text.to_string(), span: value.span() };
+                self.no_empty_command(&command);
+                return ShellKeys { command: Some(command), ..ShellKeys::default() };
+            }
+            DeValue::Table(table) => table,
+            _ => {
+                self.wrong_type("shell", value, "a command or a table");
+                return ShellKeys::default();
+            }
+        };
+        self.check_keys(table, &Place::Shell(Box::new(place.clone())), keys::SHELL);
+        let keys = self.shell_keys(table);
+        match (table.get("command"), table.get("script")) {
+            (Some(_), None) => keys.command.iter().for_each(|command| self.no_empty_command(command)),
+            (None, Some(_)) => {}
+            (Some(_), Some(script)) => {
+                let message = "a shell task has `command` or `script`, not both";
+                self.report(Diagnostic::error("TM0113", script.span(), message).label("one too many"));
+            }
+            (None, None) => {
+                let message = "the shell task says neither `command` nor `script`";
+                self.report(Diagnostic::error("TM0113", value.span(), message).label("nothing to run"));
+            }
+        }
+        keys
+    }
+
+    fn no_empty_command(&mut self, command: &Text) {
+        if command.value.trim().is_empty() {
+            self.report(
+                Diagnostic::error("TM0103", command.span.clone(), "the command is empty")
+                    .help("for a task that only joins others write `operator = \"empty\"`"),
+            );
+        }
+    }
+
+    /// `depends_on`: a name, or a list of names and of tables with `task` and `label`.
+    pub(crate) fn depends_on(&mut self, table: &Table) -> Vec<Upstream> {
+        let Some(value) = table.get("depends_on") else { return Vec::new() };
+        match value.get_ref() {
+            DeValue::Array(items) => items.iter().filter_map(|item| self.upstream(item)).collect(),
+            DeValue::String(_) | DeValue::Table(_) => self.upstream(value).into_iter().collect(),
+            _ => {
+                self.wrong_type("depends_on", value, "a task's name or a list of them");
+                Vec::new()
+            }
+        }
+    }
+
+    fn upstream(&mut self, item: &Value) -> Option<Upstream> {
+        let name = match item.get_ref() {
+            DeValue::Table(long) => {
+                for (key, _) in long {
+                    if !matches!(key.get_ref().as_ref(), "task" | "label") {
+                        let message = format!("unknown key `{}` in `depends_on`", key.get_ref());
+                        self.report(Diagnostic::error("TM0104", key.span(), message).help("there are task, label"));
+                    }
+                }
+                self.text(long, "label");
+                if !long.contains_key("task") {
+                    let message = "an entry of `depends_on` does not name its `task`";
+                    self.report(Diagnostic::error("TM0102", item.span(), message));
+                }
+                self.text(long, "task")
+            }
+            _ => self.text_of("depends_on", item),
+        }?;
+        Some(Upstream { name: name.value, span: name.span })
+    }
+}
+
+fn short_task(id: String, span: Range<usize>, command: Text) -> TaskKeys {
+    let shell = ShellKeys { command: Some(command), ..ShellKeys::default() };
+    TaskKeys {
+        id,
+        span,
+        depends_on: Vec::new(),
+        depends_on_span: None,
+        group: None,
+        operator: OperatorKey::Shell,
+        common: Common { shell, ..Common::default() },
+    }
+}

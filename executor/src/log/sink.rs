@@ -1,0 +1,298 @@
+//! The log of one running attempt: both pipes, masked, cut into lines, capped, written.
+
+use super::mask::Masker;
+use super::{Clock, LINE_MAX, NOTE, STDERR, STDOUT};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// An unfinished line is written after this long.
+const FLUSH_AFTER: Duration = Duration::from_millis(200);
+/// The most of standard output that is kept for outputs.
+pub(crate) const STDOUT_MAX: usize = 1024 * 1024;
+
+/// What a log is for.
+pub(crate) struct LogPlan {
+    /// The file, made with the first byte.
+    pub path: PathBuf,
+    /// What to hide.
+    pub masker: Arc<Masker>,
+    /// The most that is written.
+    pub bytes_max: u64,
+    /// Keep standard output whole?
+    pub keep_stdout: bool,
+}
+
+/// What the worker needs of the output, masked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured {
+    /// Standard output, up to [`STDOUT_MAX`], if it was to be kept.
+    pub stdout: String,
+    /// Was there more?
+    pub is_cut: bool,
+    /// The last line of standard output that is not blank.
+    pub last_line: Option<String>,
+    /// The same of standard error.
+    pub last_error: Option<String>,
+}
+
+#[derive(Default)]
+struct Stream {
+    pipe: Option<OwnedFd>,
+    /// May be the beginning of a secret.
+    held: Vec<u8>,
+    /// The line that is not written yet.
+    line: Vec<u8>,
+    /// The beginning of the task's current line, for `last`.
+    current: Vec<u8>,
+    last: Option<Vec<u8>>,
+}
+
+pub(crate) struct Sink {
+    plan: LogPlan,
+    streams: [Stream; 2],
+    clock: Clock,
+    file: Option<File>,
+    is_broken: bool,
+    written: u64,
+    dropped: u64,
+    stdout: Vec<u8>,
+    is_cut: bool,
+    /// When an unfinished line is due.
+    pub flush_at: Option<Instant>,
+    /// Until when it waits for whoever still holds the pipes; set when the task is over.
+    pub drain_until: Option<Instant>,
+    notes: Vec<String>,
+    is_finished: bool,
+}
+
+impl Sink {
+    /// Reads these pipes.
+    pub(crate) fn new(plan: LogPlan, stdout: OwnedFd, stderr: OwnedFd) -> Sink {
+        let stream = |pipe| Stream { pipe: Some(pipe), ..Stream::default() };
+        Sink {
+            plan,
+            streams: [stream(stdout), stream(stderr)],
+            clock: Clock::default(),
+            file: None,
+            is_broken: false,
+            written: 0,
+            dropped: 0,
+            stdout: Vec::new(),
+            is_cut: false,
+            flush_at: None,
+            drain_until: None,
+            notes: Vec::new(),
+            is_finished: false,
+        }
+    }
+
+    /// Both pipes are at their end.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.streams.iter().all(|stream| stream.pipe.is_none())
+    }
+
+    /// Adds a note that is written at the end.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    /// Does the end need no file work? Then any thread may do it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_drained()
+            && self.notes.is_empty()
+            && self.dropped == 0
+            && self.streams.iter().all(|stream| stream.line.is_empty())
+    }
+
+    /// Reads once from a pipe that has something to say.
+    pub(crate) fn read(&mut self, which: usize, buffer: &mut [u8]) {
+        let Some(pipe) = &self.streams[which].pipe else { return };
+        let masker = Arc::clone(&self.plan.masker);
+        let mut plain = Vec::new();
+        match rustix::io::read(pipe, &mut *buffer) {
+            Ok(0) => {
+                masker.finish(&mut self.streams[which].held, &mut plain);
+                self.take(which, &plain);
+                self.streams[which].end_line();
+                self.streams[which].pipe = None;
+                if self.is_drained() {
+                    self.flush(); // here, so that the end itself has no file work to do
+                }
+            }
+            Ok(n) => {
+                masker.feed(&mut self.streams[which].held, &buffer[..n], &mut plain);
+                self.take(which, &plain);
+            }
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(err) => {
+                tracing::warn!(%err, log = %self.plan.path.display(), "cannot read a task's output");
+                self.streams[which].pipe = None;
+            }
+        }
+    }
+
+    fn take(&mut self, which: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.remember(which, bytes);
+        let at = self.clock.now();
+        let mark = [STDOUT, STDERR][which];
+        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 2 + 64);
+        let line = &mut self.streams[which].line;
+        for part in bytes.split_inclusive(|&b| b == b'\n') {
+            let (text, is_whole) = match part.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (part, false),
+            };
+            let mut text = text;
+            while line.len() + text.len() > LINE_MAX {
+                let (now, later) = text.split_at(LINE_MAX - line.len());
+                line.extend_from_slice(now);
+                put_line(&mut out, &at, mark, line);
+                text = later;
+            }
+            line.extend_from_slice(text);
+            if is_whole {
+                put_line(&mut out, &at, mark, line);
+            }
+        }
+        if !line.is_empty() && self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + FLUSH_AFTER);
+        }
+        self.write(&out);
+    }
+
+    /// Keeps what may become the task's output.
+    fn remember(&mut self, which: usize, bytes: &[u8]) {
+        if which == 0 && self.plan.keep_stdout {
+            let room = STDOUT_MAX - self.stdout.len();
+            self.stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.is_cut |= bytes.len() > room;
+        }
+        let stream = &mut self.streams[which];
+        for part in bytes.split_inclusive(|&b| b == b'\n') {
+            let room = LINE_MAX - stream.current.len();
+            stream.current.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                stream.end_line();
+            }
+        }
+    }
+
+    /// Writes unfinished lines. What may be the beginning of a secret stays.
+    pub(crate) fn flush(&mut self) {
+        self.flush_at = None;
+        let at = self.clock.now();
+        let mut out = Vec::new();
+        for (stream, mark) in self.streams.iter_mut().zip([STDOUT, STDERR]) {
+            if !stream.line.is_empty() {
+                put_line(&mut out, &at, mark, &mut stream.line);
+            }
+        }
+        self.write(&out);
+    }
+
+    fn write(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        let room = usize::try_from(self.plan.bytes_max.saturating_sub(self.written)).unwrap_or(0);
+        let fits = if self.dropped > 0 {
+            0
+        } else if lines.len() <= room {
+            lines.len()
+        } else {
+            // Up to the last whole line that fits.
+            lines[..room].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1)
+        };
+        self.dropped += (lines.len() - fits) as u64;
+        self.written += fits as u64;
+        self.write_uncapped(&lines[..fits]);
+    }
+
+    fn write_uncapped(&mut self, lines: &[u8]) {
+        if lines.is_empty() || self.is_broken {
+            return;
+        }
+        let result = match &mut self.file {
+            Some(file) => file.write_all(lines),
+            None => super::open(&self.plan.path).and_then(|mut file| {
+                let result = file.write_all(lines);
+                self.file = Some(file);
+                result
+            }),
+        };
+        if let Err(err) = result {
+            self.is_broken = true;
+            tracing::warn!(%err, log = %self.plan.path.display(), "cannot write a task's log");
+        }
+    }
+
+    /// The end: whatever is left is written, the pipes are closed.
+    pub(crate) fn finish(&mut self) -> Captured {
+        if !self.is_finished {
+            self.is_finished = true;
+            self.end_streams();
+            self.flush();
+            self.write_notes();
+            self.file = None;
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let [stdout, stderr] = &mut self.streams;
+        Captured {
+            stdout: text(std::mem::take(&mut self.stdout)),
+            is_cut: self.is_cut,
+            last_line: stdout.last.take().map(text),
+            last_error: stderr.last.take().map(text),
+        }
+    }
+
+    fn end_streams(&mut self) {
+        let masker = Arc::clone(&self.plan.masker);
+        for which in 0..2 {
+            let mut plain = Vec::new();
+            masker.finish(&mut self.streams[which].held, &mut plain);
+            self.take(which, &plain);
+            self.streams[which].pipe = None;
+            self.streams[which].end_line();
+        }
+    }
+
+    fn write_notes(&mut self) {
+        if self.dropped > 0 {
+            let (max, dropped) = (self.plan.bytes_max, self.dropped);
+            self.notes.insert(0, format!("the log is full at {max} bytes; {dropped} more dropped"));
+        }
+        let at = self.clock.now();
+        let mut out = Vec::new();
+        for note in std::mem::take(&mut self.notes) {
+            put_line(&mut out, &at, NOTE, &mut note.into_bytes());
+        }
+        self.write_uncapped(&out);
+    }
+}
+
+impl Stream {
+    fn end_line(&mut self) {
+        let line = self.current.trim_ascii_end();
+        if !line.trim_ascii_start().is_empty() {
+            self.last = Some(line.to_vec());
+        }
+        self.current.clear();
+    }
+}
+
+/// Appends a line of the file and empties `line`.
+fn put_line(out: &mut Vec<u8>, at: &str, mark: char, line: &mut Vec<u8>) {
+    out.extend_from_slice(at.as_bytes());
+    out.extend_from_slice(&[b' ', mark as u8, b' ']);
+    let text = line.strip_suffix(b"\r").unwrap_or(line);
+    out.extend_from_slice(String::from_utf8_lossy(text).as_bytes());
+    out.push(b'\n');
+    line.clear();
+}

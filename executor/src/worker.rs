@@ -1,0 +1,341 @@
+//! The worker inside this process.
+
+use crate::launch::{self, Prepared};
+use crate::log::mask::Masker;
+use crate::log::sink::{Captured, LogPlan};
+use crate::log::thread::Logs;
+use crate::outcome::{self, Fate, Traces};
+use crate::slot::{Slot, Slots};
+use crate::supervisor::client::Client;
+use crate::supervisor::message::{Order, Received, Report, memory_file};
+use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, user};
+use rustix::fs::FlockOperation;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidemill_model::attempt::Verdict;
+use tidemill_model::dag::ShellOutput;
+use tidemill_model::{Attempt, Outcome, Reason};
+
+/// How long the end of a worker waits for the end of its tasks.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// The longest pause between two looks at the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The worker inside this process: a supervisor process that owns the tasks, and a thread that
+/// owns their output.
+pub struct Worker {
+    options: WorkerOptions,
+    default_interpreter: Vec<String>,
+    /// Shared with the supervisor, which holds it until its tasks are gone.
+    lock: File,
+    client: Option<Client>,
+    logs: Logs,
+    slots: Slots,
+    live: HashMap<u64, Live>,
+    by_attempt: HashMap<Attempt, u64>,
+    next_id: u64,
+    ended: Vec<Ended>,
+}
+
+/// An attempt whose end has not been reported.
+struct Live {
+    spec: AttemptSpec,
+    slot: Slot,
+    masker: Arc<Masker>,
+    pid: Option<i32>,
+    killed: Option<Reason>,
+    fate: Option<Fate>,
+}
+
+impl Worker {
+    /// Starts the supervisor and the log thread. Waits until the supervisor of an earlier
+    /// process in the same home has killed what it held (at most `wait`).
+    ///
+    /// # Errors
+    /// When that wait is over, or the supervisor cannot be started.
+    pub fn start(options: WorkerOptions, wait: Duration) -> Result<Worker, WorkerError> {
+        let failed = |what: &str| {
+            let what = what.to_string();
+            move |err| WorkerError::System { what, err }
+        };
+        std::fs::create_dir_all(&options.home)
+            .map_err(failed(&format!("cannot make the folder {}", options.home.display())))?;
+        // Tasks are told absolute paths, whatever folder they start in.
+        let mut options = options;
+        options.home = options.home.canonicalize().map_err(failed("cannot find the home folder"))?;
+        let lock = take_lock(options.home.join("worker.lock"), wait)?;
+        let slots = Slots::open(&options.home)
+            .map_err(failed(&format!("cannot use the folders in {}", options.home.display())))?;
+        let client = start_supervisor(&options, &lock).map_err(failed("cannot start the supervisor"))?;
+        let logs = Logs::start().map_err(failed("cannot start the log thread"))?;
+        Ok(Worker {
+            options,
+            default_interpreter: launch::default_interpreter(),
+            lock,
+            client: Some(client),
+            logs,
+            slots,
+            live: HashMap::new(),
+            by_attempt: HashMap::new(),
+            next_id: 1,
+            ended: Vec::new(),
+        })
+    }
+
+    /// Readable whenever [`Worker::ended`] has something to say. They change when the supervisor
+    /// had to be replaced, so ask again before each wait.
+    pub fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let supervisor = self.client.as_ref().map(Client::fd);
+        supervisor.into_iter().chain([self.logs.bell()]).collect()
+    }
+
+    /// Starts an attempt. An attempt that cannot be started ends at once, by [`Worker::ended`].
+    pub fn launch(&mut self, spec: AttemptSpec) {
+        let attempt = spec.attempt;
+        if self.by_attempt.contains_key(&attempt) {
+            tracing::error!(%attempt, "asked to start an attempt that is running; ignored");
+            return;
+        }
+        let log = spec.log.clone();
+        if let Err(outcome) = self.try_launch(spec) {
+            if let (Verdict::Failed, Some(message)) = (outcome.verdict, &outcome.message)
+                && let Err(err) = crate::log::append_note(&log, message)
+            {
+                tracing::warn!(%err, log = %log.display(), "cannot write a task's log");
+            }
+            self.ended.push(Ended { attempt, outcome: *outcome });
+            self.logs.ring();
+        }
+    }
+
+    fn try_launch(&mut self, spec: AttemptSpec) -> Result<(), Box<Outcome>> {
+        let refuse = |message: String| Box::new(launch::could_not_start(message));
+        let dag = Arc::clone(&spec.dag);
+        let task = dag.task(spec.task);
+        if let Some(outcome) = launch::conditions(task, &spec.facts) {
+            return Err(Box::new(outcome));
+        }
+        let Some(shell) = launch::shell_of(task) else {
+            return Err(Box::new(Outcome::success()));
+        };
+        let user = task.run_as_user.as_deref().map(user::find).transpose().map_err(refuse)?;
+        let ids = user.as_ref().map(|user| user.ids.clone());
+        let mut slot = self
+            .slots
+            .take(ids.as_ref())
+            .map_err(|err| refuse(format!("cannot make the task's folder: {err}")))?;
+        let (options, default) = (&self.options, &self.default_interpreter);
+        match launch::prepare(&spec, shell, &mut slot, user, options, default) {
+            Ok(prepared) => {
+                let keep_stdout = !task.outputs.is_empty()
+                    || matches!(shell.output, ShellOutput::Stdout | ShellOutput::Json);
+                self.hand_over(spec, slot, prepared, keep_stdout && task.do_xcom_push)
+            }
+            Err(message) => {
+                self.slots.give_back(slot);
+                Err(refuse(message))
+            }
+        }
+    }
+
+    /// Gives an attempt to the supervisor; to a new one if the old one turns out to be dead.
+    fn hand_over(
+        &mut self,
+        spec: AttemptSpec,
+        slot: Slot,
+        prepared: Prepared,
+        keep_stdout: bool,
+    ) -> Result<(), Box<Outcome>> {
+        let Prepared { mut start, stdin, masker } = prepared;
+        let id = self.next_id;
+        self.next_id += 1;
+        start.id = id;
+        let masker = Arc::new(masker);
+        let plan = LogPlan {
+            path: spec.log.clone(),
+            masker: Arc::clone(&masker),
+            bytes_max: self.options.log_bytes_max,
+            keep_stdout,
+        };
+        let order = Order::Start(Box::new(start));
+        let sent = self.logs.open(id, plan).and_then(|pipes| {
+            let stdin = stdin.map(|text| stdin_file(&text)).transpose()?;
+            let mut fds = vec![pipes.stdout.as_fd(), pipes.stderr.as_fd()];
+            fds.extend(stdin.as_ref().map(AsFd::as_fd));
+            if self.client.as_ref().is_some_and(|client| client.send(&order, &fds).is_ok()) {
+                return Ok(());
+            }
+            self.replace_supervisor();
+            let none = || io::Error::other("the worker has no supervisor");
+            self.client.as_ref().ok_or_else(none)?.send(&order, &fds)
+        });
+        if let Err(err) = sent {
+            self.logs.ended(id, None);
+            self.slots.give_back(slot);
+            return Err(Box::new(launch::could_not_start(format!("cannot hand the task over: {err}"))));
+        }
+        self.by_attempt.insert(spec.attempt, id);
+        self.live.insert(id, Live { spec, slot, masker, pid: None, killed: None, fate: None });
+        Ok(())
+    }
+
+    /// Ends an attempt's whole tree: TERM, grace, KILL. Its end is reported with `reason`.
+    pub fn kill(&mut self, attempt: Attempt, reason: Reason) {
+        let Some(id) = self.by_attempt.get(&attempt).copied() else { return };
+        if let Some(live) = self.live.get_mut(&id) {
+            live.killed.get_or_insert(reason);
+        }
+        self.tell(&Order::Kill { id });
+    }
+
+    /// Kills every tree at once; used at a second SIGTERM.
+    pub fn kill_all_now(&mut self) {
+        for live in self.live.values_mut() {
+            live.killed.get_or_insert(Reason::Interrupted);
+        }
+        self.tell(&Order::KillAll);
+    }
+
+    /// Attempts that have ended since the last call. Never blocks.
+    pub fn ended(&mut self) -> Vec<Ended> {
+        self.logs.hush();
+        while let Some(client) = &mut self.client {
+            match client.receive() {
+                Ok(Received::Message(report, _)) => self.take(report),
+                Ok(Received::Empty) => break,
+                Ok(Received::Closed) => self.replace_supervisor(),
+                Err(err) => {
+                    tracing::error!(%err, "cannot understand the supervisor");
+                    self.replace_supervisor();
+                }
+            }
+        }
+        for (id, captured) in self.logs.finished() {
+            self.complete(id, captured);
+        }
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Tells the supervisor that this process is alive; due at least every third of the lease.
+    pub fn beat(&mut self) {
+        self.tell(&Order::Beat);
+    }
+
+    /// A failure here means that the supervisor is dead, which [`Worker::ended`] finds too.
+    fn tell(&mut self, order: &Order) {
+        if self.client.as_ref().is_some_and(|client| client.send(order, &[]).is_err()) {
+            self.replace_supervisor();
+        }
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Started { id, pid } => {
+                if let Some(live) = self.live.get_mut(&id) {
+                    live.pid = Some(pid);
+                }
+            }
+            Report::Ended(ending) => self.settle(ending.id, Fate::Ended(ending)),
+            Report::Refused { id, step, errno } => {
+                let err = io::Error::from_raw_os_error(errno);
+                let place = self.live.get(&id).map(|live| self.place_of(live)).unwrap_or_default();
+                self.settle(id, Fate::Refused(format!("could not start: {step}{place}: {err}")));
+            }
+        }
+    }
+
+    fn place_of(&self, live: &Live) -> String {
+        let task = live.spec.dag.task(live.spec.task);
+        task.cwd.as_ref().map(|cwd| format!(" (cwd = \"{cwd}\")")).unwrap_or_default()
+    }
+
+    /// The process is over; the attempt is when its log is complete too.
+    fn settle(&mut self, id: u64, fate: Fate) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let timeout = live.spec.dag.task(live.spec.task).execution_timeout;
+        let note = outcome::note(&fate, live.killed, timeout);
+        live.fate = Some(fate);
+        if let Some(captured) = self.logs.ended(id, note) {
+            self.complete(id, captured);
+        }
+    }
+
+    fn complete(&mut self, id: u64, captured: Captured) {
+        let Some(mut live) = self.live.remove(&id) else { return };
+        self.by_attempt.remove(&live.spec.attempt);
+        let traces = Traces { captured, masker: &live.masker, output: &live.slot.output };
+        let fate = live.fate.take().unwrap_or(Fate::Lost);
+        let outcome = outcome::of(fate, live.killed, &mut live.spec, traces);
+        self.slots.give_back(live.slot);
+        self.ended.push(Ended { attempt: live.spec.attempt, outcome });
+    }
+
+    /// The supervisor is dead: what it held is killed and lost; a new one takes over.
+    fn replace_supervisor(&mut self) {
+        if let Some(client) = self.client.take() {
+            tracing::error!("the supervisor died; its tasks are lost, a new one is started");
+            let running = || self.live.values().filter(|live| live.fate.is_none());
+            let groups: Vec<i32> = running().filter_map(|live| live.pid).collect();
+            client.bury(&groups, &running().map(|live| live.spec.attempt.to_string()).collect());
+        }
+        let running = self.live.iter().filter(|(_, live)| live.fate.is_none());
+        for id in running.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.settle(id, Fate::Lost);
+        }
+        match start_supervisor(&self.options, &self.lock) {
+            Ok(client) => self.client = Some(client),
+            Err(err) => tracing::error!(%err, "cannot start a new supervisor; tasks cannot start"),
+        }
+        self.logs.ring();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.close(CLOSE_WAIT);
+        }
+    }
+}
+
+fn start_supervisor(options: &WorkerOptions, lock: &File) -> io::Result<Client> {
+    let this_program = PathBuf::from("/proc/self/exe");
+    let program = options.supervisor_program.as_ref().unwrap_or(&this_program);
+    Client::start(program, lock, options.lease)
+}
+
+fn stdin_file(text: &str) -> io::Result<File> {
+    let mut file = memory_file(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Takes the lock of a home. Whoever waited for it finds no process of the one before alive.
+fn take_lock(path: PathBuf, wait: Duration) -> Result<File, WorkerError> {
+    let failed = |err: io::Error| {
+        let what = format!("cannot lock {}", path.display());
+        WorkerError::System { what, err }
+    };
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = file.open(&path).map_err(failed)?;
+    let until = Instant::now() + wait;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LOCK_PAUSE);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(WorkerError::Locked { lock: path }),
+            Err(err) => return Err(failed(err.into())),
+        }
+    }
+}

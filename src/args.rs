@@ -1,0 +1,287 @@
+//! The command line. What it prints and how it exits are part of the interface.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Tidemill: batch DAGs and streams in one binary.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tidemill",
+    version,
+    about = "A workflow orchestrator in one binary: cron, graphs and streams joined",
+    after_help = "Examples:\n  tidemill serve                      server, worker and pages on http://127.0.0.1:8080\n  tidemill run dags/hello.toml        one DAG, once, here, without a server\n  tidemill validate dags/             everything that is wrong with the files\n  tidemill dags trigger hello --wait  one run on the server"
+)]
+pub struct Args {
+    /// The state folder of the server.
+    #[arg(long, global = true, env = "TIDEMILL_HOME", default_value = ".tidemill", value_name = "DIR")]
+    pub home: PathBuf,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    pub output: Option<Output>,
+    /// When to colour.
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Color,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for people.
+    Table,
+    /// JSON for programs.
+    Json,
+    /// Names only, a line each.
+    Name,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start scheduler, worker and pages in one process.
+    #[command(after_help = "Examples:\n  tidemill serve\n  tidemill serve --dags /srv/dags --home /var/lib/tidemill --listen 127.0.0.1:9000")]
+    Serve(Serve),
+    /// Run a DAG once, here, without a server.
+    #[command(after_help = "Examples:\n  tidemill run dags/hello.toml\n  tidemill run etl.toml --param region=eu --date 2026-11-20 -o json\n  tidemill run etl.toml --dry-run")]
+    Run(Run),
+    /// Say everything that is wrong with DAG files.
+    #[command(after_help = "Examples:\n  tidemill validate\n  tidemill validate dags/orders.toml -o json")]
+    Validate {
+        /// Files or folders.
+        #[arg(default_value = "dags", value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Explain a code, e.g. `tidemill explain TM0104`.
+    Explain {
+        /// The code.
+        code: String,
+    },
+    /// Print a JSON Schema for editors.
+    #[command(after_help = "Example:\n  tidemill schema dag > dags/tidemill.schema.json")]
+    Schema {
+        /// Of what.
+        #[arg(value_enum)]
+        what: SchemaOf,
+    },
+    /// DAGs on the server.
+    #[command(subcommand, alias = "dag")]
+    Dags(Dags),
+    /// Runs on the server. A run is DAG/RUN_ID, DAG@latest, DAG@latest:failed or its short id.
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Task instances on the server.
+    #[command(subcommand, alias = "task")]
+    Tasks(Tasks),
+    /// Print a fresh one-time login link for the pages.
+    LoginLink,
+    /// Print what the exit statuses mean.
+    ExitCodes,
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaOf {
+    /// DAG files.
+    Dag,
+}
+
+/// `serve`.
+#[derive(ClapArgs, Debug)]
+pub struct Serve {
+    /// The DAG folder.
+    #[arg(long, env = "TIDEMILL_DAGS", default_value = "dags", value_name = "DIR")]
+    pub dags: PathBuf,
+    /// Where pages are served; port 0 takes a free one.
+    #[arg(long, env = "TIDEMILL_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Tasks at once.
+    #[arg(long, env = "TIDEMILL_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slots: u32,
+    /// Seconds that running tasks may go on after SIGTERM.
+    #[arg(long, env = "TIDEMILL_SHUTDOWN_TIMEOUT", default_value_t = 30, value_name = "SECONDS")]
+    pub shutdown_timeout: u64,
+    /// Seconds between TERM and KILL of a task.
+    #[arg(long, env = "TIDEMILL_KILL_GRACE", default_value_t = 10, value_name = "SECONDS")]
+    pub kill_grace: u64,
+    /// Variables that tasks inherit besides PATH HOME USER LANG LC_* TZ TMPDIR.
+    #[arg(long, env = "TIDEMILL_ENV_PASSTHROUGH", value_delimiter = ',', value_name = "NAMES")]
+    pub env_passthrough: Vec<String>,
+}
+
+/// `run`.
+#[derive(ClapArgs, Debug)]
+pub struct Run {
+    /// The DAG file, or a folder with a dag.toml.
+    pub file: PathBuf,
+    /// A parameter; JSON where its type asks for it.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// The logical date: a date or an instant; now when absent, `none` for none.
+    #[arg(long, visible_alias = "logical-date", value_name = "DATE")]
+    pub date: Option<String>,
+    /// Tasks at once.
+    #[arg(short, long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "N")]
+    pub jobs: u32,
+    /// Fail at the first failure of a task.
+    #[arg(long)]
+    pub no_retry: bool,
+    /// Print the plan and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `dags`.
+#[derive(Subcommand, Debug)]
+pub enum Dags {
+    /// All DAGs.
+    List,
+    /// One DAG.
+    Show {
+        /// Its name.
+        dag: String,
+    },
+    /// Stop its schedule.
+    Pause {
+        /// Its name.
+        dag: String,
+    },
+    /// Resume its schedule.
+    Unpause {
+        /// Its name.
+        dag: String,
+    },
+    /// Make a run.
+    #[command(after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait")]
+    Trigger(Trigger),
+}
+
+/// `dags trigger`.
+#[derive(ClapArgs, Debug)]
+pub struct Trigger {
+    /// The DAG's name.
+    pub dag: String,
+    /// A parameter; JSON where its type asks for it.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// All values as one JSON object.
+    #[arg(long, value_name = "JSON")]
+    pub conf: Option<String>,
+    /// The logical date: now when absent, `none` for none.
+    #[arg(long, value_name = "DATE")]
+    pub logical_date: Option<String>,
+    /// The run's name.
+    #[arg(long)]
+    pub run_id: Option<String>,
+    /// A note on the run.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// The same key makes the same run, however often it is sent.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Wait for the end of the run and exit with its status.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `runs`.
+#[derive(Subcommand, Debug)]
+pub enum Runs {
+    /// Runs, newest first.
+    List {
+        /// Only of this DAG.
+        #[arg(long)]
+        dag: Option<String>,
+        /// Only in these states.
+        #[arg(long, value_delimiter = ',')]
+        state: Vec<String>,
+        /// At most this many.
+        #[arg(short = 'n', long, default_value_t = 25)]
+        limit: u32,
+    },
+    /// A run and its tasks.
+    Show {
+        /// The run.
+        run: String,
+    },
+    /// Wait for the end of a run and exit with its status.
+    Wait {
+        /// The run.
+        run: String,
+        /// Give up after so long, e.g. 30m.
+        #[arg(long, value_name = "DURATION")]
+        timeout: Option<String>,
+    },
+    /// The logs of all tasks of a run.
+    Logs {
+        /// The run.
+        run: String,
+        /// Only the last lines of each task.
+        #[arg(long, value_name = "LINES")]
+        tail: Option<usize>,
+    },
+    /// End a run; its running tasks are killed.
+    Cancel {
+        /// The run.
+        run: String,
+    },
+}
+
+/// `tasks`.
+#[derive(Subcommand, Debug)]
+pub enum Tasks {
+    /// The task instances of a run.
+    List {
+        /// The run.
+        run: String,
+    },
+    /// The log of a task.
+    Logs {
+        /// The run.
+        run: String,
+        /// The task.
+        task: String,
+        /// Follow it until its task has ended.
+        #[arg(short, long)]
+        follow: bool,
+        /// Which try; the last when absent.
+        #[arg(long = "try", value_name = "N")]
+        try_number: Option<i32>,
+    },
+    /// Run task instances again.
+    #[command(after_help = "Examples:\n  tidemill tasks clear etl@latest --only-failed --downstream\n  tidemill tasks clear etl@latest load -y")]
+    Clear {
+        /// The run.
+        run: String,
+        /// Which tasks; all when none is named.
+        tasks: Vec<String>,
+        /// Only those that failed or were blocked by a failure.
+        #[arg(long)]
+        only_failed: bool,
+        /// And all that wait for them.
+        #[arg(long)]
+        downstream: bool,
+        /// And all that they wait for.
+        #[arg(long)]
+        upstream: bool,
+        /// Print the list and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+}

@@ -1,0 +1,49 @@
+//! One file for each verb.
+
+mod client;
+mod dags;
+mod local_run;
+mod print;
+mod runs;
+mod serve;
+mod tasks;
+mod validate;
+mod values;
+
+use crate::args::{Args, Command, SchemaOf};
+use crate::exit::{Exit, Failure};
+use print::Printer;
+
+/// Runs the command that the line names.
+///
+/// # Errors
+/// What is printed, and the status.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let printer = Printer::new(args.output, args.color);
+    match args.command {
+        Command::Serve(options) => serve::serve(&args.home, options),
+        Command::Run(options) => local_run::run(&printer, &args.home, options),
+        Command::Validate { paths } => validate::validate(&printer, &paths),
+        Command::Explain { code } => validate::explain(&code),
+        Command::Schema { what: SchemaOf::Dag } => {
+            print::json(&tidemill_dagfile::schema());
+            Ok(Exit::Ok)
+        }
+        Command::Dags(verb) => block_on(dags::dags(&printer, &args.home, verb)),
+        Command::Runs(verb) => block_on(runs::runs(&printer, &args.home, verb)),
+        Command::Tasks(verb) => block_on(tasks::tasks(&printer, &args.home, verb)),
+        Command::LoginLink => block_on(serve::login_link(&args.home)),
+        Command::ExitCodes => {
+            for (_, code, meaning) in Exit::ALL {
+                println!("{code:>4}  {meaning}");
+            }
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Short commands need no threads.
+fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(crate::daemon::server::unexpected)?.block_on(command)
+}

@@ -1,0 +1,58 @@
+//! `serve` and `login-link`.
+
+use super::client::Client;
+use crate::args;
+use crate::daemon::server::{ServeOptions, serve as serve_until_stopped, unexpected};
+use crate::exit::{Exit, Failure};
+use std::path::Path;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// Starts a server and runs it until it is told to stop.
+pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
+    start_log();
+    if !options.dags.is_dir() {
+        let message = format!("there is no folder {}", options.dags.display());
+        return Err(Failure::new(Exit::Usage, message).hint("--dags names the folder that holds the DAG files"));
+    }
+    let options = ServeOptions {
+        home: home.to_path_buf(),
+        dags: options.dags.canonicalize().map_err(unexpected)?,
+        listen: options.listen,
+        slots: options.slots,
+        shutdown_grace: Duration::from_secs(options.shutdown_timeout),
+        kill_grace: Duration::from_secs(options.kill_grace),
+        env_passthrough: options.env_passthrough,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(unexpected)?;
+    let ended = runtime.block_on(serve_until_stopped(options));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// The server's own log: sentences with fields, on standard error; JSON where nobody watches.
+fn start_log() {
+    use std::io::IsTerminal;
+    let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// Prints a fresh one-time link for the pages.
+pub async fn login_link(home: &Path) -> Result<Exit, Failure> {
+    let client = Client::of(home).await?;
+    if matches!(client, Client::Offline(_)) {
+        return Err(Failure::new(Exit::Unreachable, "no server runs in this home")
+            .hint("start one with `tidemill serve`; it prints a link"));
+    }
+    let link = client.send("POST", "/api/tidemill/v1/login-links", None).await?;
+    let path = link["path"].as_str().unwrap_or("/");
+    let url = crate::daemon::home::Home::at(home).server().map(|server| server.url).unwrap_or_default();
+    super::print::line(&format!("{url}{path}"));
+    Ok(Exit::Ok)
+}

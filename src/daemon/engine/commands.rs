@@ -1,0 +1,168 @@
+//! What people ask, done in the pass that is being made and answered after its commit.
+
+use super::Engine;
+use super::schedule::NewRun;
+use crate::daemon::clock;
+use tidemill_model::{DagNo, MapIndex, RunNo, RunType, TaskIndex, TaskState, Ts};
+use tidemill_scheduler::{ClearChoice, Event, plan_clear};
+use tidemill_store::{Answer, Command, Refusal, RunKey};
+use tokio::sync::oneshot;
+
+impl Engine {
+    pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Result<Answer, Refusal>>) {
+        let answer = if self.stopping.is_some() {
+            Err(Refusal::Unavailable { what: "the server is stopping; ask again when it is back".to_string() })
+        } else {
+            self.carry_out(command)
+        };
+        self.draft.replies.push((reply, answer));
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<Answer, Refusal> {
+        match command {
+            Command::Trigger { .. } => self.trigger(command),
+            Command::SetPaused { dag_id, paused } => self.set_paused(&dag_id, paused),
+            Command::Clear { dag_id, run_id, tasks, only_failed, downstream, upstream, dry_run } => {
+                let run_no = self.find(&dag_id, &run_id)?;
+                let tasks = self.places(run_no, &tasks)?;
+                self.clear(run_no, &ClearChoice { tasks, only_failed, downstream, upstream }, dry_run)
+            }
+            Command::MarkTasks { dag_id, run_id, tasks, state } => {
+                let run_no = self.find(&dag_id, &run_id)?;
+                let places = self.places(run_no, &tasks)?;
+                let touched = self.named(run_no, &places);
+                self.step(run_no, Event::Mark(places, state));
+                self.forget_if_over(run_no);
+                Ok(Answer::Tasks(touched))
+            }
+            Command::MarkRun { dag_id, run_id, state } => {
+                let run_no = self.find(&dag_id, &run_id)?;
+                self.step(run_no, Event::MarkRun(state));
+                self.answer_run(run_no)
+            }
+            Command::Cancel { dag_id, run_id } => {
+                let run_no = self.find(&dag_id, &run_id)?;
+                if self.runs[&run_no].run.row.state.is_terminal() {
+                    self.forget_if_over(run_no);
+                    return Err(Refusal::Conflict { what: format!("run {run_id} of {dag_id} is over already") });
+                }
+                self.step(run_no, Event::Cancel);
+                self.answer_run(run_no)
+            }
+        }
+    }
+
+    fn trigger(&mut self, command: Command) -> Result<Answer, Refusal> {
+        let Command::Trigger { dag_id, run_id, logical_date, data_interval, conf, note, idempotency_key, triggered_by } =
+            command
+        else {
+            return Ok(Answer::Done);
+        };
+        let dag_no = self.dag_no(&dag_id)?;
+        let state = &self.dags[&dag_no];
+        let Some(definition) = state.definition.as_ref().filter(|_| !state.record.is_stale) else {
+            return Err(Refusal::Conflict { what: format!("the file of DAG {dag_id} is gone or cannot be read") });
+        };
+        if !definition.dag.allowed_run_types.contains(&RunType::Manual) {
+            return Err(Refusal::Invalid { what: format!("DAG {dag_id} does not allow manual runs") });
+        }
+        definition.dag.check_conf(&conf).map_err(|what| Refusal::Invalid { what })?;
+        let given = run_id.is_some();
+        let mut logical_date = logical_date;
+        let mut key = RunKey {
+            run_id: run_id.unwrap_or_else(|| manual_id(logical_date.unwrap_or_else(clock::now))),
+            logical_date,
+            cause: idempotency_key.map(|key| format!("key:{key}")),
+        };
+        while let Some(row) = self.existing_run(dag_no, &key) {
+            if key.cause.is_some() && row.cause == key.cause {
+                return Ok(Answer::Run(Box::new(row)));
+            }
+            if given || triggered_by == "api" {
+                let what = format!("DAG {dag_id} has run {} with that name or logical date already", row.run_id);
+                return Err(Refusal::Conflict { what });
+            }
+            // Two triggers in one microsecond: the later one is a microsecond later.
+            logical_date = logical_date.map(|at| Ts(at.0 + 1));
+            key.run_id = manual_id(logical_date.unwrap_or_else(clock::now));
+            key.logical_date = logical_date;
+        }
+        let data_interval = data_interval.or(logical_date.map(|at| (at, at)));
+        let conf = serde_json::Value::Object(conf);
+        let new = NewRun { key, run_type: RunType::Manual, data_interval, conf, triggered_by: Some(triggered_by), note };
+        let made = self.make_run(dag_no, new);
+        self.begin_runs(dag_no);
+        match made {
+            Some(run_no) => self.answer_run(run_no),
+            None => Err(Refusal::Conflict { what: format!("DAG {dag_id} cannot be read") }),
+        }
+    }
+
+    fn set_paused(&mut self, dag_id: &str, paused: bool) -> Result<Answer, Refusal> {
+        let dag_no = self.dag_no(dag_id)?;
+        if let Some(state) = self.dags.get_mut(&dag_no) {
+            state.record.is_paused = paused;
+            if paused {
+                state.record.next_run = None;
+            }
+        }
+        self.draft.dags.insert(dag_no);
+        self.tick(dag_no);
+        Ok(Answer::Done)
+    }
+
+    fn clear(&mut self, run_no: RunNo, choice: &ClearChoice, dry_run: bool) -> Result<Answer, Refusal> {
+        let chosen = plan_clear(&self.runs[&run_no].run, choice);
+        let named = self.named(run_no, &chosen);
+        if dry_run || chosen.is_empty() {
+            self.forget_if_over(run_no);
+        } else {
+            self.step(run_no, Event::Clear(chosen));
+        }
+        Ok(Answer::Tasks(named))
+    }
+
+    fn dag_no(&self, dag_id: &str) -> Result<DagNo, Refusal> {
+        self.dag_ids.get(dag_id).copied().ok_or_else(|| Refusal::NotFound {
+            what: format!("there is no DAG {dag_id}; `tidemill dags list` shows those that there are"),
+        })
+    }
+
+    fn find(&mut self, dag_id: &str, run_id: &str) -> Result<RunNo, Refusal> {
+        let dag_no = self.dag_no(dag_id)?;
+        self.load_run(dag_no, run_id).ok_or_else(|| Refusal::NotFound {
+            what: format!("DAG {dag_id} has no run {run_id}; `tidemill runs list --dag {dag_id}` shows its runs"),
+        })
+    }
+
+    fn places(&self, run_no: RunNo, tasks: &[(String, MapIndex)]) -> Result<Vec<TaskIndex>, Refusal> {
+        let dag = &self.runs[&run_no].run.dag;
+        let find = |(name, _): &(String, MapIndex)| {
+            dag.index_of(name).ok_or_else(|| Refusal::NotFound { what: format!("DAG {} has no task {name}", dag.id) })
+        };
+        tasks.iter().map(find).collect()
+    }
+
+    fn named(&self, run_no: RunNo, places: &[TaskIndex]) -> Vec<(String, MapIndex, TaskState)> {
+        let run = &self.runs[&run_no].run;
+        places
+            .iter()
+            .map(|at| (run.dag.task(*at).id.clone(), run.tasks[at.at()].map_index, run.tasks[at.at()].state))
+            .collect()
+    }
+
+    fn answer_run(&mut self, run_no: RunNo) -> Result<Answer, Refusal> {
+        let row = self.runs[&run_no].run.row.clone();
+        self.forget_if_over(run_no);
+        Ok(Answer::Run(Box::new(row)))
+    }
+
+    /// A run that was only read again leaves memory with the pass.
+    fn forget_if_over(&mut self, run_no: RunNo) {
+        self.draft.over.push(run_no);
+    }
+}
+
+fn manual_id(at: Ts) -> String {
+    format!("manual__{at}")
+}

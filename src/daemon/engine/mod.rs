@@ -1,0 +1,305 @@
+//! The engine: one thread that drains, steps, commits, hands over, and waits.
+//!
+//! It is the only writer of runs and task instances. Nothing is stepped on uncommitted state and
+//! nothing is started, killed or answered before the commit that says so.
+
+mod commands;
+mod hand_over;
+mod pass;
+mod schedule;
+mod state;
+
+use crate::daemon::clock;
+pub use hand_over::log_path;
+use pass::PassDraft;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use state::{Active, DagState, Timer};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tidemill_executor::Worker;
+use tidemill_model::{Dag, DagNo, Reason, RunNo, Ts, VersionNo};
+use tidemill_scheduler::{Event, Ready, step};
+use tidemill_store::{Answer, Change, Command, EngineStore, PageStore, Refusal, StoreError, StoredVersion};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::daemon::definition::{Definition, TaskNames};
+
+/// Inputs that one pass takes in; more wait for the next.
+const INPUTS_PER_PASS_MAX: usize = 256;
+/// While nothing happens, the clock is looked at so often: it may have been set.
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The pause before a failed commit is tried again.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// What reaches the engine from outside.
+pub enum Input {
+    /// A person's wish.
+    Command(Command, oneshot::Sender<Result<Answer, Refusal>>),
+    /// A DAG has a new current version.
+    Dag(Box<StoredVersion>, Arc<Dag>),
+    /// The files of these DAGs are gone.
+    Stale(Vec<DagNo>),
+    /// Start nothing more; wait for what runs, at most so long; then interrupt it and end.
+    Stop(Duration),
+    /// End everything now.
+    StopNow,
+}
+
+/// The way in. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineDoor {
+    inputs: mpsc::Sender<Input>,
+    wake: Arc<OwnedFd>,
+}
+
+impl EngineDoor {
+    /// Gives the engine an input and wakes it. An engine that is gone takes nothing.
+    pub fn send(&self, input: Input) {
+        if self.inputs.send(input).is_ok() {
+            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Asks for something and waits for the answer.
+    ///
+    /// # Errors
+    /// The engine's refusal, or that it is gone.
+    pub async fn ask(&self, command: Command) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Command(command, reply));
+        answer.await.unwrap_or_else(|_| {
+            Err(Refusal::Unavailable { what: "the scheduler has stopped".to_string() })
+        })
+    }
+}
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Attempts at once.
+    pub slots: u32,
+    /// Where logs go.
+    pub logs: PathBuf,
+    /// Where pinned files lie.
+    pub versions: PathBuf,
+    /// Where run folders lie.
+    pub runs: PathBuf,
+    /// Forget a task's retries: for `tidemill run --no-retry`.
+    pub no_retry: bool,
+}
+
+/// The engine. [`Engine::run`] is its thread.
+pub struct Engine {
+    options: EngineOptions,
+    store: Arc<dyn EngineStore>,
+    pages: Arc<dyn PageStore>,
+    runtime: tokio::runtime::Handle,
+    worker: Worker,
+    worker_no: i64,
+    term: i64,
+    inputs: mpsc::Receiver<Input>,
+    wake: Arc<OwnedFd>,
+    changes: broadcast::Sender<Arc<Change>>,
+    dags: HashMap<DagNo, DagState>,
+    dag_ids: HashMap<String, DagNo>,
+    names: TaskNames,
+    definitions: HashMap<VersionNo, Definition>,
+    runs: HashMap<RunNo, Active>,
+    ready: Ready,
+    n_live: u32,
+    timers: BinaryHeap<Reverse<(Ts, Timer)>>,
+    last_run: i64,
+    last_seq: i64,
+    draft: PassDraft,
+    stale_reports: u64,
+    stopping: Option<Instant>,
+    interrupted: bool,
+}
+
+impl Engine {
+    /// An engine and the door to it. Takes the term and reads what is active; attempts of an
+    /// earlier process are gone with it, so they count as lost.
+    ///
+    /// # Errors
+    /// When the store or the wake-up descriptor cannot be had.
+    pub fn new<S: EngineStore + PageStore + 'static>(
+        options: EngineOptions,
+        store: Arc<S>,
+        runtime: tokio::runtime::Handle,
+        worker: Worker,
+        changes: broadcast::Sender<Arc<Change>>,
+    ) -> Result<(Engine, EngineDoor), StoreError> {
+        let (sender, inputs) = mpsc::channel();
+        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK)
+            .map_err(|err| StoreError::Unavailable { what: "eventfd".to_string(), err: Box::new(err) })?;
+        let wake = Arc::new(wake);
+        let door = EngineDoor { inputs: sender, wake: Arc::clone(&wake) };
+        let holder = format!("pid {}", std::process::id());
+        let term = runtime.block_on(store.take_term(&holder, clock::now()))?;
+        let loaded = runtime.block_on(store.load())?;
+        let mut engine = Engine {
+            options,
+            pages: Arc::<S>::clone(&store),
+            store,
+            runtime,
+            worker,
+            worker_no: term,
+            term,
+            inputs,
+            wake,
+            changes,
+            dags: HashMap::new(),
+            dag_ids: HashMap::new(),
+            names: HashMap::new(),
+            definitions: HashMap::new(),
+            runs: HashMap::new(),
+            ready: Ready::default(),
+            n_live: 0,
+            timers: BinaryHeap::new(),
+            last_run: loaded.last_run,
+            last_seq: loaded.last_seq,
+            draft: PassDraft::default(),
+            stale_reports: 0,
+            stopping: None,
+            interrupted: false,
+        };
+        engine.resume(loaded);
+        Ok((engine, door))
+    }
+
+    /// The thread: until it is told to stop, or its term is over.
+    ///
+    /// # Errors
+    /// [`StoreError::TermLost`] when another process has become the scheduler.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        let mut last_beat = Instant::now();
+        loop {
+            self.take_inputs();
+            self.take_ended();
+            self.take_timers();
+            self.admit();
+            self.commit()?;
+            if self.is_done() {
+                return Ok(());
+            }
+            if last_beat.elapsed() >= Duration::from_secs(5) {
+                self.worker.beat();
+                last_beat = Instant::now();
+            }
+            self.wait();
+        }
+    }
+
+    fn take_inputs(&mut self) {
+        let mut buffer = [0u8; 8];
+        let _ = rustix::io::read(&self.wake, &mut buffer);
+        for taken in 1..=INPUTS_PER_PASS_MAX {
+            match self.inputs.try_recv() {
+                Ok(Input::Command(command, reply)) => self.command(command, reply),
+                Ok(Input::Dag(stored, dag)) => self.take_dag(*stored, dag),
+                Ok(Input::Stale(dags)) => self.take_stale(&dags),
+                Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
+                Ok(Input::StopNow) => {
+                    self.stopping = Some(Instant::now());
+                    self.interrupt();
+                    self.worker.kill_all_now();
+                }
+                Err(_) => return,
+            }
+            if taken == INPUTS_PER_PASS_MAX {
+                let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+            }
+        }
+    }
+
+    fn take_ended(&mut self) {
+        for ended in self.worker.ended() {
+            let event = Event::AttemptEnded {
+                attempt: ended.attempt,
+                outcome: Box::new(ended.outcome),
+                chance: clock::chance(),
+            };
+            self.step(ended.attempt.run, event);
+        }
+    }
+
+    fn take_timers(&mut self) {
+        let now = clock::now();
+        while self.timers.peek().is_some_and(|Reverse((due, _))| *due <= now) {
+            let Some(Reverse((_, timer))) = self.timers.pop() else { return };
+            match timer {
+                Timer::Task(run, at) => self.step(run, Event::TimerDue(at)),
+                Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
+                Timer::Schedule(dag) => self.tick(dag),
+            }
+        }
+        if self.stopping.is_some_and(|until| until <= Instant::now()) {
+            self.interrupt();
+        }
+    }
+
+    /// Moves one run and takes in what follows. The counts of its DAG follow its state here.
+    fn step(&mut self, run_no: RunNo, event: Event) {
+        let now = clock::now();
+        let Some(active) = self.runs.get_mut(&run_no) else {
+            self.stale_reports += 1;
+            return;
+        };
+        let before = active.run.row.state;
+        let live_before = active.run.n_live();
+        let effects = step(&mut active.run, event, now);
+        let after = active.run.row.state;
+        let live_after = active.run.n_live();
+        self.n_live = (self.n_live + live_after).saturating_sub(live_before);
+        if live_after < live_before {
+            for waiting in active.parked.drain(..) {
+                self.ready.push(waiting);
+            }
+        }
+        let dag_no = active.run.row.dag;
+        self.take_effects(run_no, effects, now);
+        self.follow_run(dag_no, run_no, before, after, now);
+    }
+
+    fn wait(&mut self) {
+        if self.draft.has_work() {
+            return;
+        }
+        let now = clock::now();
+        let mut wait = IDLE_WAIT_MAX;
+        if let Some(Reverse((due, _))) = self.timers.peek() {
+            wait = wait.min(due.since(now));
+        }
+        if let Some(until) = self.stopping {
+            let left = until.saturating_duration_since(Instant::now());
+            wait = wait.min(if self.interrupted { Duration::from_secs(1) } else { left });
+        }
+        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        let worker_fds = self.worker.wake_fds();
+        fds.extend(worker_fds.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        let _ = poll(&mut fds, Some(&timeout)); // an interrupted wait is a short one
+    }
+
+    fn interrupt(&mut self) {
+        if std::mem::replace(&mut self.interrupted, true) {
+            return;
+        }
+        for active in self.runs.values() {
+            for (at, task) in active.run.tasks.iter().enumerate() {
+                if task.is_live() {
+                    let attempt = active.run.attempt(tidemill_model::TaskIndex(at as u32));
+                    self.worker.kill(attempt, Reason::Interrupted);
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopping.is_some() && self.n_live == 0 && !self.draft.has_work()
+    }
+}

@@ -1,0 +1,165 @@
+//! One pass: what has changed, in one transaction; then what follows from it.
+
+use super::{COMMIT_RETRY, Engine};
+use crate::daemon::clock;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tidemill_model::{Attempt, DagNo, Reason, RunNo, TaskIndex, Ts};
+use tidemill_store::{Answer, Change, DagPatch, Pass, Refusal, StoreError};
+use tokio::sync::oneshot;
+
+/// A change names at most so many tasks; a page that wants more reads the rows.
+const TASKS_PER_CHANGE_MAX: usize = 200;
+
+/// An answer that waits for its commit.
+pub(super) type Reply = (oneshot::Sender<Result<Answer, Refusal>>, Result<Answer, Refusal>);
+
+/// What the pass being made will write, and what is done after it.
+#[derive(Default)]
+pub(super) struct PassDraft {
+    pub rows: Pass,
+    tasks: BTreeMap<RunNo, BTreeSet<TaskIndex>>,
+    runs: BTreeSet<RunNo>,
+    pub new_runs: BTreeSet<RunNo>,
+    pub dags: BTreeSet<DagNo>,
+    pub launches: Vec<(RunNo, TaskIndex, Attempt)>,
+    pub kills: Vec<(Attempt, Reason)>,
+    pub over: Vec<RunNo>,
+    pub replies: Vec<Reply>,
+}
+
+impl PassDraft {
+    pub(super) fn touch(&mut self, run: RunNo, at: TaskIndex) {
+        self.tasks.entry(run).or_default().insert(at);
+    }
+
+    pub(super) fn touch_run(&mut self, run: RunNo) {
+        self.runs.insert(run);
+    }
+
+    /// Is there something to write or to do?
+    pub(super) fn has_work(&self) -> bool {
+        !self.tasks.is_empty()
+            || !self.runs.is_empty()
+            || !self.new_runs.is_empty()
+            || !self.dags.is_empty()
+            || !self.rows.is_empty()
+            || !self.kills.is_empty()
+            || !self.replies.is_empty()
+            || !self.over.is_empty()
+    }
+}
+
+impl Engine {
+    /// Writes the pass, then does what follows. A commit that fails is tried again, whole, until
+    /// the store is back: rows are written whole, so that twice is the same as once, and nothing
+    /// has been done on the strength of it.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        if !self.draft.has_work() {
+            return Ok(());
+        }
+        let now = clock::now();
+        let mut draft = std::mem::take(&mut self.draft);
+        self.fill(&mut draft, now);
+        if !draft.rows.is_empty() {
+            loop {
+                match self.runtime.block_on(self.store.commit_pass(&draft.rows)) {
+                    Ok(()) => break,
+                    Err(StoreError::TermLost) => return Err(StoreError::TermLost),
+                    Err(err) => {
+                        tracing::error!(error = %crate::exit::chain(&err), "A commit failed; it is tried again");
+                        self.worker.beat();
+                        std::thread::sleep(COMMIT_RETRY);
+                    }
+                }
+            }
+        }
+        self.after_commit(draft);
+        Ok(())
+    }
+
+    fn fill(&mut self, draft: &mut PassDraft, now: Ts) {
+        draft.rows.term = self.term;
+        draft.rows.now = Some(now);
+        for run_no in &draft.new_runs {
+            if let Some(active) = self.runs.get(run_no) {
+                draft.rows.new_runs.push(active.run.row.clone());
+            }
+        }
+        for run_no in draft.runs.difference(&draft.new_runs) {
+            if let Some(active) = self.runs.get(run_no) {
+                draft.rows.runs.push(active.run.row.clone());
+            }
+        }
+        for (run_no, places) in &draft.tasks {
+            if let Some(active) = self.runs.get(run_no) {
+                draft.rows.tasks.extend(places.iter().map(|at| active.run.tasks[at.at()].clone()));
+            }
+        }
+        for dag_no in &draft.dags {
+            if let Some(state) = self.dags.get(dag_no) {
+                let record = &state.record;
+                draft.rows.dags.push(DagPatch {
+                    dag: *dag_no,
+                    is_paused: record.is_paused,
+                    schedule_high: record.schedule_high,
+                    next_run: record.next_run,
+                });
+            }
+        }
+        self.tell(draft, now);
+    }
+
+    /// One change for each run that this pass touches, and one for each DAG.
+    fn tell(&mut self, draft: &mut PassDraft, now: Ts) {
+        let touched: BTreeSet<RunNo> = draft.runs.iter().chain(&draft.new_runs).chain(draft.tasks.keys()).copied().collect();
+        for run_no in touched {
+            let Some(active) = self.runs.get(&run_no) else { continue };
+            let run = &active.run;
+            let places = draft.tasks.get(&run_no);
+            let n_tasks = places.map_or(0, BTreeSet::len);
+            let tasks: Vec<_> = places
+                .into_iter()
+                .flatten()
+                .take(TASKS_PER_CHANGE_MAX)
+                .map(|&at| {
+                    let task = &run.tasks[at.at()];
+                    json!({"task_id": run.dag.task(at).id, "map_index": task.map_index, "state": task.state,
+                           "try_number": task.try_number})
+                })
+                .collect();
+            let body = json!({"dag_id": run.dag.id, "run_id": run.row.run_id, "run_state": run.row.state,
+                              "n_tasks": n_tasks, "tasks": tasks});
+            self.last_seq += 1;
+            draft.rows.changes.push(Change { seq: self.last_seq, at: now, run: run_no.0, body });
+        }
+        for dag_no in &draft.dags {
+            let Some(state) = self.dags.get(dag_no) else { continue };
+            let body = json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
+            self.last_seq += 1;
+            draft.rows.changes.push(Change { seq: self.last_seq, at: now, run: 0, body });
+        }
+    }
+
+    fn after_commit(&mut self, draft: PassDraft) {
+        for (run_no, at, attempt) in draft.launches {
+            self.launch(run_no, at, attempt);
+        }
+        for (attempt, reason) in draft.kills {
+            self.worker.kill(attempt, reason);
+        }
+        for change in draft.rows.changes {
+            let _ = self.changes.send(Arc::new(change)); // nobody may be listening
+        }
+        for (reply, answer) in draft.replies {
+            let _ = reply.send(answer); // whoever asked may be gone
+        }
+        for run_no in draft.over {
+            let is_over = self.runs.get(&run_no).is_some_and(|active| active.run.row.state.is_terminal());
+            if is_over && self.runs.get(&run_no).is_some_and(|active| active.run.n_live() == 0) {
+                self.runs.remove(&run_no);
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What the engine holds in memory. Rows are the truth; all of this is rebuilt from them.
+
+use super::Engine;
+use crate::daemon::{clock, definition};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tidemill_model::{Dag, DagNo, RunNo, RunState, TaskIndex, Ts};
+use tidemill_scheduler::{Effect, Event, Run, Waiting};
+use tidemill_store::{DagRecord, Loaded, StoredVersion};
+
+use crate::daemon::definition::Definition;
+
+/// A DAG and its runs that wait for their turn.
+pub(super) struct DagState {
+    pub record: DagRecord,
+    pub definition: Option<Definition>,
+    pub queued: VecDeque<RunNo>,
+    pub n_running: u32,
+}
+
+/// A run that is not over.
+pub(super) struct Active {
+    pub run: Run,
+    /// Tasks that want a slot while the run has no room for one more.
+    pub parked: Vec<Waiting>,
+}
+
+/// What the clock will bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The wait of an instance is over.
+    Task(RunNo, TaskIndex),
+    /// A run has taken too long.
+    RunTimeout(RunNo),
+    /// A schedule fires.
+    Schedule(DagNo),
+}
+
+impl Engine {
+    /// Rebuilds memory from rows. Attempts that an earlier process held are lost: its supervisor
+    /// has ended them, or this process would not have got its lock.
+    pub(super) fn resume(&mut self, loaded: Loaded) {
+        for (dag, task_no, name) in loaded.task_names {
+            self.names.entry(dag).or_default().insert(name, task_no);
+        }
+        for version in &loaded.versions {
+            if let Err(err) = definition::lay_out(&self.options.versions, version.version, &version.files) {
+                tracing::error!(version = %version.version, %err, "Cannot lay out the files of a version");
+            }
+            if let Some(definition) = definition::from_version(version, &self.names) {
+                self.definitions.insert(version.version, definition);
+            }
+        }
+        for record in loaded.dags {
+            let definition = self.definitions.get(&record.version).cloned();
+            self.dag_ids.insert(record.dag_id.clone(), record.dag);
+            let dag = record.dag;
+            let state = DagState { record, definition, queued: VecDeque::new(), n_running: 0 };
+            self.dags.insert(dag, state);
+        }
+        for (row, tasks) in loaded.runs {
+            self.resume_run(row, tasks);
+        }
+        let dags: Vec<DagNo> = self.dags.keys().copied().collect();
+        for dag_no in dags {
+            self.begin_runs(dag_no);
+        }
+    }
+
+    fn resume_run(&mut self, row: tidemill_store::RunRow, tasks: Vec<tidemill_store::TaskRow>) {
+        let now = clock::now();
+        let (dag_no, run_no, state) = (row.dag, row.run, row.state);
+        let Some(definition) = self.definitions.get(&row.version).cloned() else {
+            // Its definition cannot be read: it ends loudly, and nothing of it is lost.
+            let mut row = row;
+            row.state = RunState::Failed;
+            row.reason = Some(tidemill_model::Reason::DefinitionLost);
+            row.ended_at = Some(now);
+            tracing::error!(run.id = %row.run_id, "Run failed: this program cannot read its definition");
+            self.draft.rows.runs.push(row);
+            return;
+        };
+        let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
+        let lost: Vec<_> = (0..run.tasks.len() as u32)
+            .map(TaskIndex)
+            .filter(|at| run.tasks[at.at()].is_live())
+            .map(|at| run.attempt(at))
+            .collect();
+        self.n_live += run.n_live();
+        let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
+        self.runs.insert(run_no, Active { run, parked: Vec::new() });
+        match (self.dags.get_mut(&dag_no), state) {
+            (Some(dag), RunState::Running) => dag.n_running += 1,
+            (Some(dag), RunState::Queued) => dag.queued.push_back(run_no),
+            (None, _) | (_, RunState::Success | RunState::Failed) => {}
+        }
+        if let Some((timeout, started)) = timeout {
+            self.timers.push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
+        }
+        self.step(run_no, Event::Resume);
+        for attempt in lost {
+            self.step(run_no, Event::AttemptLost { attempt, blame: false });
+        }
+    }
+
+    /// A DAG has a new current version: it is live from here on.
+    pub(super) fn take_dag(&mut self, stored: StoredVersion, dag: Arc<Dag>) {
+        let names = self.names.entry(stored.dag.dag).or_default();
+        for (task, &task_no) in dag.tasks.iter().zip(&stored.task_nos) {
+            names.insert(task.id.clone(), task_no);
+        }
+        let definition = Definition { dag, task_nos: stored.task_nos.into() };
+        self.definitions.insert(stored.version, definition.clone());
+        let no = stored.dag.dag;
+        self.dag_ids.insert(stored.dag.dag_id.clone(), no);
+        match self.dags.get_mut(&no) {
+            Some(state) => {
+                // What the engine has settled is newer than what the folder's read has seen.
+                let (is_paused, high) = (state.record.is_paused, state.record.schedule_high);
+                state.record = DagRecord { is_paused, schedule_high: high, ..stored.dag };
+                state.definition = Some(definition);
+            }
+            None => {
+                let record = stored.dag;
+                let state =
+                    DagState { record, definition: Some(definition), queued: VecDeque::new(), n_running: 0 };
+                self.dags.insert(no, state);
+            }
+        }
+        self.tick(no);
+        self.begin_runs(no);
+    }
+
+    pub(super) fn take_stale(&mut self, dags: &[DagNo]) {
+        for no in dags {
+            if let Some(state) = self.dags.get_mut(no) {
+                state.record.is_stale = true;
+            }
+        }
+    }
+
+    /// A run of a DAG that is over, read again because a person wants something of it.
+    pub(super) fn load_run(&mut self, dag_no: DagNo, run_id: &str) -> Option<RunNo> {
+        let active = self.runs.values().find(|active| active.run.row.dag == dag_no && active.run.row.run_id == run_id);
+        if let Some(active) = active {
+            return Some(active.run.row.run);
+        }
+        let found = self.runtime.block_on(self.store.find_run(dag_no, run_id)).ok()??;
+        let (row, tasks) = self.runtime.block_on(self.store.run_with_tasks(found.run)).ok()??;
+        let definition = self.definition_of(row.version)?;
+        let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
+        let run_no = run.row.run;
+        self.runs.insert(run_no, Active { run, parked: Vec::new() });
+        Some(run_no)
+    }
+
+    fn definition_of(&mut self, version: tidemill_model::VersionNo) -> Option<Definition> {
+        if let Some(definition) = self.definitions.get(&version) {
+            return Some(definition.clone());
+        }
+        let record = self.runtime.block_on(self.pages.version(version)).ok()??;
+        if let Err(err) = definition::lay_out(&self.options.versions, version, &record.files) {
+            tracing::error!(%version, %err, "Cannot lay out the files of a version");
+        }
+        let definition = definition::from_version(&record, &self.names)?;
+        self.definitions.insert(version, definition.clone());
+        Some(definition)
+    }
+
+    /// Takes in what a step wants done: rows into the draft of the pass, the rest for after it.
+    pub(super) fn take_effects(&mut self, run_no: RunNo, effects: Vec<Effect>, now: Ts) {
+        let Some(active) = self.runs.get(&run_no) else { return };
+        let run = &active.run;
+        for effect in effects {
+            match effect {
+                Effect::Task(at) => self.draft.touch(run_no, at),
+                Effect::Run => self.draft.touch_run(run_no),
+                Effect::Ready(at) => {
+                    let weight = run.dag.task(at).priority_weight;
+                    let run_after = run.row.run_after;
+                    self.ready.push(Waiting { weight: Reverse(weight), run_after, run: run_no, task: at });
+                }
+                Effect::Wake(at, due) => self.timers.push(Reverse((due.max(now), Timer::Task(run_no, at)))),
+                Effect::Kill(attempt, reason) => self.draft.kills.push((attempt, reason)),
+                Effect::KeepTry(task) => self.draft.rows.tries.push(tidemill_store::TryRow { task: *task }),
+                Effect::ClearValues(at) => {
+                    let task = &run.tasks[at.at()];
+                    self.draft.rows.cleared_values.push((run_no, task.task_no, task.map_index));
+                }
+                Effect::KeepValue(at, key, value) => {
+                    let task = &run.tasks[at.at()];
+                    let (task_no, map_index) = (task.task_no, task.map_index);
+                    self.draft.rows.values.push(tidemill_store::ValueRow { run: run_no, task_no, map_index, key, value });
+                }
+                Effect::Stale(attempt) => {
+                    self.stale_reports += 1;
+                    tracing::debug!(%attempt, "A report of an attempt that is not the current one changed nothing");
+                }
+            }
+        }
+    }
+
+    /// Keeps the count of running runs of a DAG, and lets the next one begin.
+    pub(super) fn follow_run(&mut self, dag_no: DagNo, run_no: RunNo, before: RunState, after: RunState, now: Ts) {
+        if before == after {
+            return;
+        }
+        if let Some(state) = self.dags.get_mut(&dag_no) {
+            state.n_running += u32::from(after == RunState::Running);
+            state.n_running -= u32::from(before == RunState::Running);
+        }
+        if after == RunState::Running {
+            let timeout = self.runs.get(&run_no).and_then(|active| active.run.dag.dagrun_timeout);
+            if let Some(timeout) = timeout {
+                self.timers.push(Reverse((now.after(timeout), Timer::RunTimeout(run_no))));
+            }
+        }
+        if after.is_terminal() {
+            self.draft.over.push(run_no);
+            self.begin_runs(dag_no);
+            if self.dags.get(&dag_no).is_some_and(|state| state.is_catching_up()) {
+                self.timers.push(Reverse((now, Timer::Schedule(dag_no))));
+            }
+        }
+    }
+
+    /// Begins queued runs of a DAG, oldest first, up to `max_active_runs`.
+    pub(super) fn begin_runs(&mut self, dag_no: DagNo) {
+        while let Some(state) = self.dags.get_mut(&dag_no) {
+            let limit = state.definition.as_ref().map_or(0, |definition| definition.dag.max_active_runs);
+            if self.stopping.is_some() || state.n_running >= limit {
+                return;
+            }
+            let Some(run_no) = state.queued.pop_front() else { return };
+            self.step(run_no, Event::Begin);
+        }
+    }
+}
+
+impl DagState {
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.definition.as_ref().is_some_and(|definition| definition.dag.catchup)
+    }
+}

@@ -1,0 +1,104 @@
+//! The state folder: what lies where.
+
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A socket's path may not be longer than this (unix(7)); a longer one moves to the runtime folder.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// The state folder of a server, by default `./.tidemill`.
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+}
+
+/// What `server.json` says about a running server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerFile {
+    /// Its process.
+    pub pid: u32,
+    /// Where its pages are.
+    pub url: String,
+    /// Where commands reach it.
+    pub socket: PathBuf,
+    /// When it was ready, RFC 3339.
+    pub started_at: String,
+}
+
+impl Home {
+    /// Makes the folder, readable by its owner alone, with everything in it that must exist.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> io::Result<Home> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let home = Home { path: path.canonicalize()? };
+        for folder in [home.logs(), home.versions(), home.runs()] {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        Ok(home)
+    }
+
+    /// The folder as it is, for commands that only read.
+    pub fn at(path: &Path) -> Home {
+        Home { path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()) }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The embedded database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("tidemill.db")
+    }
+
+    /// Logs: `<run>/<task>.<map index>.<try>`.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Read-only copies of DAG folders by version.
+    pub fn versions(&self) -> PathBuf {
+        self.path.join("versions")
+    }
+
+    /// Folders shared by the tasks of one run.
+    pub fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+
+    /// What a running server says about itself.
+    pub fn server_file(&self) -> PathBuf {
+        self.path.join("server.json")
+    }
+
+    /// The socket for commands.
+    pub fn socket(&self) -> PathBuf {
+        let here = self.path.join("server.sock");
+        if here.as_os_str().len() <= SOCKET_PATH_MAX {
+            return here;
+        }
+        let folder = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        folder.join(format!("tidemill-{}.sock", std::process::id()))
+    }
+
+    /// The server of this home, if its file says that there is one.
+    pub fn server(&self) -> Option<ServerFile> {
+        serde_json::from_slice(&std::fs::read(self.server_file()).ok()?).ok()
+    }
+
+    /// Writes `server.json` at once and whole.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn announce(&self, server: &ServerFile) -> io::Result<()> {
+        let draft = self.path.join("server.json.new");
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        serde_json::to_writer(&file, server)?;
+        std::fs::rename(draft, self.server_file())
+    }
+}

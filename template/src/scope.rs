@@ -1,0 +1,170 @@
+//! The names that templates see, made when they are asked for.
+
+use crate::environment::refuse;
+use crate::moment::Moment;
+use crate::{Facts, TaskFacts};
+use minijinja::value::{Kwargs, Object, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidemill_model::Ts;
+
+/// Names that a template can use, besides the functions and `macros`.
+#[rustfmt::skip]
+pub(crate) const NAMES: &[&str] = &[
+    "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
+    "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
+    "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
+];
+
+/// Names that exist only once the task's own command has ended: in `outputs`.
+pub(crate) const RESULT_NAMES: &[&str] = &["stdout", "result", "exit_code"];
+
+/// Names of the format that no value is made for yet.
+#[rustfmt::skip]
+pub(crate) const LATER_NAMES: &[&str] = &[
+    "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
+    "prev_end_date_success", "var", "conn", "inlets", "outlets", "triggering_asset_events",
+    "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
+    "trigger", "traceparent", "response", "rows", "row_count", "record",
+];
+
+/// The context of one rendering.
+pub(crate) fn value(facts: &Facts) -> Value {
+    Value::from_object(Scope(Arc::new(facts.clone())))
+}
+
+#[derive(Debug)]
+struct Scope(Arc<Facts>);
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, name: &str) -> Option<Value> {
+        let facts = &self.0;
+        let moment = |at: Option<Ts>| at.map(Moment::value);
+        let day = |format: &str| {
+            let value = facts.logical_date.map(Moment::value)?;
+            Moment::from_value(&value).ok()?.strftime(format).ok().map(Value::from)
+        };
+        let result = facts.result.as_ref();
+        match name {
+            "ds" => day("%Y-%m-%d"),
+            "ds_nodash" => day("%Y%m%d"),
+            "ts" => moment(facts.logical_date).map(|at| Value::from(at.to_string())),
+            "ts_nodash" => day("%Y%m%dT%H%M%S"),
+            "ts_nodash_with_tz" => day("%Y%m%dT%H%M%S%z"),
+            "logical_date" => moment(facts.logical_date),
+            "data_interval_start" => moment(facts.data_interval_start),
+            "data_interval_end" => moment(facts.data_interval_end),
+            "run_id" => Some(Value::from(&*facts.run_id)),
+            "dag" => Some(dict([
+                ("dag_id", Value::from(&*facts.dag_id)),
+                ("timezone", Value::from(&*facts.timezone)),
+            ])),
+            "dag_run" => Some(dag_run(facts)),
+            "task" => Some(dict([("task_id", Value::from(&*facts.task_id))])),
+            "ti" | "task_instance" => Some(Value::from_object(TaskInstance(facts.clone()))),
+            "task_instance_key_str" => {
+                let day = day("%Y%m%d")?;
+                Some(Value::from(format!("{}__{}__{day}", facts.dag_id, facts.task_id)))
+            }
+            "try_number" => Some(Value::from(facts.try_number)),
+            "params" => Some(json(&facts.params)),
+            "map" => Some(dict([])),
+            "run_dir" => Some(Value::from(&*facts.run_dir)),
+            "tasks" => Some(Value::from_pairs(facts.tasks.iter().map(|(name, task)| (name.as_str(), task_value(task))))),
+            "test_mode" => Some(Value::from(false)),
+            "stdout" => result.map(|result| Value::from(&*result.stdout)),
+            "result" => result.map(|result| json(&result.result)),
+            "exit_code" => result.map(|result| Value::from(result.exit_code)),
+            _ => None,
+        }
+    }
+}
+
+/// A JSON value for the engine.
+pub(crate) fn json(value: &impl serde::Serialize) -> Value {
+    Value::from(minijinja::value::Serde(value))
+}
+
+fn dict<const N: usize>(pairs: [(&'static str, Value); N]) -> Value {
+    pairs.into_iter().collect::<BTreeMap<_, _>>().into()
+}
+
+fn or_none(at: Option<Ts>) -> Value {
+    at.map_or(Value::from(()), Moment::value)
+}
+
+fn dag_run(facts: &Facts) -> Value {
+    dict([
+        ("dag_id", Value::from(&*facts.dag_id)),
+        ("run_id", Value::from(&*facts.run_id)),
+        ("run_type", Value::from(&*facts.run_type)),
+        ("conf", json(&facts.conf)),
+        ("logical_date", or_none(facts.logical_date)),
+        ("data_interval_start", or_none(facts.data_interval_start)),
+        ("data_interval_end", or_none(facts.data_interval_end)),
+    ])
+}
+
+/// `output` is left out where there is none, so that strictness and `default` both work.
+fn task_value(task: &TaskFacts) -> Value {
+    let kept = task.values.iter().filter(|(key, _)| *key != RETURN_VALUE);
+    let outputs = Value::from_pairs(kept.map(|(key, value)| (key.as_str(), json(value))));
+    let mut fields = BTreeMap::from([("state", Value::from(&*task.state)), ("outputs", outputs)]);
+    if let Some(output) = task.values.get(RETURN_VALUE) {
+        fields.insert("output", json(output));
+    }
+    fields.into()
+}
+
+const RETURN_VALUE: &str = "return_value";
+
+/// Airflow's `ti`.
+#[derive(Debug)]
+struct TaskInstance(Arc<Facts>);
+
+impl Object for TaskInstance {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let facts = &self.0;
+        Some(match key.as_str()? {
+            "dag_id" => Value::from(&*facts.dag_id),
+            "task_id" => Value::from(&*facts.task_id),
+            "run_id" => Value::from(&*facts.run_id),
+            "try_number" => Value::from(facts.try_number),
+            "map_index" => Value::from(facts.map_index),
+            "task" => dict([("task_id", Value::from(&*facts.task_id))]),
+            _ => return None,
+        })
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _state: &mut State<'_, '_>,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
+        if method != "xcom_pull" {
+            return Err(Error::new(ErrorKind::UnknownMethod, format!("ti has no {method}; it has xcom_pull")));
+        }
+        let (first, options): (Option<Value>, Kwargs) = from_args(args)?;
+        let named: Option<Value> = options.get("task_ids")?;
+        let key: Option<String> = options.get("key")?;
+        options.assert_all_used()?;
+        let which = first.or(named).ok_or_else(|| refuse("xcom_pull needs task_ids"))?;
+        let key = key.as_deref().unwrap_or(RETURN_VALUE);
+        match which.as_str() {
+            Some(task) => Ok(pull(&self.0, task, key)),
+            None => Ok(which.try_iter()?.map(|task| pull(&self.0, task.as_str().unwrap_or(""), key)).collect()),
+        }
+    }
+}
+
+/// A value, or none where there is none: so Airflow does it.
+fn pull(facts: &Facts, task: &str, key: &str) -> Value {
+    let found = facts.tasks.get(task).and_then(|task| task.values.get(key));
+    found.map_or(Value::from(()), json)
+}

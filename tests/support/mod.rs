@@ -1,0 +1,300 @@
+//! What every whole-program test needs: a home of its own, a server in it, and a way to ask it.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+pub mod chance;
+pub mod http;
+pub mod processes;
+pub mod waiting;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use waiting::wait_for;
+
+/// The program under test.
+pub const TIDEMILL: &str = env!("CARGO_BIN_EXE_tidemill");
+
+/// How long anything may take before a test gives up. Long, since nothing passes by waiting.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with a home and a DAG folder, gone with the value.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// An empty one.
+    pub fn new() -> Place {
+        let folder = tempfile::Builder::new()
+            .prefix("tidemill-test-")
+            .tempdir()
+            .unwrap();
+        std::fs::create_dir(folder.path().join("dags")).unwrap();
+        Place { folder }
+    }
+
+    /// The folder that holds both; its name stands in the environment of everything it starts.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The state folder.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The DAG folder.
+    pub fn dags(&self) -> PathBuf {
+        self.folder.path().join("dags")
+    }
+
+    /// Writes a DAG file so that it appears whole, as editors do.
+    pub fn write_dag(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dags().join(name);
+        let new = self.dags().join(format!(".{name}.new"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        path
+    }
+
+    /// The program with this home, a clean environment and nothing to read.
+    pub fn tidemill(&self) -> Command {
+        let mut command = Command::new(TIDEMILL);
+        command.env_clear();
+        for name in ["PATH", "HOME", "USER", "LANG"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("TIDEMILL_HOME", self.home())
+            .current_dir(self.folder())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn call(&self, args: &[&str]) -> Output {
+        self.tidemill().args(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed and reads its standard output as JSON.
+    pub fn call_json(&self, args: &[&str]) -> Value {
+        let output = self.call(args);
+        assert!(
+            output.status.success(),
+            "`tidemill {}`: {}",
+            args.join(" "),
+            told(&output)
+        );
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|err| {
+            panic!(
+                "`tidemill {}` printed no JSON ({err}): {}",
+                args.join(" "),
+                told(&output)
+            )
+        })
+    }
+
+    /// The command line that starts a server here.
+    pub fn serve_command(&self) -> Command {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder().join("serve.log"))
+            .unwrap();
+        let mut command = self.tidemill();
+        command
+            .arg("serve")
+            .arg("--home")
+            .arg(self.home())
+            .arg("--dags")
+            .arg(self.dags());
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub fn serve(&self) -> Server {
+        let child = self.serve_command().spawn().unwrap();
+        let mut server = Server {
+            child,
+            socket: PathBuf::new(),
+            url: String::new(),
+        };
+        let ready = wait_for("the server to be ready", PATIENCE, || {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server ended with {status}:\n{}", self.serve_log());
+            }
+            self.ready(Some(server.child.id()))
+        });
+        server.socket = PathBuf::from(ready["socket"].as_str().unwrap());
+        server.url = ready["url"]
+            .as_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .to_string();
+        server
+    }
+
+    /// What `server.json` says, once it is that of process `pid` (or of any).
+    pub fn ready(&self, pid: Option<u32>) -> Option<Value> {
+        let text = std::fs::read(self.home().join("server.json")).ok()?;
+        let ready: Value = serde_json::from_slice(&text).ok()?;
+        let found = ready["pid"].as_u64()?;
+        (pid.is_none() || pid.map(u64::from) == Some(found)).then_some(ready)
+    }
+
+    /// Everything that servers have printed here.
+    pub fn serve_log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default()
+    }
+
+    /// Triggers a DAG by the command line and gives the run's name.
+    pub fn trigger(&self, dag: &str, more: &[&str]) -> String {
+        let mut args = vec!["dags", "trigger", dag, "-o", "json"];
+        args.extend(more);
+        let answer = self.call_json(&args);
+        answer["dag_run_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no dag_run_id in {answer}"))
+            .to_string()
+    }
+}
+
+/// A server that this test started. It is killed when the value goes.
+pub struct Server {
+    /// The process.
+    pub child: Child,
+    /// Its Unix socket.
+    pub socket: PathBuf,
+    /// Its address for browsers, without a slash at the end.
+    pub url: String,
+}
+
+impl Server {
+    /// Asks the API, e.g. `/api/v2/dags`.
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        http::ask(&self.socket, "GET", path, None).unwrap_or_else(|err| panic!("GET {path}: {err}"))
+    }
+
+    /// A body of the API that must be there.
+    pub fn body(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "GET {path}: {body}");
+        body
+    }
+
+    /// Sends a body to the API.
+    pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        http::ask(&self.socket, method, path, Some(body))
+            .unwrap_or_else(|err| panic!("{method} {path}: {err}"))
+    }
+
+    /// Waits until the DAG is known.
+    pub fn wait_for_dag(&self, dag: &str) {
+        wait_for(&format!("DAG {dag}"), PATIENCE, || {
+            (self.get(&format!("/api/v2/dags/{dag}")).0 == 200).then_some(())
+        });
+    }
+
+    /// A run as the API shows it.
+    pub fn run(&self, dag: &str, run: &str) -> Value {
+        self.body(&format!("/api/v2/dags/{dag}/dagRuns/{}", http::escape(run)))
+    }
+
+    /// The runs of a DAG.
+    pub fn runs(&self, dag: &str) -> Vec<Value> {
+        let body = self.body(&format!("/api/v2/dags/{dag}/dagRuns?limit=100"));
+        body["dag_runs"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no dag_runs in {body}"))
+            .clone()
+    }
+
+    /// Waits until a run has ended and gives it.
+    pub fn wait_for_end(&self, dag: &str, run: &str) -> Value {
+        wait_for(&format!("the end of {dag}/{run}"), PATIENCE, || {
+            let found = self.run(dag, run);
+            matches!(found["state"].as_str(), Some("success" | "failed")).then_some(found)
+        })
+    }
+
+    /// The task instances of a run.
+    pub fn tasks(&self, dag: &str, run: &str) -> Vec<Value> {
+        let body = self.body(&format!(
+            "/api/v2/dags/{dag}/dagRuns/{}/taskInstances?limit=100",
+            http::escape(run)
+        ));
+        body["task_instances"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no task_instances in {body}"))
+            .clone()
+    }
+
+    /// One task instance of a run.
+    pub fn task(&self, dag: &str, run: &str, task: &str) -> Value {
+        let found = self
+            .tasks(dag, run)
+            .into_iter()
+            .find(|one| one["task_id"] == task);
+        found.unwrap_or_else(|| panic!("no task {task} in {dag}/{run}"))
+    }
+
+    /// Waits until a task is in a state.
+    pub fn wait_for_task(&self, dag: &str, run: &str, task: &str, state: &str) {
+        wait_for(
+            &format!("{dag}/{run}/{task} to be {state}"),
+            PATIENCE,
+            || (self.task(dag, run, task)["state"] == state).then_some(()),
+        );
+    }
+
+    /// Sends a signal to the server alone.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(processes::pid(self.child.id()), signal).unwrap();
+    }
+
+    /// Waits for the server's own end.
+    pub fn wait_until_gone(&mut self) -> std::process::ExitStatus {
+        wait_for("the server to end", PATIENCE, || {
+            self.child.try_wait().unwrap()
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command printed, for a failing test's message.
+pub fn told(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Text that a command printed to standard output.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Text that a command printed to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The top folder of the project.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,125 @@
+//! Airflow's REST API v2, as far as it is built, and what Tidemill adds under its own path.
+
+mod body;
+mod clear;
+mod dags;
+mod logs;
+mod own;
+mod query;
+mod runs;
+mod tasks;
+mod values;
+
+use crate::Web;
+use crate::error::{ApiError, Fault};
+use axum::Router;
+use axum::http::Uri;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+pub(crate) type ApiResult = Result<Response, ApiError>;
+
+/// Every address of the API, for the test that walks them.
+#[cfg(test)]
+pub(crate) const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/api/v2/dags"),
+    ("GET", "/api/v2/dags/hello"),
+    ("PATCH", "/api/v2/dags/hello"),
+    ("GET", "/api/v2/dags/hello/details"),
+    ("GET", "/api/v2/dags/hello/tasks"),
+    ("GET", "/api/v2/dags/hello/tasks/greet"),
+    ("POST", "/api/v2/dags/hello/clearTaskInstances"),
+    ("GET", "/api/v2/dags/hello/dagRuns"),
+    ("POST", "/api/v2/dags/hello/dagRuns"),
+    ("GET", "/api/v2/dags/hello/dagRuns/one"),
+    ("PATCH", "/api/v2/dags/hello/dagRuns/one"),
+    ("POST", "/api/v2/dags/hello/dagRuns/one/clear"),
+    ("GET", "/api/v2/dags/hello/dagRuns/one/wait"),
+    ("GET", "/api/v2/dags/hello/dagRuns/one/taskInstances"),
+    ("GET", "/api/v2/dags/hello/dagRuns/one/taskInstances/greet"),
+    (
+        "PATCH",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet",
+    ),
+    (
+        "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/tries",
+    ),
+    (
+        "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/logs/1",
+    ),
+    (
+        "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/xcomEntries",
+    ),
+    (
+        "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/xcomEntries/return_value",
+    ),
+    ("GET", "/api/v2/dagSources/hello"),
+    ("GET", "/api/v2/importErrors"),
+    ("GET", "/api/v2/monitor/health"),
+    ("GET", "/api/v2/version"),
+    ("POST", "/api/tidemill/v1/dags/hello/dagRuns/one/cancel"),
+    ("GET", "/api/tidemill/v1/runs/hello@latest"),
+];
+
+/// The API below `/api`. Only the socket hands out login links.
+pub(crate) fn router(is_socket: bool) -> Router<Web> {
+    let run = "/v2/dags/{dag}/dagRuns/{run}";
+    let task = format!("{run}/taskInstances/{{task}}");
+    let own = Router::new()
+        .route(
+            "/tidemill/v1/dags/{dag}/dagRuns/{run}/cancel",
+            post(own::cancel),
+        )
+        .route("/tidemill/v1/runs/{reference}", get(own::resolve));
+    let own = if is_socket {
+        own.route("/tidemill/v1/login-links", post(own::login_link))
+    } else {
+        own
+    };
+    Router::new()
+        .route("/v2/dags", get(dags::list))
+        .route("/v2/dags/{dag}", get(dags::one).patch(dags::patch))
+        .route("/v2/dags/{dag}/details", get(dags::details))
+        .route("/v2/dags/{dag}/tasks", get(tasks::definitions))
+        .route("/v2/dags/{dag}/tasks/{task}", get(tasks::definition))
+        .route("/v2/dags/{dag}/clearTaskInstances", post(clear::tasks))
+        .route(
+            "/v2/dags/{dag}/dagRuns",
+            get(runs::list).post(runs::trigger),
+        )
+        .route(run, get(runs::one).patch(runs::patch))
+        .route(&format!("{run}/clear"), post(clear::run))
+        .route(&format!("{run}/wait"), get(runs::wait))
+        .route(&format!("{run}/taskInstances"), get(tasks::list))
+        .route(&task, get(tasks::one).patch(tasks::patch))
+        .route(&format!("{task}/tries"), get(tasks::tries))
+        .route(&format!("{task}/logs/{{try}}"), get(logs::one))
+        .route(&format!("{task}/xcomEntries"), get(values::list))
+        .route(&format!("{task}/xcomEntries/{{key}}"), get(values::one))
+        .route("/v2/dagSources/{dag}", get(dags::source))
+        .route("/v2/importErrors", get(dags::import_errors))
+        .route("/v2/monitor/health", get(own::health))
+        .route("/v2/version", get(own::version))
+        .merge(own)
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// An address that nothing answers.
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
+    ApiError(Fault::not_found(format!(
+        "there is nothing at {}",
+        crate::view::text::cut(uri.path(), 200)
+    )))
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError(Fault::new(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        "this address does not take that method",
+    ))
+}

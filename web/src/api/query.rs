@@ -1,0 +1,139 @@
+//! What stands in queries and bodies, read strictly.
+
+use crate::error::Fault;
+use serde_json::{Map, Value};
+use tidemill_model::{MapIndex, Ts};
+
+/// The pairs of a query; a key may come more than once.
+pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+
+impl Pairs {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn number(&self, key: &str, default: u32) -> Result<u32, Fault> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(text) => text
+                .parse()
+                .map_err(|_| Fault::invalid("query", key, "a whole number from 0")),
+        }
+    }
+
+    /// `limit` (50, at most 100) and `offset`.
+    pub(crate) fn paging(&self) -> Result<(u32, u32), Fault> {
+        Ok((
+            self.number("limit", 50)?.min(100),
+            self.number("offset", 0)?,
+        ))
+    }
+
+    pub(crate) fn map_index(&self) -> Result<MapIndex, Fault> {
+        match self.get("map_index") {
+            None => Ok(MapIndex::NONE),
+            Some(text) => text
+                .parse()
+                .map(MapIndex)
+                .map_err(|_| Fault::invalid("query", "map_index", "a whole number")),
+        }
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Fault> {
+        match self.get(key) {
+            None => Ok(None),
+            Some("true" | "True" | "1") => Ok(Some(true)),
+            Some("false" | "False" | "0") => Ok(Some(false)),
+            Some(_) => Err(Fault::invalid("query", key, "true or false")),
+        }
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Pairs {
+    type Rejection = crate::error::ApiError;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        state: &S,
+    ) -> Result<Pairs, Self::Rejection> {
+        let pairs =
+            axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        pairs
+            .map(|pairs| Pairs(pairs.0))
+            .map_err(|err| Fault::invalid("query", "", err.to_string()).into())
+    }
+}
+
+/// A body that must be an object with these keys and no others.
+pub(crate) struct Body(Map<String, Value>);
+
+impl Body {
+    pub(crate) fn read(bytes: &[u8], known: &[&str]) -> Result<Body, Fault> {
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|err| Fault::invalid("body", "", format!("not JSON: {err}")))?;
+        let Value::Object(map) = value else {
+            return Err(Fault::invalid("body", "", "an object is wanted"));
+        };
+        match map.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(Fault::invalid(
+                "body",
+                key,
+                format!("unknown key; known are {}", known.join(", ")),
+            )),
+            None => Ok(Body(map)),
+        }
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The value under a key; null is as absent.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<String>, Fault> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Fault::invalid("body", key, "a text is wanted")),
+        }
+    }
+
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool, Fault> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(Fault::invalid("body", key, "true or false is wanted")),
+        }
+    }
+
+    pub(crate) fn instant(&self, key: &str) -> Result<Option<Ts>, Fault> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        let at = Ts::parse(&text, &jiff::tz::TimeZone::UTC);
+        at.map(Some)
+            .map_err(|err| Fault::invalid("body", key, err.to_string()))
+    }
+
+    /// Refuses a key whose meaning is not built yet, unless it is false or empty.
+    pub(crate) fn refuse(&self, keys: &[&str]) -> Result<(), Fault> {
+        let is_asked = |key: &str| !matches!(self.get(key), None | Some(Value::Bool(false)));
+        match keys.iter().find(|key| is_asked(key)) {
+            Some(key) => Err(Fault::invalid("body", key, "this is not built yet")),
+            None => Ok(()),
+        }
+    }
+}

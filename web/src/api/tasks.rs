@@ -1,0 +1,213 @@
+//! Task instances, their tries, and the tasks of definitions.
+
+use super::query::{Body, Pairs};
+use super::{ApiResult, body};
+use crate::Web;
+use crate::error::Fault;
+use crate::page::{DagFacts, ask, dag_facts, run_facts, task};
+use crate::view::rows;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use tidemill_model::{MapIndex, Task, TaskIndex, TaskState};
+use tidemill_store::{Command, RunFilter, RunRecord, TaskRow};
+
+/// Every instance of a run; before the run started they are made up from its version.
+pub(crate) async fn instances(
+    web: &Web,
+    facts: &DagFacts,
+    run: &RunRecord,
+) -> Result<Vec<TaskRow>, Fault> {
+    let stored = web.doors.pages.tasks(&[run.row.run]).await?;
+    let lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
+    Ok(rows::instances(run, stored, &lines, facts.dag.as_deref()))
+}
+
+/// Bodies of instances of one run.
+pub(crate) fn bodies<'a>(
+    facts: &DagFacts,
+    run: &RunRecord,
+    rows: impl Iterator<Item = &'a TaskRow>,
+) -> Vec<Value> {
+    let dag = facts.dag.as_deref();
+    let all = dag.map_or(&[][..], |dag| dag.tasks.as_slice());
+    let tasks: HashMap<&str, &Task> = all.iter().map(|task| (task.id.as_str(), task)).collect();
+    rows.map(|row| {
+        let id = facts.names.id(row.task_no);
+        body::instance(run, row, id, dag, tasks.get(id).copied())
+    })
+    .collect()
+}
+
+/// `GET /dags/{id}/dagRuns/{run}/taskInstances`; `~` as the run stands for the last 100.
+pub(crate) async fn list(
+    State(web): State<Web>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    query: Pairs,
+) -> ApiResult {
+    let (limit, offset) = query.paging()?;
+    let wanted = |row: &TaskRow| {
+        let mut states = query.all("state").peekable();
+        states.peek().is_none() || states.any(|name| name == row.state.name())
+    };
+    let runs = match run_id.as_str() {
+        "~" => {
+            let dag_id = Some(dag_id).filter(|id| id != "~");
+            let filter = RunFilter {
+                dag_id,
+                limit: 100,
+                ..RunFilter::default()
+            };
+            web.doors.pages.runs(&filter).await?.runs
+        }
+        _ => vec![run_facts(&web, &dag_id, &run_id).await?.1],
+    };
+    let mut total = 0;
+    let mut found = Vec::new();
+    for run in &runs {
+        let (facts, run) = run_facts(&web, &run.dag_id, &run.row.run_id).await?;
+        let all = instances(&web, &facts, &run).await?;
+        let all: Vec<&TaskRow> = all.iter().filter(|row| wanted(row)).collect();
+        let skip = (offset as usize).saturating_sub(total);
+        let take = (limit as usize).saturating_sub(found.len());
+        total += all.len();
+        found.extend(bodies(&facts, &run, all.into_iter().skip(skip).take(take)));
+    }
+    Ok(Json(json!({ "task_instances": found, "total_entries": total })).into_response())
+}
+
+/// `GET …/taskInstances/{task}`.
+pub(crate) async fn one(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    query: Pairs,
+) -> ApiResult {
+    let found = task::find(&web, &dag_id, &run_id, &task_id, query.map_index()?).await?;
+    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
+    Ok(Json(bodies.into_iter().next()).into_response())
+}
+
+/// `PATCH …/taskInstances/{task}`: marks it.
+pub(crate) async fn patch(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    query: Pairs,
+    bytes: Bytes,
+) -> ApiResult {
+    let not_yet = [
+        "note",
+        "include_upstream",
+        "include_downstream",
+        "include_future",
+        "include_past",
+    ];
+    let wish = Body::read(
+        &bytes,
+        &[
+            "new_state",
+            not_yet[0],
+            not_yet[1],
+            not_yet[2],
+            not_yet[3],
+            not_yet[4],
+        ],
+    )?;
+    wish.refuse(&not_yet)?;
+    let known = [TaskState::Success, TaskState::Failed, TaskState::Skipped];
+    let name = wish.text("new_state")?;
+    let state = known
+        .into_iter()
+        .find(|state| Some(state.name()) == name.as_deref());
+    let state =
+        state.ok_or_else(|| Fault::invalid("body", "new_state", "success, failed or skipped"))?;
+    let map_index = query.map_index()?;
+    task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
+    let command = Command::MarkTasks {
+        dag_id: dag_id.clone(),
+        run_id: run_id.clone(),
+        tasks: vec![(task_id.clone(), map_index)],
+        state,
+    };
+    ask(&web, command).await?;
+    let found = task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
+    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
+    Ok(Json(json!({ "task_instances": bodies, "total_entries": 1 })).into_response())
+}
+
+/// `GET …/taskInstances/{task}/tries`: all tries, oldest first.
+pub(crate) async fn tries(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    query: Pairs,
+) -> ApiResult {
+    let map_index: MapIndex = query.map_index()?;
+    let found = task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
+    let earlier = web
+        .doors
+        .pages
+        .tries(found.row.run, found.row.task_no, map_index)
+        .await?;
+    let current = Some(&found.row).filter(|row| row.try_number > 0);
+    let all = earlier.iter().map(|row| &row.task).chain(current);
+    let mut bodies = bodies(&found.facts, &found.run, all);
+    for body in bodies.iter_mut().filter_map(Value::as_object_mut) {
+        for key in [
+            "id",
+            "logical_date",
+            "run_after",
+            "note",
+            "rendered_map_index",
+            "rendered_fields",
+            "trigger",
+            "triggerer_job",
+        ] {
+            body.remove(key);
+        }
+    }
+    Ok(Json(json!({ "task_instances": bodies, "total_entries": bodies.len() })).into_response())
+}
+
+async fn readable(web: &Web, dag_id: &str) -> Result<std::sync::Arc<tidemill_model::Dag>, Fault> {
+    let facts = dag_facts(web, dag_id).await?;
+    facts
+        .dag
+        .ok_or_else(|| Fault::not_found(format!("the definition of `{dag_id}` cannot be read")))
+}
+
+/// `GET /dags/{id}/tasks`. Not paged by Airflow; paged here where `limit` is given.
+pub(crate) async fn definitions(
+    State(web): State<Web>,
+    Path(dag_id): Path<String>,
+    query: Pairs,
+) -> ApiResult {
+    let dag = readable(&web, &dag_id).await?;
+    let (limit, offset) = match query.get("limit") {
+        Some(_) => query.paging()?,
+        None => (u32::MAX, 0),
+    };
+    let wanted = (0..dag.tasks.len() as u32)
+        .skip(offset as usize)
+        .take(limit as usize);
+    let bodies: Vec<Value> = wanted.map(|at| body::task(&dag, TaskIndex(at))).collect();
+    Ok(Json(json!({ "tasks": bodies, "total_entries": dag.tasks.len() })).into_response())
+}
+
+/// `GET /dags/{id}/tasks/{task}`.
+pub(crate) async fn definition(
+    State(web): State<Web>,
+    Path((dag_id, task_id)): Path<(String, String)>,
+) -> ApiResult {
+    let dag = readable(&web, &dag_id).await?;
+    match dag.index_of(&task_id) {
+        Some(at) => Ok(Json(body::task(&dag, at)).into_response()),
+        None => Err(Fault::no_such(
+            "task",
+            &task_id,
+            dag.tasks.iter().map(|task| task.id.as_str()),
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,200 @@
+//! The graph of a DAG, drawn by the server, with the states of one run over it.
+
+use super::{DagHead, Frame, PageResult, dag_facts, dag_head, show};
+use crate::Web;
+use crate::layout::{self, BOX};
+use crate::view::{Badge, text, urgency};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use tidemill_model::{Dag, TaskIndex, TaskNo, TaskState};
+use tidemill_store::{RunFilter, RunRecord};
+
+const LIST_MAX: usize = 1_000;
+
+struct Node {
+    title: String,
+    label: String,
+    url: String,
+    badge: Badge,
+    operator: &'static str,
+    rule: String,
+    waits_for: String,
+    x: String,
+    y: String,
+    width: String,
+}
+
+struct Drawn {
+    width: String,
+    height: String,
+    edges: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "graph.html")]
+struct Graph {
+    frame: Frame,
+    head: DagHead,
+    run: Option<(String, String, Badge)>,
+    runs: Vec<(String, String, bool)>,
+    drawn: Option<Drawn>,
+    nodes: Vec<Node>,
+    n_tasks: usize,
+}
+
+/// The page.
+pub(crate) async fn page(
+    State(web): State<Web>,
+    Path(dag_id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> PageResult {
+    let facts = dag_facts(&web, &dag_id).await?;
+    let filter = RunFilter {
+        dag_id: Some(dag_id.clone()),
+        limit: 25,
+        ..RunFilter::default()
+    };
+    let recent = web.doors.pages.runs(&filter).await?.runs;
+    let run = match query.get("run") {
+        Some(run_id) => web.doors.pages.run(&dag_id, run_id).await?,
+        None => recent.first().cloned(),
+    };
+    let mut states: HashMap<TaskNo, TaskState> = HashMap::new();
+    if let Some(run) = &run {
+        for row in web.doors.pages.tasks(&[run.row.run]).await? {
+            let state = states.entry(row.task_no).or_insert(row.state);
+            if urgency(row.state) < urgency(*state) {
+                *state = row.state;
+            }
+        }
+    }
+    let mut frame = Frame::new(
+        format!("{dag_id} graph"),
+        Some(format!("dag:{dag_id}")),
+        web.doors.version,
+    );
+    frame.refresh = run.as_ref().is_some_and(|run| !run.row.state.is_terminal());
+    let state = |id: &str| {
+        facts
+            .names
+            .no(id)
+            .and_then(|no| states.get(&no))
+            .copied()
+            .unwrap_or(TaskState::None)
+    };
+    let mut nodes = nodes(facts.dag.as_deref(), run.as_ref(), &dag_id, state);
+    let drawn = facts.dag.as_deref().and_then(|dag| drawn(dag, &mut nodes));
+    let n_tasks = facts.dag.as_deref().map_or(0, |dag| dag.tasks.len());
+    let chosen = run.as_ref().map(|run| run.row.run_id.clone());
+    let choice = |run: &RunRecord| {
+        let label = format!("{} {}", run.row.state.glyph(), run.row.run_id);
+        (
+            run.row.run_id.clone(),
+            label,
+            Some(&run.row.run_id) == chosen.as_ref(),
+        )
+    };
+    show(&Graph {
+        frame,
+        head: dag_head(&web, &facts, "graph").await?,
+        runs: recent.iter().map(choice).collect(),
+        run: run.map(|run| {
+            (
+                text::run_url(&dag_id, &run.row.run_id),
+                run.row.run_id,
+                run.row.state.into(),
+            )
+        }),
+        drawn,
+        nodes,
+        n_tasks,
+    })
+}
+
+fn nodes(
+    dag: Option<&Dag>,
+    run: Option<&RunRecord>,
+    dag_id: &str,
+    state: impl Fn(&str) -> TaskState,
+) -> Vec<Node> {
+    let Some(dag) = dag else { return Vec::new() };
+    let node = |(at, task): (usize, &tidemill_model::Task)| {
+        let title = text::inert(task.display_name.as_deref().unwrap_or(&task.id));
+        let above = dag.graph.upstream(TaskIndex(at as u32));
+        let mut waits: Vec<&str> = above
+            .iter()
+            .take(8)
+            .map(|up| dag.task(*up).id.as_str())
+            .collect();
+        if above.len() > 8 {
+            waits.push("…");
+        }
+        Node {
+            label: text::cut(&title, 28),
+            title,
+            url: match run {
+                Some(run) => text::task_url(dag_id, &run.row.run_id, &task.id, -1),
+                None => format!("{}/code#L{}", text::dag_url(dag_id), task.line),
+            },
+            badge: state(&task.id).into(),
+            operator: task.operator.name(),
+            rule: task.trigger_rule.name().replace('_', " "),
+            waits_for: waits.join(", "),
+            x: String::new(),
+            y: String::new(),
+            width: String::new(),
+        }
+    };
+    dag.tasks
+        .iter()
+        .enumerate()
+        .take(LIST_MAX)
+        .map(node)
+        .collect()
+}
+
+/// Draws, and writes the places into the nodes.
+fn drawn(dag: &Dag, nodes: &mut [Node]) -> Option<Drawn> {
+    if dag.tasks.is_empty() {
+        return None;
+    }
+    let widths: Vec<f64> = nodes
+        .iter()
+        .map(|node| 46.0 + node.label.chars().count() as f64 * 7.6)
+        .collect();
+    let drawing = layout::draw(&dag.graph, &widths)?;
+    for (node, (x, y, width)) in nodes.iter_mut().zip(&drawing.boxes) {
+        node.x = format!("{x:.1}");
+        node.y = format!("{y:.1}");
+        node.width = format!("{width:.1}");
+    }
+    Some(Drawn {
+        width: format!("{:.0}", drawing.width),
+        height: format!("{:.0}", drawing.height),
+        edges: drawing.edges.iter().map(|points| curve(points)).collect(),
+    })
+}
+
+/// A smooth line through points that only go down.
+fn curve(points: &[(f64, f64)]) -> String {
+    let mut path = String::new();
+    for (step, &(x, y)) in points.iter().enumerate() {
+        if step == 0 {
+            let _ = write!(path, "M{x:.1} {y:.1}");
+            continue;
+        }
+        let (from_x, from_y) = points[step - 1];
+        if y - from_y <= BOX + 0.1 {
+            let _ = write!(path, "L{x:.1} {y:.1}");
+        } else {
+            let middle = (y + from_y) / 2.0;
+            let _ = write!(
+                path,
+                "C{from_x:.1} {middle:.1} {x:.1} {middle:.1} {x:.1} {y:.1}"
+            );
+        }
+    }
+    path
+}

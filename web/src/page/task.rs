@@ -1,0 +1,408 @@
+//! A task instance: its tries, and its log, which follows while it is written.
+
+use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
+use crate::Web;
+use crate::error::Fault;
+use crate::log::{self, LogEnds, LogLine};
+use crate::view::rows::{self, TaskLine};
+use crate::view::{self, Badge, When, exit_text, span_text, text};
+use askama::Template;
+use axum::Form;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use tidemill_model::{MapIndex, TaskState, Ts};
+use tidemill_store::{Command, RunRecord, TaskRow};
+
+const HEAD: usize = 500;
+const TAIL: usize = 2_000;
+
+/// A line of a log, ready for a page.
+pub(crate) struct ShownLine {
+    pub(crate) number: Option<usize>,
+    pub(crate) at: String,
+    pub(crate) stream: char,
+    pub(crate) text: String,
+}
+
+/// Lines made harmless; numbered from `first` on where that is known.
+pub(crate) fn shown(lines: &[LogLine], first: Option<usize>) -> Vec<ShownLine> {
+    let line = |(place, line): (usize, &LogLine)| ShownLine {
+        number: first.map(|first| first + place),
+        at: clock(&line.at),
+        stream: line.stream,
+        text: text::inert(&line.text),
+    };
+    lines.iter().enumerate().map(line).collect()
+}
+
+/// `06:04:10` of an instant of RFC 3339.
+fn clock(at: &str) -> String {
+    at.split_once('T')
+        .map(|(_, time)| time.chars().take(8).collect())
+        .unwrap_or_default()
+}
+
+struct TryLine {
+    number: i32,
+    badge: Badge,
+    duration: String,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "task.html")]
+struct Task {
+    frame: Frame,
+    dag_id: String,
+    dag_url: String,
+    run_id: String,
+    run_url: String,
+    run_badge: Badge,
+    task_id: String,
+    title: String,
+    url: String,
+    map_index: i32,
+    operator: String,
+    badge: Badge,
+    note: String,
+    exit: Option<&'static str>,
+    tries: Vec<TryLine>,
+    shown_try: i32,
+    scheduled: Option<When>,
+    queued: Option<When>,
+    start: Option<When>,
+    end: Option<When>,
+    duration: String,
+    waited: String,
+    log_url: String,
+    head: Vec<ShownLine>,
+    gap: u64,
+    gap_from: u64,
+    tail: Vec<ShownLine>,
+    next: u64,
+    size: u64,
+    is_done: bool,
+    can_mark: bool,
+    outputs: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "lines.html")]
+struct Lines {
+    lines: Vec<ShownLine>,
+}
+
+/// One instance and the tries that it had.
+pub(crate) struct Instance {
+    pub(crate) facts: DagFacts,
+    pub(crate) run: RunRecord,
+    pub(crate) row: TaskRow,
+}
+
+/// The instance of those names.
+pub(crate) async fn find(
+    web: &Web,
+    dag_id: &str,
+    run_id: &str,
+    task_id: &str,
+    map: MapIndex,
+) -> Result<Instance, Fault> {
+    let (facts, run) = run_facts(web, dag_id, run_id).await?;
+    let lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
+    let stored = web.doors.pages.tasks(&[run.row.run]).await?;
+    let no = facts.names.no(task_id);
+    let mut all = rows::instances(&run, stored, &lines, facts.dag.as_deref()).into_iter();
+    let row = all.find(|row| Some(row.task_no) == no && row.map_index == map);
+    match row {
+        Some(row) => Ok(Instance { facts, run, row }),
+        None => Err(Fault::no_such(
+            "task of this run",
+            task_id,
+            facts.names.ids(),
+        )),
+    }
+}
+
+fn map_index(query: &HashMap<String, String>) -> MapIndex {
+    query
+        .get("map_index")
+        .and_then(|text| text.parse().ok())
+        .map_or(MapIndex::NONE, MapIndex)
+}
+
+fn wanted_try(query: &HashMap<String, String>, row: &TaskRow) -> i32 {
+    query
+        .get("try")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(row.try_number)
+}
+
+/// Can no more come into this try's log?
+fn is_complete(row: &TaskRow, try_number: i32) -> bool {
+    try_number < row.try_number
+        || !matches!(
+            row.state,
+            TaskState::Queued | TaskState::Running | TaskState::Restarting
+        )
+}
+
+fn log_path(web: &Web, row: &TaskRow, try_number: i32) -> PathBuf {
+    log::path(
+        &web.doors.logs,
+        row.run,
+        row.task_no,
+        row.map_index,
+        try_number,
+    )
+}
+
+/// The page.
+pub(crate) async fn page(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> PageResult {
+    let map = map_index(&query);
+    let found = find(&web, &dag_id, &run_id, &task_id, map).await?;
+    let row = &found.row;
+    let earlier = web.doors.pages.tries(row.run, row.task_no, map).await?;
+    let shown_try = wanted_try(&query, row);
+    let of_try = earlier
+        .iter()
+        .map(|other| &other.task)
+        .find(|other| other.try_number == shown_try)
+        .unwrap_or(row);
+    let is_done = is_complete(row, shown_try);
+    let path = log_path(&web, row, shown_try);
+    let ends = tokio::task::spawn_blocking(move || log::ends(&path, HEAD, TAIL, is_done)).await;
+    let ends = ends
+        .map_err(|err| Fault::internal(&err))?
+        .map_err(|err| Fault::internal(&err))?;
+    let outputs = web.doors.pages.run_values(row.run).await?.into_iter();
+    let outputs = outputs.filter(|value| value.task_no == row.task_no && value.map_index == map);
+    let now = view::now();
+    let mut tries: Vec<TryLine> = earlier
+        .iter()
+        .map(|other| try_line(&other.task, shown_try, now))
+        .collect();
+    if row.try_number > 0 {
+        tries.push(try_line(row, shown_try, now));
+    }
+    let mut page = view_of(&web, &found, of_try, shown_try, ends);
+    page.tries = tries;
+    page.outputs = outputs
+        .map(|value| (value.key, value_text(&value.value)))
+        .collect();
+    page.is_done = is_done;
+    show(&page)
+}
+
+fn value_text(value: &serde_json::Value) -> String {
+    let plain = match value {
+        serde_json::Value::String(plain) => plain.clone(),
+        other => other.to_string(),
+    };
+    text::cut(&text::inert(&plain), 2000)
+}
+
+fn try_line(row: &TaskRow, shown_try: i32, now: Ts) -> TryLine {
+    TryLine {
+        number: row.try_number,
+        badge: row.state.into(),
+        duration: span_text(row.started_at, row.ended_at, now),
+        chosen: row.try_number == shown_try,
+    }
+}
+
+fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: LogEnds) -> Task {
+    let Instance { facts, run, row } = found;
+    let (dag_id, run_id) = (&run.dag_id, &run.row.run_id);
+    let id = facts.names.id(row.task_no);
+    let lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
+    let line: Option<&TaskLine> = lines.iter().find(|line| line.no == row.task_no);
+    let base = format!(
+        "{}/tasks/{}",
+        text::run_url(dag_id, run_id),
+        text::segment(id)
+    );
+    let map = if row.map_index.0 < 0 {
+        String::new()
+    } else {
+        format!(" [{}]", row.map_index)
+    };
+    let mut frame = Frame::new(
+        format!("{} {id} {run_id}", row.state.glyph()),
+        Some(format!("run:{}", row.run)),
+        web.doors.version,
+    );
+    frame.refresh = !row.state.is_terminal();
+    let now = view::now();
+    Task {
+        frame,
+        dag_id: dag_id.clone(),
+        dag_url: text::dag_url(dag_id),
+        run_id: text::inert(run_id),
+        run_url: text::run_url(dag_id, run_id),
+        run_badge: run.row.state.into(),
+        task_id: id.to_string(),
+        title: format!("{}{map}", line.map_or(id, |line| line.title.as_str())),
+        log_url: format!("{base}/log?try={shown_try}&map_index={}", row.map_index),
+        url: base,
+        map_index: row.map_index.0,
+        operator: line.map_or(String::new(), |line| line.operator.to_string()),
+        badge: row.state.into(),
+        note: rows::note(of_try),
+        exit: of_try.exit_code.and_then(exit_text),
+        tries: Vec::new(),
+        shown_try,
+        scheduled: of_try.scheduled_at.map(When::from),
+        queued: of_try.queued_at.map(When::from),
+        start: of_try.started_at.map(When::from),
+        end: of_try.ended_at.map(When::from),
+        duration: span_text(of_try.started_at, of_try.ended_at, now),
+        waited: of_try
+            .started_at
+            .and_then(|start| {
+                of_try
+                    .queued_at
+                    .map(|at| tidemill_model::time::human(start.since(at)))
+            })
+            .unwrap_or_default(),
+        head: shown(&ends.head, Some(1)),
+        gap: ends.gap,
+        gap_from: ends.gap_from,
+        tail: shown(&ends.tail, None),
+        next: ends.next,
+        size: ends.size,
+        is_done: true,
+        can_mark: !matches!(row.state, TaskState::Removed),
+        outputs: Vec::new(),
+    }
+}
+
+/// Lines of a log from a byte on: NDJSON, or finished HTML for the page's own script. The headers
+/// `x-next` and `x-done` say where to go on and whether there will be more.
+pub(crate) async fn log(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> PageResult {
+    let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
+    let number = wanted_try(&query, &found.row);
+    let from = query
+        .get("from")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0u64);
+    let done = is_complete(&found.row, number);
+    let path = log_path(&web, &found.row, number);
+    let chunk =
+        tokio::task::spawn_blocking(move || log::read_from(&path, from, 256 * 1024, done)).await;
+    let chunk = chunk
+        .map_err(|err| Fault::internal(&err))?
+        .map_err(|err| Fault::internal(&err))?;
+    let over = done && chunk.next >= chunk.size;
+    let headers = [
+        ("x-next", chunk.next.to_string()),
+        ("x-done", over.to_string()),
+    ];
+    if query.get("as").is_some_and(|kind| kind == "html") {
+        let lines = Lines {
+            lines: shown(&chunk.lines, None),
+        };
+        return Ok((headers, Html(lines.render()?)).into_response());
+    }
+    let mut body = String::new();
+    for line in &chunk.lines {
+        let json = serde_json::json!({ "at": line.at, "stream": line.stream.to_string(), "text": line.text });
+        body.push_str(&json.to_string());
+        body.push('\n');
+    }
+    Ok((
+        headers,
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        body,
+    )
+        .into_response())
+}
+
+/// The whole log as a file, piece by piece.
+pub(crate) async fn raw(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+) -> PageResult {
+    let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
+    let number = wanted_try(&query, &found.row);
+    let path = log_path(&web, &found.row, number);
+    let file = match tokio::fs::File::open(&path).await {
+        Ok(file) => file,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Fault::not_found(format!(
+                "try {number} of `{task_id}` has written no log"
+            ))
+            .into());
+        }
+        Err(err) => return Err(Fault::internal(&err).into()),
+    };
+    let name: String = task_id
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        .collect();
+    let disposition = format!("attachment; filename=\"{name}.{number}.log\"");
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            "text/plain; charset=utf-8".to_string(),
+        ),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    let pieces = futures_util::stream::unfold(file, |mut file| async move {
+        let mut piece = vec![0u8; 64 * 1024];
+        match tokio::io::AsyncReadExt::read(&mut file, &mut piece).await {
+            Ok(0) => None,
+            Ok(n) => {
+                piece.truncate(n);
+                Some((Ok::<_, std::io::Error>(piece), file))
+            }
+            Err(err) => Some((Err(err), file)),
+        }
+    });
+    Ok((headers, Body::from_stream(pieces)).into_response() as Response)
+}
+
+/// Says that the instance has ended so.
+pub(crate) async fn mark(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Form(form): Form<HashMap<String, String>>,
+) -> PageResult {
+    let known = [TaskState::Success, TaskState::Failed, TaskState::Skipped];
+    let state = known
+        .into_iter()
+        .find(|state| form.get("state").is_some_and(|name| name == state.name()));
+    let Some(state) = state else {
+        return Err(Fault::invalid(
+            "body",
+            "state",
+            "a task can be marked `success`, `failed` or `skipped`",
+        )
+        .into());
+    };
+    let map = map_index(&form);
+    let back = text::task_url(&dag_id, &run_id, &task_id, map.0);
+    ask(
+        &web,
+        Command::MarkTasks {
+            dag_id,
+            run_id,
+            tasks: vec![(task_id, map)],
+            state,
+        },
+    )
+    .await?;
+    Ok(go(&back))
+}

@@ -1,0 +1,192 @@
+//! Lists of tasks: which there are, and how each stands.
+
+use super::names::Names;
+use super::{Badge, When, span_text, text, urgency};
+use std::collections::HashMap;
+use tidemill_model::{Dag, Epoch, MapIndex, RunNo, TaskNo, TaskState, Ts};
+use tidemill_store::{RunRecord, TaskRow};
+
+/// A task of a DAG, as a line of a page.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskLine {
+    pub(crate) no: TaskNo,
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) operator: &'static str,
+    pub(crate) group: String,
+}
+
+/// The tasks of a definition in its order; of all known names when the definition is not there.
+pub(crate) fn task_lines(dag: Option<&Dag>, names: &Names) -> Vec<TaskLine> {
+    let Some(dag) = dag else {
+        let line = |(no, id): (TaskNo, &str)| TaskLine {
+            no,
+            id: id.to_string(),
+            title: id.to_string(),
+            operator: "",
+            group: String::new(),
+        };
+        return names.in_order().into_iter().map(line).collect();
+    };
+    let lines = dag.tasks.iter().filter_map(|task| {
+        Some(TaskLine {
+            no: names.no(&task.id)?,
+            id: task.id.clone(),
+            title: text::inert(task.display_name.as_deref().unwrap_or(&task.id)),
+            operator: task.operator.name(),
+            group: task
+                .group
+                .and_then(|at| dag.groups.get(at))
+                .map(|group| group.id.clone())
+                .unwrap_or_default(),
+        })
+    });
+    lines.collect()
+}
+
+/// The instances of a run: its rows, or, before it started, one without a state for each task.
+pub(crate) fn instances(
+    run: &RunRecord,
+    rows: Vec<TaskRow>,
+    lines: &[TaskLine],
+    dag: Option<&Dag>,
+) -> Vec<TaskRow> {
+    if !rows.is_empty() || run.row.state.is_terminal() {
+        return rows;
+    }
+    let retries =
+        |id: &str| dag.and_then(|dag| dag.index_of(id).map(|at| dag.task(at).retry.retries as i32));
+    let small = lines.len() <= 2_000; // Finding a name is linear.
+    lines
+        .iter()
+        .map(|line| {
+            blank(
+                run.row.run,
+                line.no,
+                if small {
+                    retries(&line.id).unwrap_or(0)
+                } else {
+                    0
+                },
+            )
+        })
+        .collect()
+}
+
+fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
+    TaskRow {
+        run,
+        task_no,
+        map_index: MapIndex::NONE,
+        state: TaskState::None,
+        try_number: 0,
+        max_tries: retries,
+        epoch: Epoch(0),
+        worker: None,
+        losses: 0,
+        scheduled_at: None,
+        queued_at: None,
+        started_at: None,
+        ended_at: None,
+        not_before: None,
+        reason: None,
+        message: None,
+        exit_code: None,
+    }
+}
+
+/// How many instances are in which state, worst first.
+pub(crate) fn counts(rows: &[TaskRow]) -> Vec<(Badge, usize)> {
+    let mut by_state: HashMap<TaskState, usize> = HashMap::new();
+    for row in rows {
+        *by_state.entry(row.state).or_default() += 1;
+    }
+    let mut counts: Vec<_> = by_state.into_iter().collect();
+    counts.sort_by_key(|(state, _)| urgency(*state));
+    counts
+        .into_iter()
+        .map(|(state, n)| (Badge::from(state), n))
+        .collect()
+}
+
+/// A task instance in the table of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct InstanceLine {
+    pub(crate) title: String,
+    pub(crate) operator: &'static str,
+    pub(crate) url: String,
+    pub(crate) badge: Badge,
+    pub(crate) tries: String,
+    pub(crate) start: Option<When>,
+    pub(crate) duration: String,
+    pub(crate) note: String,
+    /// The bar: where it begins and how wide it is, in thousandths of the run.
+    pub(crate) bar: (u32, u32),
+}
+
+/// One instance as a line; `begin` and `end` are those of the whole table.
+pub(crate) fn instance_line(
+    run: &RunRecord,
+    row: &TaskRow,
+    line: Option<&TaskLine>,
+    id: &str,
+    (begin, end, now): (Ts, Ts, Ts),
+) -> InstanceLine {
+    let title = line.map_or(id, |line| line.title.as_str());
+    let map = if row.map_index.0 < 0 {
+        String::new()
+    } else {
+        format!(" [{}]", row.map_index)
+    };
+    let part = |at: Ts| {
+        (at.since(begin).as_micros() * 1000 / end.since(begin).as_micros().max(1)).min(1000) as u32
+    };
+    let bar = row.started_at.map_or((0, 0), |start| {
+        let left = part(start).min(996);
+        (
+            left,
+            part(row.ended_at.unwrap_or(now))
+                .saturating_sub(left)
+                .max(4),
+        )
+    });
+    InstanceLine {
+        title: format!("{title}{map}"),
+        operator: line.map_or("", |line| line.operator),
+        url: text::task_url(&run.dag_id, &run.row.run_id, id, row.map_index.0),
+        badge: row.state.into(),
+        tries: tries_text(row),
+        start: row.started_at.map(When::from),
+        duration: span_text(row.started_at, row.ended_at, now),
+        note: note(row),
+        bar,
+    }
+}
+
+/// `2/4`: which try of how many; empty before the first.
+pub(crate) fn tries_text(row: &TaskRow) -> String {
+    match row.try_number {
+        ..=0 => String::new(),
+        n => format!("{n}/{}", (row.max_tries + 1).max(n)),
+    }
+}
+
+/// Why it is in its state, in one line.
+pub(crate) fn note(row: &TaskRow) -> String {
+    let mut parts = Vec::new();
+    if let Some(message) = &row.message {
+        parts.push(text::cut(&text::inert(message), 300));
+    } else if let Some(reason) = row.reason {
+        parts.push(reason.name().replace('_', " "));
+    }
+    match row.exit_code {
+        Some(code) if code != 0 && !parts.iter().any(|part| part.contains("exit")) => {
+            parts.push(format!("exit {code}"))
+        }
+        _ => {}
+    }
+    if let (TaskState::UpForRetry, Some(at)) = (row.state, row.not_before) {
+        parts.push(format!("next try at {}", When::from(at).short));
+    }
+    parts.join(" · ")
+}
