@@ -2,37 +2,32 @@
 //!
 //! Knows no files, no clock, no store. Reading folders is the daemon's.
 
+mod codes;
+mod diagnostic;
+mod keys;
+mod names;
+mod normal;
+mod parse;
+mod place;
+mod refs;
+mod render;
+mod resolve;
+mod schema;
+mod suggest;
+mod walk;
+
+pub use codes::{codes, explain};
+pub use diagnostic::{Diagnostic, Report, Severity, duplicate_id, reports};
+pub use render::render_text;
+pub use schema::schema;
+
+use parse::{Table, Value};
+use std::ops::Range;
 use tidemill_model::Dag;
-
-/// How much a diagnostic matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// The file is not loaded.
-    Error,
-    /// The file is loaded.
-    Warning,
-}
-
-/// Something wrong with a file, with its place and, where it can be computed, the fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
-    /// Its code, e.g. `TM0104`.
-    pub code: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What is wrong, one sentence without a period.
-    pub message: String,
-    /// Where, in bytes of the source.
-    pub span: std::ops::Range<usize>,
-    /// What stands under the place.
-    pub label: String,
-    /// Other places that belong to it.
-    pub others: Vec<(std::ops::Range<usize>, String)>,
-    /// What to do.
-    pub help: Option<String>,
-    /// The fix: replace this span by this text.
-    pub patch: Option<(std::ops::Range<usize>, String)>,
-}
+use tidemill_model::schedule::Schedule;
+use toml::de::DeValue;
+use walk::common::Common;
+use walk::{Place, Walk};
 
 /// What a file became.
 #[derive(Debug)]
@@ -45,9 +40,100 @@ pub struct Loaded {
     pub hash: String,
     /// Files of the DAG's folder that keys name (scripts), relative paths.
     pub files: Vec<String>,
+    /// Where the DAG's id stands, in bytes: its `id`, or `[dag]`, or the start of the file.
+    pub id_span: Range<usize>,
 }
 
 /// Reads a file's bytes. `stem` is the name that the DAG has when the file gives none.
-pub fn load(_bytes: &[u8], _stem: &str) -> Loaded {
-    Loaded { dag: None, diagnostics: Vec::new(), hash: String::new(), files: Vec::new() }
+pub fn load(bytes: &[u8], stem: &str) -> Loaded {
+    match parse::text(bytes) {
+        Ok(source) => load_text(source, stem),
+        Err(one) => Loaded {
+            dag: None,
+            diagnostics: vec![one],
+            hash: normal::hex(bytes),
+            files: Vec::new(),
+            id_span: 0..0,
+        },
+    }
 }
+
+fn load_text(source: &str, stem: &str) -> Loaded {
+    let (root, found) = parse::tree(source);
+    let has_syntax_errors = !found.is_empty();
+    let is_too_deep = found.iter().any(|one| one.code == "TM0006");
+    let mut walk = Walk::new(source, found);
+    let mut id_span = 0..0;
+    let mut dag = None;
+    if !is_too_deep {
+        let n_syntax = walk.diagnostics.len();
+        let parts = walk_file(&mut walk, root.get_ref(), stem);
+        id_span = parts.dag.id_span.clone();
+        if has_syntax_errors {
+            keep_certain(&mut walk, n_syntax);
+        } else {
+            dag = resolve::resolve(&mut walk, parts);
+        }
+    }
+    if walk.n_dropped > 0 {
+        let message = format!("{} more mistakes are not shown", walk.n_dropped);
+        let end = source.len();
+        walk.diagnostics.push(Diagnostic::error("TM0009", end..end, message));
+    }
+    let dag = dag.filter(|_| !walk.has_errors());
+    let hash = if dag.is_some() { normal::hash(root.get_ref()) } else { normal::hex(source.as_bytes()) };
+    walk.diagnostics.sort_by_key(|one| one.span.start);
+    Loaded { dag, diagnostics: walk.diagnostics, hash, files: walk.files, id_span }
+}
+
+/// Beside syntax errors only those mistakes are shown that cannot be their consequence.
+fn keep_certain(walk: &mut Walk, n_syntax: usize) {
+    let bad_lines: Vec<u32> = walk.diagnostics[..n_syntax].iter().map(|one| walk.lines.line(one.span.start)).collect();
+    let certain = ["TM0104", "TM0105", "TM0106", "TM0120", "TM0121", "TM0130", "TM0132", "TM0190"];
+    let mut at = 0;
+    let lines = &walk.lines;
+    walk.diagnostics.retain(|one| {
+        at += 1;
+        at <= n_syntax || (certain.contains(&one.code) && !bad_lines.contains(&lines.line(one.span.start)))
+    });
+}
+
+fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
+    walk.check_keys(root, &Place::Root, keys::ROOT);
+    let empty = Table::new();
+    let header = root.get_key_value("dag").map_or(0..0, |(key, _)| key.span());
+    let dag_table = walk.table(root, "dag").unwrap_or(&empty);
+    let dag = walk.dag(dag_table, header, stem);
+    let defaults = match walk.table(root, "default_args") {
+        Some(table) => walk.default_args(table, &Place::DefaultArgs),
+        None => Common::default(),
+    };
+    let is_scheduled = !matches!(dag.schedule, Schedule::Manual);
+    let params = walk.table(root, "params").unwrap_or(&empty);
+    let params = walk.params(params, is_scheduled);
+    let groups = walk.table(root, "groups").unwrap_or(&empty);
+    let groups = walk.groups(groups);
+    let tasks = match root.get("tasks") {
+        Some(value) if matches!(value.get_ref(), DeValue::Array(_)) => {
+            tasks_as_list(walk, value);
+            Vec::new()
+        }
+        Some(_) => walk.table(root, "tasks").map(|table| walk.tasks(table)).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let has_no_tasks = root.get("tasks").is_none_or(|value| matches!(value.get_ref(), DeValue::Table(table) if table.is_empty()));
+    if has_no_tasks {
+        let one = Diagnostic::error("TM0102", dag.id_span.clone(), "the DAG has no tasks");
+        walk.report(one.help("add one: [tasks.NAME] with `shell = \"…\"`"));
+    }
+    resolve::Parts { dag, defaults, params, groups, tasks }
+}
+
+/// `[[tasks]]`, as other formats have it.
+fn tasks_as_list(walk: &mut Walk, value: &Value) {
+    let message = "tasks have their names in their headers: [tasks.NAME], not [[tasks]]";
+    walk.report(Diagnostic::error("TM0101", value.span(), message).label("a list").help("write [tasks.NAME] for each task"));
+}
+
+#[cfg(test)]
+mod tests;

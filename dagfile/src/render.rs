@@ -41,14 +41,13 @@ fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one:
     let window = lines.start(first)..next_line(source, lines, last);
     let shift = |span: &Range<usize>| span.start - window.start..span.end - window.start;
     let shown = source.get(window.clone()).unwrap_or("");
-    let snippet = || Snippet::source(shown).path(file).line_start(first as usize);
 
     let level = match one.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let mut annotated =
-        snippet().annotation(AnnotationKind::Primary.span(shift(&main)).label(one.label.as_str()));
+        snippet(shown, file, first).annotation(AnnotationKind::Primary.span(shift(&main)).label(one.label.as_str()));
     for (span, label) in &others {
         annotated = annotated.annotation(AnnotationKind::Context.span(shift(span)).label(label.as_str()));
     }
@@ -58,7 +57,7 @@ fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one:
         (Some((span, new)), help) => report.push(
             Level::HELP
                 .secondary_title(help.unwrap_or("write it like this"))
-                .element(snippet().patch(Patch::new(shift(span), new.as_str()))),
+                .element(snippet(shown, file, first).patch(Patch::new(shift(span), new.as_str()))),
         ),
         (None, Some(help)) => {
             if let Some(first) = report.pop() {
@@ -68,6 +67,10 @@ fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one:
         (None, None) => {}
     }
     renderer.render(&report)
+}
+
+fn snippet<'a, T: Clone>(shown: &'a str, file: &'a str, first: u32) -> Snippet<'a, T> {
+    Snippet::source(shown).path(file).line_start(first as usize)
 }
 
 /// A span that slicing cannot refuse.

@@ -34,7 +34,10 @@ pub(crate) fn base(
         env.insert("USER".to_string(), user.name.clone());
     }
     let path = worker_path();
-    env.insert("PATH".to_string(), format!("{}:{path}", spec.dag_dir.display()));
+    env.insert(
+        "PATH".to_string(),
+        format!("{}:{path}", spec.dag_dir.display()),
+    );
     own_names(&mut env, spec, slot);
     params(&mut env, spec);
     airflow_names(&mut env, spec, task);
@@ -93,13 +96,24 @@ fn own_names(env: &mut Environment, spec: &AttemptSpec, slot: &Slot) {
 fn trace_parent(spec: &AttemptSpec) -> String {
     let number = |salt: u8, attempt: bool| {
         let mut hasher = DefaultHasher::new();
-        (salt, &spec.facts.dag_id, &spec.facts.run_id, spec.attempt.run).hash(&mut hasher);
+        (
+            salt,
+            &spec.facts.dag_id,
+            &spec.facts.run_id,
+            spec.attempt.run,
+        )
+            .hash(&mut hasher);
         if attempt {
             spec.attempt.hash(&mut hasher);
         }
         hasher.finish() | 1 // zero is not allowed
     };
-    format!("00-{:016x}{:016x}-{:016x}-01", number(1, false), number(2, false), number(3, true))
+    format!(
+        "00-{:016x}{:016x}-{:016x}-01",
+        number(1, false),
+        number(2, false),
+        number(3, true)
+    )
 }
 
 fn params(env: &mut Environment, spec: &AttemptSpec) {

@@ -67,7 +67,10 @@ pub(crate) fn render_value(text: &str, facts: &Facts) -> Result<Value, TemplateE
 
 /// `run_if` and `skip_if`: the outcome of a task that does not run because of them.
 pub(crate) fn conditions(task: &Task, facts: &Facts) -> Option<Outcome> {
-    let conditions = [("run_if", &task.run_if, true), ("skip_if", &task.skip_if, false)];
+    let conditions = [
+        ("run_if", &task.run_if, true),
+        ("skip_if", &task.skip_if, false),
+    ];
     for (name, text, runs_when) in conditions {
         let Some(text) = text else { continue };
         match condition(name, text, facts) {
@@ -94,7 +97,10 @@ fn condition(name: &str, text: &str, facts: &Facts) -> Result<bool, String> {
     }
     match render_value(text, facts) {
         Ok(Value::Bool(value)) => Ok(value),
-        Ok(other) => Err(format!("{name} must be true or false, it is {}", shortened(&other))),
+        Ok(other) => Err(format!(
+            "{name} must be true or false, it is {}",
+            shortened(&other)
+        )),
         Err(err) => Err(format!("{name}: {err}")),
     }
 }
@@ -139,11 +145,14 @@ pub(crate) fn prepare(
     let task = spec.dag.task(spec.task);
     let facts = &spec.facts;
     if may_use_run_dir(task, shell) {
-        std::fs::create_dir_all(&spec.run_dir)
-            .map_err(|err| format!("cannot make the run's folder {}: {err}", spec.run_dir.display()))?;
+        std::fs::create_dir_all(&spec.run_dir).map_err(|err| {
+            format!(
+                "cannot make the run's folder {}: {err}",
+                spec.run_dir.display()
+            )
+        })?;
     }
-    let mut env =
-        environment::base(spec, task, slot, user.as_ref(), &options.env_passthrough);
+    let mut env = environment::base(spec, task, slot, user.as_ref(), &options.env_passthrough);
     for (name, text) in &task.env {
         let value = render(text, facts).map_err(|err| format!("env.{name}: {err}"))?;
         env.insert(name.clone(), value.into_owned());
@@ -154,7 +163,10 @@ pub(crate) fn prepare(
         None => slot.work.clone(),
     };
     let command = command(spec, shell, slot, &env, default_interpreter)?;
-    let stdin = shell.stdin.as_ref().map(|text| render(text, facts).map(Cow::into_owned));
+    let stdin = shell
+        .stdin
+        .as_ref()
+        .map(|text| render(text, facts).map(Cow::into_owned));
     let stdin = stdin.transpose().map_err(|err| format!("stdin: {err}"))?;
     let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let start = Start {
@@ -162,20 +174,34 @@ pub(crate) fn prepare(
         attempt: spec.attempt.to_string(),
         path: text_of(&command.program)?,
         argv: command.argv,
-        env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        env: env
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
         cwd: text_of(&cwd)?,
         user: user.map(|user| user.ids),
         timeout_ms: task.execution_timeout.map(millis),
         grace_ms: millis(options.kill_grace),
     };
-    if start.argv.iter().chain(&start.env).any(|text| text.contains('\0')) {
+    if start
+        .argv
+        .iter()
+        .chain(&start.env)
+        .any(|text| text.contains('\0'))
+    {
         return Err("a NUL byte in the command, its arguments or its environment".to_string());
     }
-    Ok(Prepared { start, stdin, masker: Masker::new(&values) })
+    Ok(Prepared {
+        start,
+        stdin,
+        masker: Masker::new(&values),
+    })
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
-    let text = path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_string())
 }
 
@@ -193,7 +219,9 @@ fn add_secrets(
         if secret.as_file {
             let path = slot
                 .write_file(&format!("secret-{}", secret.env), &value)
-                .map_err(|err| format!("cannot write the file of secret `{}`: {err}", secret.from))?;
+                .map_err(|err| {
+                    format!("cannot write the file of secret `{}`: {err}", secret.from)
+                })?;
             env.insert(secret.env.clone(), path.display().to_string());
         } else {
             env.insert(secret.env.clone(), value.clone());
@@ -223,7 +251,9 @@ fn command(
         args.push(arg.into_owned());
     }
     let interpreter = shell.interpreter.as_deref().unwrap_or(default_interpreter);
-    let [program, ..] = interpreter else { return Err("`interpreter` is empty".to_string()) };
+    let [program, ..] = interpreter else {
+        return Err("`interpreter` is empty".to_string());
+    };
     let mut argv;
     match &shell.body {
         ShellBody::Script(name) => {
@@ -274,7 +304,13 @@ fn shebang(text: &str) -> Option<Vec<String>> {
         return None;
     }
     let words = [program, argument.trim_start()];
-    Some(words.iter().filter(|word| !word.is_empty()).map(|word| word.to_string()).collect())
+    Some(
+        words
+            .iter()
+            .filter(|word| !word.is_empty())
+            .map(|word| word.to_string())
+            .collect(),
+    )
 }
 
 fn script_path(dag_dir: &Path, name: &str) -> Result<PathBuf, String> {
@@ -296,13 +332,16 @@ fn first_bytes(path: &Path) -> std::io::Result<String> {
 /// Finds a program: by its path, relative to the DAG's folder, or in `path`.
 fn search(name: &str, path: &str, dag_dir: &Path) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
-        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        path.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
         return Some(dag_dir.join(name)).filter(is_program);
     }
     let folders = path.split(':').filter(|folder| !folder.is_empty());
-    folders.map(|folder| Path::new(folder).join(name)).find(is_program)
+    folders
+        .map(|folder| Path::new(folder).join(name))
+        .find(is_program)
 }
 
 /// The shell settings of a task, if it is one.
@@ -321,7 +360,10 @@ mod tests {
     fn a_shebang_is_read_as_the_kernel_reads_it() {
         let read = |text: &str| shebang(text).map(|words| words.join("|"));
         assert_eq!(read("#!/bin/sh\nls").as_deref(), Some("/bin/sh"));
-        assert_eq!(read("#! /usr/bin/env  -S a b \nls").as_deref(), Some("/usr/bin/env|-S a b"));
+        assert_eq!(
+            read("#! /usr/bin/env  -S a b \nls").as_deref(),
+            Some("/usr/bin/env|-S a b")
+        );
         assert_eq!(read("#!\nls"), None);
         assert_eq!(read("ls"), None);
     }
@@ -329,7 +371,10 @@ mod tests {
     #[test]
     fn a_script_outside_the_dag_folder_is_refused() {
         let dag_dir = Path::new("/dags/x");
-        assert_eq!(script_path(dag_dir, "bin/a.sh"), Ok(PathBuf::from("/dags/x/bin/a.sh")));
+        assert_eq!(
+            script_path(dag_dir, "bin/a.sh"),
+            Ok(PathBuf::from("/dags/x/bin/a.sh"))
+        );
         assert!(script_path(dag_dir, "../a.sh").is_err());
         assert!(script_path(dag_dir, "/a.sh").is_err());
     }

@@ -31,12 +31,20 @@ pub(crate) enum Fate {
 }
 
 /// The note at the end of the log, where Tidemill had a hand in the end.
-pub(crate) fn note(fate: &Fate, killed: Option<Reason>, timeout: Option<Duration>) -> Option<String> {
+pub(crate) fn note(
+    fate: &Fate,
+    killed: Option<Reason>,
+    timeout: Option<Duration>,
+) -> Option<String> {
     match fate {
-        Fate::Ended(Ending { cause: Some(Cause::Timeout), .. }) => Some(after_timeout(timeout)),
-        Fate::Ended(Ending { cause: Some(Cause::Kill), .. }) => {
-            Some(format!("killed: {}", killed.unwrap_or(Reason::Interrupted)))
-        }
+        Fate::Ended(Ending {
+            cause: Some(Cause::Timeout),
+            ..
+        }) => Some(after_timeout(timeout)),
+        Fate::Ended(Ending {
+            cause: Some(Cause::Kill),
+            ..
+        }) => Some(format!("killed: {}", killed.unwrap_or(Reason::Interrupted))),
         Fate::Ended(_) => None,
         Fate::Refused(message) => Some(message.clone()),
         Fate::Lost => Some("killed: its supervisor died".to_string()),
@@ -72,7 +80,9 @@ pub(crate) fn of(
 ) -> Outcome {
     let dag = std::sync::Arc::clone(&spec.dag);
     let task = dag.task(spec.task);
-    let Some(shell) = launch::shell_of(task) else { return Outcome::success() };
+    let Some(shell) = launch::shell_of(task) else {
+        return Outcome::success();
+    };
     let ending = match fate {
         Fate::Ended(ending) => ending,
         Fate::Refused(message) => return launch::could_not_start(message),
@@ -119,7 +129,11 @@ fn judge(
         }
         Some(Cause::Kill) => {
             let reason = killed.unwrap_or(Reason::Interrupted);
-            let verdict = if reason == Reason::Lost { Verdict::Lost } else { Verdict::Failed };
+            let verdict = if reason == Reason::Lost {
+                Verdict::Lost
+            } else {
+                Verdict::Failed
+            };
             return (verdict, Some(reason), Some(format!("killed: {reason}")));
         }
         None => {}
@@ -137,7 +151,11 @@ fn judge(
         return (Verdict::Success, None, None);
     }
     if shell.skip_on_exit_code.contains(&code) {
-        return (Verdict::Skipped, Some(Reason::SkippedItself), Some(format!("exit {code}")));
+        return (
+            Verdict::Skipped,
+            Some(Reason::SkippedItself),
+            Some(format!("exit {code}")),
+        );
     }
     let message = match &captured.last_error {
         Some(line) => format!("exit {code}: {}", quote(line)),
@@ -148,7 +166,9 @@ fn judge(
 
 fn quote(line: &str) -> &str {
     let line = line.trim();
-    line.char_indices().nth(QUOTE_MAX).map_or(line, |(at, _)| &line[..at])
+    line.char_indices()
+        .nth(QUOTE_MAX)
+        .map_or(line, |(at, _)| &line[..at])
 }
 
 fn signal_name(signal: i32) -> &'static str {
@@ -198,16 +218,26 @@ fn values(
     if !task.outputs.is_empty() {
         let stdout = traces.captured.stdout;
         let result = result.unwrap_or(Value::Null);
-        spec.facts.result = Some(ResultFacts { stdout, result, exit_code });
+        spec.facts.result = Some(ResultFacts {
+            stdout,
+            result,
+            exit_code,
+        });
         for (key, text) in &task.outputs {
             let value = launch::render_value(text, &spec.facts);
-            put(&mut values, key, value.map_err(|err| format!("outputs.{key}: {err}"))?);
+            put(
+                &mut values,
+                key,
+                value.map_err(|err| format!("outputs.{key}: {err}"))?,
+            );
         }
     }
     for (key, value) in &values {
         let size = serde_json::to_vec(value).map_or(0, |bytes| bytes.len());
         if size > VALUE_MAX {
-            return Err(format!("the value `{key}` has {size} bytes; at most {VALUE_MAX} are kept"));
+            return Err(format!(
+                "the value `{key}` has {size} bytes; at most {VALUE_MAX} are kept"
+            ));
         }
     }
     Ok(values)
@@ -223,13 +253,18 @@ fn put(values: &mut Vec<(String, Value)>, key: &str, value: Value) {
 fn return_value(shell: &Shell, captured: &Captured) -> Result<Option<Value>, String> {
     if captured.is_cut && matches!(shell.output, ShellOutput::Stdout | ShellOutput::Json) {
         let mode = shell.output;
-        return Err(format!("standard output is over {STDOUT_MAX} bytes, too much for output = \"{mode}\""));
+        return Err(format!(
+            "standard output is over {STDOUT_MAX} bytes, too much for output = \"{mode}\""
+        ));
     }
     match shell.output {
         ShellOutput::None => Ok(None),
         ShellOutput::LastLine => Ok(captured.last_line.clone().map(Value::String)),
         ShellOutput::Stdout => {
-            let text = captured.stdout.strip_suffix('\n').unwrap_or(&captured.stdout);
+            let text = captured
+                .stdout
+                .strip_suffix('\n')
+                .unwrap_or(&captured.stdout);
             Ok(Some(Value::String(text.to_string())))
         }
         ShellOutput::Json => serde_json::from_str(&captured.stdout)
@@ -241,7 +276,9 @@ fn return_value(shell: &Shell, captured: &Captured) -> Result<Option<Value>, Str
 /// Takes the file behind `$TIDEMILL_OUTPUT`. Its writer is not trusted: no links, no devices.
 fn read_output(path: &Path) -> Result<Option<String>, String> {
     let mut options = std::fs::File::options();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = match options.open(path) {
         Ok(file) => file,
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -251,7 +288,9 @@ fn read_output(path: &Path) -> Result<Option<String>, String> {
         }
     };
     let _ = std::fs::remove_file(path);
-    let is_plain = file.metadata().is_ok_and(|meta| meta.is_file() && meta.nlink() == 0);
+    let is_plain = file
+        .metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.nlink() == 0);
     if !is_plain {
         return Err("$TIDEMILL_OUTPUT is not a plain file".to_string());
     }
@@ -262,7 +301,9 @@ fn read_output(path: &Path) -> Result<Option<String>, String> {
     if bytes.len() > VALUE_MAX {
         return Err(format!("$TIDEMILL_OUTPUT is over {VALUE_MAX} bytes"));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| "$TIDEMILL_OUTPUT is not UTF-8".to_string())
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| "$TIDEMILL_OUTPUT is not UTF-8".to_string())
 }
 
 /// Lines of `key=value`, or of one JSON object each.
@@ -292,7 +333,10 @@ fn parse_output(text: &str, values: &mut Vec<(String, Value)>) -> Result<(), Str
 }
 
 fn is_key(key: &str) -> bool {
-    !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 #[cfg(test)]
@@ -304,9 +348,16 @@ mod tests {
     #[test]
     fn output_lines_are_pairs_or_objects_and_the_last_wins() {
         let mut values = Vec::new();
-        parse_output("a=1\n\n{\"b\": [2], \"a\": \"x=y\"}\nc = d=e\n", &mut values).unwrap();
+        parse_output(
+            "a=1\n\n{\"b\": [2], \"a\": \"x=y\"}\nc = d=e\n",
+            &mut values,
+        )
+        .unwrap();
         let want = [("a", json!("x=y")), ("b", json!([2])), ("c", json!(" d=e"))];
-        let want: Vec<_> = want.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        let want: Vec<_> = want
+            .into_iter()
+            .map(|(key, value)| (key.to_string(), value))
+            .collect();
         assert_eq!(values, want);
         let wrong = parse_output("a=1\nhello\n", &mut values).unwrap_err();
         assert!(wrong.contains("line 2"), "{wrong}");

@@ -20,7 +20,9 @@ pub(crate) fn resolve(
     let kind = parts.next().unwrap_or_default();
     let name = parts.next().filter(|name| is_name(name));
     let (Some(name), field) = (name, parts.next()) else {
-        return Err(format!("secret `{from}` is neither conn.NAME.FIELD nor var.NAME"));
+        return Err(format!(
+            "secret `{from}` is neither conn.NAME.FIELD nor var.NAME"
+        ));
     };
     match (kind, field) {
         ("var", None) => find(from, "VAR", name, env, folder),
@@ -29,12 +31,17 @@ pub(crate) fn resolve(
             field_of(&text, field.unwrap_or("uri"))
                 .ok_or_else(|| format!("secret `{from}`: connection `{name}` has no such field"))
         }
-        _ => Err(format!("secret `{from}` is neither conn.NAME.FIELD nor var.NAME")),
+        _ => Err(format!(
+            "secret `{from}` is neither conn.NAME.FIELD nor var.NAME"
+        )),
     }
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 fn find(
@@ -45,28 +52,42 @@ fn find(
     folder: Option<&Path>,
 ) -> Result<String, String> {
     let upper = name.to_ascii_uppercase().replace('-', "_");
-    let names = [format!("TIDEMILL_{kind}_{upper}"), format!("AIRFLOW_{kind}_{upper}")];
+    let names = [
+        format!("TIDEMILL_{kind}_{upper}"),
+        format!("AIRFLOW_{kind}_{upper}"),
+    ];
     if let Some(value) = names.iter().find_map(|name| env(name)) {
         return Ok(value);
     }
-    let looked = format!("the environment of the server ({} or {})", names[0], names[1]);
+    let looked = format!(
+        "the environment of the server ({} or {})",
+        names[0], names[1]
+    );
     let Some(folder) = folder else {
-        return Err(format!("secret `{from}` is missing: not in {looked}; no secrets folder is set"));
+        return Err(format!(
+            "secret `{from}` is missing: not in {looked}; no secrets folder is set"
+        ));
     };
     let path = folder.join(name);
     match read(&path) {
         Ok(text) => Ok(text.strip_suffix('\n').unwrap_or(&text).to_string()),
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("secret `{from}` is missing: not in {looked}, no file {}", path.display()))
-        }
-        Err(err) => Err(format!("secret `{from}`: cannot read {}: {err}", path.display())),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Err(format!(
+            "secret `{from}` is missing: not in {looked}, no file {}",
+            path.display()
+        )),
+        Err(err) => Err(format!(
+            "secret `{from}`: cannot read {}: {err}",
+            path.display()
+        )),
     }
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
+    std::fs::File::open(path)?
+        .take(FILE_MAX)
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -83,7 +104,10 @@ fn field_of(text: &str, field: &str) -> Option<String> {
 }
 
 fn field_of_json(connection: &Value, field: &str) -> Option<String> {
-    if let Some(key) = field.strip_prefix("extra.").or(field.strip_prefix("extra_dejson.")) {
+    if let Some(key) = field
+        .strip_prefix("extra.")
+        .or(field.strip_prefix("extra_dejson."))
+    {
         let extra = match connection.get("extra")? {
             Value::String(text) => serde_json::from_str(text).ok()?,
             other => other.clone(),
@@ -93,9 +117,17 @@ fn field_of_json(connection: &Value, field: &str) -> Option<String> {
     let names: &[&str] = match field {
         "login" | "user" => &["login", "user"],
         "type" | "conn_type" => &["conn_type", "type"],
-        other => return connection.get(other).filter(|value| !value.is_null()).map(plain),
+        other => {
+            return connection
+                .get(other)
+                .filter(|value| !value.is_null())
+                .map(plain);
+        }
     };
-    names.iter().find_map(|name| connection.get(*name)).map(plain)
+    names
+        .iter()
+        .find_map(|name| connection.get(*name))
+        .map(plain)
 }
 
 fn plain(value: &Value) -> String {
@@ -115,7 +147,10 @@ fn field_of_uri(text: &str, field: &str) -> Option<String> {
     // The colons of an IPv6 address stand in brackets.
     let after_brackets = address.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match address[after_brackets..].rfind(':') {
-        Some(at) => (&address[..after_brackets + at], &address[after_brackets + at + 1..]),
+        Some(at) => (
+            &address[..after_brackets + at],
+            &address[after_brackets + at + 1..],
+        ),
         None => (address, ""),
     };
     let value = match field {
@@ -127,7 +162,9 @@ fn field_of_uri(text: &str, field: &str) -> Option<String> {
         "schema" => schema,
         "extra" => query,
         _ => {
-            let key = field.strip_prefix("extra.").or(field.strip_prefix("extra_dejson."))?;
+            let key = field
+                .strip_prefix("extra.")
+                .or(field.strip_prefix("extra_dejson."))?;
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(name, _)| decode(name) == key)?.1
         }
@@ -140,7 +177,9 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = text
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match (bytes[at], code) {
             (b'%', Some(code)) => {
                 out.push(code);
@@ -166,7 +205,10 @@ mod tests {
 
     #[test]
     fn a_connection_is_read_from_a_uri_or_json() {
-        let uri = with("TIDEMILL_CONN_WARE_HOUSE", "postgres://me:p%40ss@db:5432/dw?sslmode=on");
+        let uri = with(
+            "TIDEMILL_CONN_WARE_HOUSE",
+            "postgres://me:p%40ss@db:5432/dw?sslmode=on",
+        );
         let json = with(
             "AIRFLOW_CONN_WARE_HOUSE",
             r#"{"conn_type":"postgres","login":"me","password":"p@ss","host":"db","port":5432,
@@ -201,7 +243,12 @@ mod tests {
         assert_eq!(resolve("var.key", &env, dir).as_deref(), Ok("from env"));
         assert_eq!(resolve("var.key", &none, dir).as_deref(), Ok("from a file"));
         let missing = resolve("var.other", &none, dir).unwrap_err();
-        for place in ["TIDEMILL_VAR_OTHER", "AIRFLOW_VAR_OTHER", "other", "var.other"] {
+        for place in [
+            "TIDEMILL_VAR_OTHER",
+            "AIRFLOW_VAR_OTHER",
+            "other",
+            "var.other",
+        ] {
             assert!(missing.contains(place), "{missing}");
         }
         assert!(resolve("var.../x", &none, dir).is_err());

@@ -32,7 +32,11 @@ impl Slot {
         }
         let path = self.beside.join(name);
         let mut options = fs::File::options();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
         io::Write::write_all(&mut file, content.as_bytes())?;
         if let Some(user) = &self.user {
             sys::give_to(&path, user)?;
@@ -57,7 +61,10 @@ pub(crate) struct Slots {
 impl Slots {
     /// Takes over a home: what an earlier process left in its slots goes to the trash.
     pub(crate) fn open(home: &Path) -> io::Result<Slots> {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
         let mut slots = Slots {
             root: home.join("slots"),
             trash: home.join("trash"),
@@ -151,7 +158,9 @@ impl Slots {
                 }
             };
             // Without the thread the trash stays until the next start.
-            let _ = std::thread::Builder::new().name("trash".to_string()).spawn(remove_all);
+            let _ = std::thread::Builder::new()
+                .name("trash".to_string())
+                .spawn(remove_all);
             sender
         });
         let _ = remover.send(path);
@@ -168,11 +177,16 @@ fn make_folder(path: &Path, user: Option<&Ids>) -> io::Result<()> {
 
 /// Is a task's folder still the empty one it was?
 fn is_as_made(path: &Path) -> bool {
-    let is_private = |meta: fs::Metadata| meta.is_dir() && meta.permissions().mode() & 0o7777 == 0o700;
+    let is_private =
+        |meta: fs::Metadata| meta.is_dir() && meta.permissions().mode() & 0o7777 == 0o700;
     path.symlink_metadata().is_ok_and(is_private)
         && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    if path.symlink_metadata()?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }

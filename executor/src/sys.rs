@@ -1,7 +1,10 @@
 //! The system calls that have no safe wrapper: one way to start a process, and its end.
 //!
 //! All `unsafe` of this room stands here.
-#![allow(unsafe_code, reason = "clone, wait4, signals and prctl have no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "clone, wait4, signals and prctl have no safe wrapper"
+)]
 
 use std::ffi::{CString, NulError, c_char, c_int, c_void};
 use std::io;
@@ -122,7 +125,10 @@ pub(crate) fn spawn(program: &Program, stack: &mut ChildStack) -> Result<i32, Sp
         path: program.path.as_ptr(),
         argv: argv.as_ptr(),
         env: env.as_ptr(),
-        cwd: program.cwd.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
+        cwd: program
+            .cwd
+            .as_ref()
+            .map_or(ptr::null(), |path| path.as_ptr()),
         descriptors: program.descriptors.as_ptr(),
         n_descriptors: program.descriptors.len(),
         user: program.user.as_ref().map_or(ptr::null(), ptr::from_ref),
@@ -147,7 +153,10 @@ pub(crate) fn spawn(program: &Program, stack: &mut ChildStack) -> Result<i32, Sp
     let clone_error = io::Error::last_os_error();
     restore_signal_mask(&before);
     if pid < 0 {
-        return Err(SpawnError { step: "clone", err: clone_error });
+        return Err(SpawnError {
+            step: "clone",
+            err: clone_error,
+        });
     }
     // SAFETY: reads a field that the child may have written; it has ended or executed by now.
     let failed_step = unsafe { ptr::read_volatile(&raw const plan.failed_step) };
@@ -158,11 +167,18 @@ pub(crate) fn spawn(program: &Program, stack: &mut ChildStack) -> Result<i32, Sp
     // SAFETY: as above.
     let errno = unsafe { ptr::read_volatile(&raw const plan.errno) };
     let step = STEPS.get(failed_step).copied().unwrap_or("starting");
-    Err(SpawnError { step, err: io::Error::from_raw_os_error(errno) })
+    Err(SpawnError {
+        step,
+        err: io::Error::from_raw_os_error(errno),
+    })
 }
 
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    texts
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain([ptr::null()])
+        .collect()
 }
 
 extern "C" fn child(plan: *mut c_void) -> c_int {
@@ -189,15 +205,23 @@ unsafe fn child_steps(plan: &ChildPlan) -> usize {
         let mut last = -1;
         for at in 0..plan.n_descriptors {
             let (ours, its) = *plan.descriptors.add(at);
-            let done =
-                if ours == its { libc::fcntl(its, libc::F_SETFD, 0) } else { libc::dup2(ours, its) };
+            let done = if ours == its {
+                libc::fcntl(its, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(ours, its)
+            };
             if done < 0 {
                 return 1;
             }
             last = if its > last { its } else { last };
         }
         // Where the kernel has no close_range, CLOEXEC on every descriptor of ours does it.
-        libc::syscall(libc::SYS_close_range, (last + 1) as libc::c_uint, libc::c_uint::MAX, 0);
+        libc::syscall(
+            libc::SYS_close_range,
+            (last + 1) as libc::c_uint,
+            libc::c_uint::MAX,
+            0,
+        );
         if !plan.user.is_null() {
             let user = &*plan.user;
             if libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) < 0 {
@@ -306,11 +330,23 @@ pub(crate) fn reap(pid: i32, wait: bool) -> Option<Exit> {
 pub(crate) fn become_supervisor() -> io::Result<OwnedFd> {
     // SAFETY: plain calls; this process has one thread and installs no handlers.
     unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL); // fails for KILL and STOP, which is fine
+        // The kernel's own call: glibc's keeps two signals from us, which tasks would inherit as
+        // ignored. All zeros is the default action. It fails for KILL and STOP, which is fine.
+        let default = [0u64; 8];
+        for signal in 1..=64 {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                0usize,
+                8usize,
+            );
         }
         set_signal_mask(true);
-        let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let no_core = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         libc::prctl(libc::PR_SET_NAME, c"tidemill-superv".as_ptr());
@@ -318,7 +354,11 @@ pub(crate) fn become_supervisor() -> io::Result<OwnedFd> {
         let mut children = MaybeUninit::<libc::sigset_t>::zeroed();
         libc::sigemptyset(children.as_mut_ptr());
         libc::sigaddset(children.as_mut_ptr(), libc::SIGCHLD);
-        let fd = libc::signalfd(-1, children.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        let fd = libc::signalfd(
+            -1,
+            children.as_ptr(),
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        );
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }

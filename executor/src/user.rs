@@ -23,18 +23,26 @@ pub(crate) fn find(name: &str) -> Result<User, String> {
 fn find_in(name: &str, passwd: &str, group: &str) -> Result<User, String> {
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let [login, _, uid, gid, _, home, ..] = fields.as_slice() else { continue };
+        let [login, _, uid, gid, _, home, ..] = fields.as_slice() else {
+            continue;
+        };
         if *login != name && *uid != name {
             continue;
         }
         let number = |text: &str| {
-            text.parse::<u32>().map_err(|_| format!("/etc/passwd has a wrong entry for `{name}`"))
+            text.parse::<u32>()
+                .map_err(|_| format!("/etc/passwd has a wrong entry for `{name}`"))
         };
         let (uid, gid) = (number(uid)?, number(gid)?);
         let groups = group.lines().filter_map(|line| {
             let fields: Vec<&str> = line.split(':').collect();
-            let [_, _, number, members] = fields.as_slice() else { return None };
-            members.split(',').any(|member| member == *login).then(|| number.parse().ok())?
+            let [_, _, number, members] = fields.as_slice() else {
+                return None;
+            };
+            members
+                .split(',')
+                .any(|member| member == *login)
+                .then(|| number.parse().ok())?
         });
         let groups = groups.chain([gid]).collect();
         return Ok(User {
@@ -43,7 +51,9 @@ fn find_in(name: &str, passwd: &str, group: &str) -> Result<User, String> {
             home: (*home).to_string(),
         });
     }
-    Err(format!("there is no user `{name}` in /etc/passwd; create it or change run_as_user"))
+    Err(format!(
+        "there is no user `{name}` in /etc/passwd; create it or change run_as_user"
+    ))
 }
 
 #[cfg(test)]
@@ -56,7 +66,11 @@ mod tests {
         let group = "users:x:100:\nwheel:x:10:root,etl\nother:x:11:root\n";
         for name in ["etl", "1001"] {
             let found = find_in(name, passwd, group).map(|user| (user.ids, user.name, user.home));
-            let ids = Ids { uid: 1001, gid: 100, groups: vec![10, 100] };
+            let ids = Ids {
+                uid: 1001,
+                gid: 100,
+                groups: vec![10, 100],
+            };
             assert_eq!(found, Ok((ids, "etl".to_string(), "/home/etl".to_string())));
         }
         assert!(find_in("nobody", passwd, group).is_err());

@@ -64,15 +64,23 @@ impl Worker {
             let what = what.to_string();
             move |err| WorkerError::System { what, err }
         };
-        std::fs::create_dir_all(&options.home)
-            .map_err(failed(&format!("cannot make the folder {}", options.home.display())))?;
+        std::fs::create_dir_all(&options.home).map_err(failed(&format!(
+            "cannot make the folder {}",
+            options.home.display()
+        )))?;
         // Tasks are told absolute paths, whatever folder they start in.
         let mut options = options;
-        options.home = options.home.canonicalize().map_err(failed("cannot find the home folder"))?;
+        options.home = options
+            .home
+            .canonicalize()
+            .map_err(failed("cannot find the home folder"))?;
         let lock = take_lock(options.home.join("worker.lock"), wait)?;
-        let slots = Slots::open(&options.home)
-            .map_err(failed(&format!("cannot use the folders in {}", options.home.display())))?;
-        let client = start_supervisor(&options, &lock).map_err(failed("cannot start the supervisor"))?;
+        let slots = Slots::open(&options.home).map_err(failed(&format!(
+            "cannot use the folders in {}",
+            options.home.display()
+        )))?;
+        let client =
+            start_supervisor(&options, &lock).map_err(failed("cannot start the supervisor"))?;
         let logs = Logs::start().map_err(failed("cannot start the log thread"))?;
         Ok(Worker {
             options,
@@ -109,12 +117,21 @@ impl Worker {
             {
                 tracing::warn!(%err, log = %log.display(), "cannot write a task's log");
             }
-            self.ended.push(Ended { attempt, outcome: *outcome });
+            self.ended.push(Ended {
+                attempt,
+                outcome: *outcome,
+            });
             self.logs.ring();
         }
     }
 
-    fn try_launch(&mut self, spec: AttemptSpec) -> Result<(), Box<Outcome>> {
+    fn try_launch(&mut self, mut spec: AttemptSpec) -> Result<(), Box<Outcome>> {
+        // The task starts in another folder than ours.
+        for path in [&mut spec.dag_dir, &mut spec.run_dir] {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
         let refuse = |message: String| Box::new(launch::could_not_start(message));
         let dag = Arc::clone(&spec.dag);
         let task = dag.task(spec.task);
@@ -124,7 +141,12 @@ impl Worker {
         let Some(shell) = launch::shell_of(task) else {
             return Err(Box::new(Outcome::success()));
         };
-        let user = task.run_as_user.as_deref().map(user::find).transpose().map_err(refuse)?;
+        let user = task
+            .run_as_user
+            .as_deref()
+            .map(user::find)
+            .transpose()
+            .map_err(refuse)?;
         let ids = user.as_ref().map(|user| user.ids.clone());
         let mut slot = self
             .slots
@@ -152,7 +174,11 @@ impl Worker {
         prepared: Prepared,
         keep_stdout: bool,
     ) -> Result<(), Box<Outcome>> {
-        let Prepared { mut start, stdin, masker } = prepared;
+        let Prepared {
+            mut start,
+            stdin,
+            masker,
+        } = prepared;
         let id = self.next_id;
         self.next_id += 1;
         start.id = id;
@@ -168,7 +194,11 @@ impl Worker {
             let stdin = stdin.map(|text| stdin_file(&text)).transpose()?;
             let mut fds = vec![pipes.stdout.as_fd(), pipes.stderr.as_fd()];
             fds.extend(stdin.as_ref().map(AsFd::as_fd));
-            if self.client.as_ref().is_some_and(|client| client.send(&order, &fds).is_ok()) {
+            if self
+                .client
+                .as_ref()
+                .is_some_and(|client| client.send(&order, &fds).is_ok())
+            {
                 return Ok(());
             }
             self.replace_supervisor();
@@ -178,16 +208,30 @@ impl Worker {
         if let Err(err) = sent {
             self.logs.ended(id, None);
             self.slots.give_back(slot);
-            return Err(Box::new(launch::could_not_start(format!("cannot hand the task over: {err}"))));
+            return Err(Box::new(launch::could_not_start(format!(
+                "cannot hand the task over: {err}"
+            ))));
         }
         self.by_attempt.insert(spec.attempt, id);
-        self.live.insert(id, Live { spec, slot, masker, pid: None, killed: None, fate: None });
+        self.live.insert(
+            id,
+            Live {
+                spec,
+                slot,
+                masker,
+                pid: None,
+                killed: None,
+                fate: None,
+            },
+        );
         Ok(())
     }
 
     /// Ends an attempt's whole tree: TERM, grace, KILL. Its end is reported with `reason`.
     pub fn kill(&mut self, attempt: Attempt, reason: Reason) {
-        let Some(id) = self.by_attempt.get(&attempt).copied() else { return };
+        let Some(id) = self.by_attempt.get(&attempt).copied() else {
+            return;
+        };
         if let Some(live) = self.live.get_mut(&id) {
             live.killed.get_or_insert(reason);
         }
@@ -229,7 +273,11 @@ impl Worker {
 
     /// A failure here means that the supervisor is dead, which [`Worker::ended`] finds too.
     fn tell(&mut self, order: &Order) {
-        if self.client.as_ref().is_some_and(|client| client.send(order, &[]).is_err()) {
+        if self
+            .client
+            .as_ref()
+            .is_some_and(|client| client.send(order, &[]).is_err())
+        {
             self.replace_supervisor();
         }
     }
@@ -244,20 +292,32 @@ impl Worker {
             Report::Ended(ending) => self.settle(ending.id, Fate::Ended(ending)),
             Report::Refused { id, step, errno } => {
                 let err = io::Error::from_raw_os_error(errno);
-                let place = self.live.get(&id).map(|live| self.place_of(live)).unwrap_or_default();
-                self.settle(id, Fate::Refused(format!("could not start: {step}{place}: {err}")));
+                let place = self
+                    .live
+                    .get(&id)
+                    .map(|live| self.place_of(live))
+                    .unwrap_or_default();
+                self.settle(
+                    id,
+                    Fate::Refused(format!("could not start: {step}{place}: {err}")),
+                );
             }
         }
     }
 
     fn place_of(&self, live: &Live) -> String {
         let task = live.spec.dag.task(live.spec.task);
-        task.cwd.as_ref().map(|cwd| format!(" (cwd = \"{cwd}\")")).unwrap_or_default()
+        task.cwd
+            .as_ref()
+            .map(|cwd| format!(" (cwd = \"{cwd}\")"))
+            .unwrap_or_default()
     }
 
     /// The process is over; the attempt is when its log is complete too.
     fn settle(&mut self, id: u64, fate: Fate) {
-        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
         let timeout = live.spec.dag.task(live.spec.task).execution_timeout;
         let note = outcome::note(&fate, live.killed, timeout);
         live.fate = Some(fate);
@@ -267,13 +327,22 @@ impl Worker {
     }
 
     fn complete(&mut self, id: u64, captured: Captured) {
-        let Some(mut live) = self.live.remove(&id) else { return };
+        let Some(mut live) = self.live.remove(&id) else {
+            return;
+        };
         self.by_attempt.remove(&live.spec.attempt);
-        let traces = Traces { captured, masker: &live.masker, output: &live.slot.output };
+        let traces = Traces {
+            captured,
+            masker: &live.masker,
+            output: &live.slot.output,
+        };
         let fate = live.fate.take().unwrap_or(Fate::Lost);
         let outcome = outcome::of(fate, live.killed, &mut live.spec, traces);
         self.slots.give_back(live.slot);
-        self.ended.push(Ended { attempt: live.spec.attempt, outcome });
+        self.ended.push(Ended {
+            attempt: live.spec.attempt,
+            outcome,
+        });
     }
 
     /// The supervisor is dead: what it held is killed and lost; a new one takes over.
@@ -282,7 +351,12 @@ impl Worker {
             tracing::error!("the supervisor died; its tasks are lost, a new one is started");
             let running = || self.live.values().filter(|live| live.fate.is_none());
             let groups: Vec<i32> = running().filter_map(|live| live.pid).collect();
-            client.bury(&groups, &running().map(|live| live.spec.attempt.to_string()).collect());
+            client.bury(
+                &groups,
+                &running()
+                    .map(|live| live.spec.attempt.to_string())
+                    .collect(),
+            );
         }
         let running = self.live.iter().filter(|(_, live)| live.fate.is_none());
         for id in running.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -323,7 +397,12 @@ fn take_lock(path: PathBuf, wait: Duration) -> Result<File, WorkerError> {
         WorkerError::System { what, err }
     };
     let mut options = File::options();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
     let file = file.open(&path).map_err(failed)?;
     let until = Instant::now() + wait;
     let mut pause = Duration::from_millis(1);

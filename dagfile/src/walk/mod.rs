@@ -33,11 +33,8 @@ pub(crate) enum Place {
     Dag,
     Schedule,
     DefaultArgs,
-    Params,
     Param(String),
-    Groups,
     Group(String),
-    Tasks,
     Task(String),
     Shell(Box<Place>),
 }
@@ -49,11 +46,8 @@ impl std::fmt::Display for Place {
             Place::Dag => f.write_str("[dag]"),
             Place::Schedule => f.write_str("[dag.schedule]"),
             Place::DefaultArgs => f.write_str("[default_args]"),
-            Place::Params => f.write_str("[params]"),
             Place::Param(name) => write!(f, "[params.{name}]"),
-            Place::Groups => f.write_str("[groups]"),
             Place::Group(name) => write!(f, "[groups.{name}]"),
-            Place::Tasks => f.write_str("[tasks]"),
             Place::Task(name) => write!(f, "[tasks.{name}]"),
             Place::Shell(parent) => match parent.as_ref() {
                 Place::Task(name) => write!(f, "[tasks.{name}.shell]"),

@@ -70,14 +70,13 @@ impl Walk<'_> {
     }
 
     fn task(&mut self, id: String, span: Range<usize>, table: &Table) -> TaskKeys {
-        let place = Place::Task(id);
+        let place = Place::Task(id.clone());
         self.check_keys(table, &place, keys::TASK);
-        let operator = self.operator(table, &span, &place);
+        let operator = self.operator(table, &span, &id);
         let mut common = self.common(table);
         if let Some(value) = table.get("shell") {
             common.shell = self.shell(value, &place);
         }
-        let Place::Task(id) = place else { unreachable!("made above") };
         TaskKeys {
             id,
             span,
@@ -89,8 +88,7 @@ impl Walk<'_> {
         }
     }
 
-    fn operator(&mut self, table: &Table, span: &Range<usize>, place: &Place) -> OperatorKey {
-        let Place::Task(id) = place else { return OperatorKey::None };
+    fn operator(&mut self, table: &Table, span: &Range<usize>, id: &str) -> OperatorKey {
         let written: Vec<(&str, Range<usize>)> = table
             .iter()
             .filter(|(key, _)| OPERATORS.contains(&key.get_ref().as_ref()))

@@ -26,7 +26,10 @@ impl Masker {
             if let Ok(json) = serde_json::to_string(secret) {
                 forms.push(json[1..json.len() - 1].as_bytes().to_vec());
             }
-            let lines = secret.lines().map(str::trim).filter(|line| line.len() >= PART_MIN);
+            let lines = secret
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.len() >= PART_MIN);
             forms.extend(lines.map(|line| line.as_bytes().to_vec()));
         }
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -145,7 +148,11 @@ fn base64(bytes: &[u8], for_url: bool) -> Vec<u8> {
         let at = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
         let bits = at(0) << 16 | at(1) << 8 | at(2);
         for place in 0..4 {
-            out.push(if place <= group.len() { sign(bits >> (18 - 6 * place)) } else { b'=' });
+            out.push(if place <= group.len() {
+                sign(bits >> (18 - 6 * place))
+            } else {
+                b'='
+            });
         }
     }
     out
@@ -209,12 +216,20 @@ mod tests {
 
     #[test]
     fn each_long_line_of_a_secret_is_hidden_by_itself() {
-        assert_eq!(masked(&["first-line\nsecond-line\n"], "x second-line y", 4), "x *** y");
+        assert_eq!(
+            masked(&["first-line\nsecond-line\n"], "x second-line y", 4),
+            "x *** y"
+        );
     }
 
     #[test]
     fn base64_is_that_of_the_standard() {
-        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes(), false), encoded.as_bytes());
         }
     }

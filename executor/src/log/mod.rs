@@ -37,7 +37,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// `2026-11-21T09:14:02.123456Z`.
     pub(crate) fn now(&mut self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let second = i64::try_from(now.as_secs()).unwrap_or(0);
         if self.text.is_empty() || self.second != second {
             self.second = second;
@@ -50,7 +52,13 @@ impl Clock {
 
 /// Opens a log for appending; makes its folders.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let open = || File::options().append(true).create(true).mode(0o600).open(path);
+    let open = || {
+        File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+    };
     match (open(), path.parent()) {
         (Err(err), Some(folder)) if err.kind() == io::ErrorKind::NotFound => {
             std::fs::create_dir_all(folder)?;

@@ -35,7 +35,11 @@ impl LogLine {
                 text: rest[3..].to_string(),
             };
         }
-        LogLine { at: String::new(), stream: super::NOTE, text: text.into_owned() }
+        LogLine {
+            at: String::new(),
+            stream: super::NOTE,
+            text: text.into_owned(),
+        }
     }
 }
 
@@ -49,7 +53,9 @@ pub fn read_lines(
     from_byte: u64,
     max_bytes: usize,
 ) -> io::Result<(Vec<LogLine>, u64)> {
-    let Some(mut file) = open(path)? else { return Ok((Vec::new(), from_byte)) };
+    let Some(mut file) = open(path)? else {
+        return Ok((Vec::new(), from_byte));
+    };
     file.seek(SeekFrom::Start(from_byte))?;
     let room = max_bytes.max(1) as u64;
     let mut bytes = Vec::new();
@@ -61,11 +67,16 @@ pub fn read_lines(
             let longest = (3 * super::LINE_MAX + 64) as u64;
             let before = bytes.len();
             file.take(longest).read_to_end(&mut bytes)?;
-            bytes[before..].iter().position(|&b| b == b'\n').map_or(0, |at| before + at + 1)
+            bytes[before..]
+                .iter()
+                .position(|&b| b == b'\n')
+                .map_or(0, |at| before + at + 1)
         }
     };
     let lines = bytes[..whole].split_inclusive(|&b| b == b'\n');
-    let lines = lines.map(|line| LogLine::parse(&line[..line.len() - 1])).collect();
+    let lines = lines
+        .map(|line| LogLine::parse(&line[..line.len() - 1]))
+        .collect();
     Ok((lines, from_byte + whole as u64))
 }
 
@@ -74,7 +85,9 @@ pub fn read_lines(
 /// # Errors
 /// When the file cannot be read.
 pub fn tail(path: &Path, n_lines: usize) -> io::Result<Vec<LogLine>> {
-    let Some(mut file) = open(path)? else { return Ok(Vec::new()) };
+    let Some(mut file) = open(path)? else {
+        return Ok(Vec::new());
+    };
     let end = file.metadata()?.len();
     let mut start = end;
     let mut bytes: Vec<u8> = Vec::new();
@@ -90,13 +103,19 @@ pub fn tail(path: &Path, n_lines: usize) -> io::Result<Vec<LogLine>> {
         block.append(&mut bytes);
         bytes = block;
     }
-    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let whole = bytes
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |at| at + 1);
     let mut lines: Vec<&[u8]> = bytes[..whole].split_inclusive(|&b| b == b'\n').collect();
     if start > 0 && !lines.is_empty() {
         lines.remove(0); // its beginning was not read
     }
     let skip = lines.len().saturating_sub(n_lines);
-    Ok(lines[skip..].iter().map(|line| LogLine::parse(&line[..line.len() - 1])).collect())
+    Ok(lines[skip..]
+        .iter()
+        .map(|line| LogLine::parse(&line[..line.len() - 1]))
+        .collect())
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

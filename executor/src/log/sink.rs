@@ -72,7 +72,10 @@ pub(crate) struct Sink {
 impl Sink {
     /// Reads these pipes.
     pub(crate) fn new(plan: LogPlan, stdout: OwnedFd, stderr: OwnedFd) -> Sink {
-        let stream = |pipe| Stream { pipe: Some(pipe), ..Stream::default() };
+        let stream = |pipe| Stream {
+            pipe: Some(pipe),
+            ..Stream::default()
+        };
         Sink {
             plan,
             streams: [stream(stdout), stream(stderr)],
@@ -110,7 +113,9 @@ impl Sink {
 
     /// Reads once from a pipe that has something to say.
     pub(crate) fn read(&mut self, which: usize, buffer: &mut [u8]) {
-        let Some(pipe) = &self.streams[which].pipe else { return };
+        let Some(pipe) = &self.streams[which].pipe else {
+            return;
+        };
         let masker = Arc::clone(&self.plan.masker);
         let mut plain = Vec::new();
         match rustix::io::read(pipe, &mut *buffer) {
@@ -171,13 +176,16 @@ impl Sink {
     fn remember(&mut self, which: usize, bytes: &[u8]) {
         if which == 0 && self.plan.keep_stdout {
             let room = STDOUT_MAX - self.stdout.len();
-            self.stdout.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            self.stdout
+                .extend_from_slice(&bytes[..bytes.len().min(room)]);
             self.is_cut |= bytes.len() > room;
         }
         let stream = &mut self.streams[which];
         for part in bytes.split_inclusive(|&b| b == b'\n') {
             let room = LINE_MAX - stream.current.len();
-            stream.current.extend_from_slice(&part[..part.len().min(room)]);
+            stream
+                .current
+                .extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 stream.end_line();
             }
@@ -208,7 +216,10 @@ impl Sink {
             lines.len()
         } else {
             // Up to the last whole line that fits.
-            lines[..room].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1)
+            lines[..room]
+                .iter()
+                .rposition(|&b| b == b'\n')
+                .map_or(0, |at| at + 1)
         };
         self.dropped += (lines.len() - fits) as u64;
         self.written += fits as u64;
@@ -266,7 +277,10 @@ impl Sink {
     fn write_notes(&mut self) {
         if self.dropped > 0 {
             let (max, dropped) = (self.plan.bytes_max, self.dropped);
-            self.notes.insert(0, format!("the log is full at {max} bytes; {dropped} more dropped"));
+            self.notes.insert(
+                0,
+                format!("the log is full at {max} bytes; {dropped} more dropped"),
+            );
         }
         let at = self.clock.now();
         let mut out = Vec::new();

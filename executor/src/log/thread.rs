@@ -50,8 +50,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Logs {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Logs> {
-        let eventfd =
-            || rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let eventfd = || rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let shared = Arc::new(Shared {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             wake: eventfd()?,
@@ -67,7 +66,10 @@ impl Logs {
         let thread = std::thread::Builder::new()
             .name("task-logs".to_string())
             .spawn(move || for_thread.run())?;
-        Ok(Logs { shared, thread: Some(thread) })
+        Ok(Logs {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Readable when there is a finished log.
@@ -95,7 +97,10 @@ impl Logs {
         let mut sinks = lock(&self.shared.sinks);
         epoll::add(epoll, &read_out, data(0), epoll::EventFlags::IN)?;
         epoll::add(epoll, &read_err, data(1), epoll::EventFlags::IN)?;
-        sinks.insert(id, Arc::new(Mutex::new(Sink::new(plan, read_out, read_err))));
+        sinks.insert(
+            id,
+            Arc::new(Mutex::new(Sink::new(plan, read_out, read_err))),
+        );
         Ok(Pipes { stdout, stderr })
     }
 
@@ -103,7 +108,9 @@ impl Logs {
     /// otherwise it comes by [`Logs::finished`], after a second at most.
     pub(crate) fn ended(&self, id: u64, note: Option<String>) -> Option<Captured> {
         let sink = lock(&self.shared.sinks).get(&id).map(Arc::clone);
-        let Some(sink) = sink else { return Some(Captured::default()) };
+        let Some(sink) = sink else {
+            return Some(Captured::default());
+        };
         let mut sink = lock(&sink);
         if let Some(note) = note {
             sink.note(note);
@@ -183,7 +190,9 @@ impl Shared {
         buffer: &mut [u8],
         times: &mut BTreeSet<(Instant, u64)>,
     ) {
-        let Some(sink) = lock(&self.sinks).get(&id).map(Arc::clone) else { return };
+        let Some(sink) = lock(&self.sinks).get(&id).map(Arc::clone) else {
+            return;
+        };
         let mut sink = lock(&sink);
         if let Some(which) = which {
             sink.read(usize::from(which == 1), buffer);
@@ -200,6 +209,11 @@ impl Shared {
             ring(&self.bell);
             return;
         }
-        times.extend([sink.flush_at, sink.drain_until].into_iter().flatten().map(|at| (at, id)));
+        times.extend(
+            [sink.flush_at, sink.drain_until]
+                .into_iter()
+                .flatten()
+                .map(|at| (at, id)),
+        );
     }
 }

@@ -35,9 +35,19 @@ impl Client {
             None,
         )?;
         let pid = spawn(program, &its, lock.as_fd())?;
-        let client = Client { socket: ours, pid, buffer: message::receive_buffer() };
+        let client = Client {
+            socket: ours,
+            pid,
+            buffer: message::receive_buffer(),
+        };
         let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-        client.send(&Order::Hello { worker: std::process::id() as i32, lease_ms }, &[])?;
+        client.send(
+            &Order::Hello {
+                worker: std::process::id() as i32,
+                lease_ms,
+            },
+            &[],
+        )?;
         Ok(client)
     }
 
@@ -48,7 +58,12 @@ impl Client {
 
     /// Sends an order. Waits while the socket is full; the supervisor never waits for us.
     pub(crate) fn send(&self, order: &Order, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        message::send(&self.socket, &message::encode(order)?, fds, SendFlags::empty())
+        message::send(
+            &self.socket,
+            &message::encode(order)?,
+            fds,
+            SendFlags::empty(),
+        )
     }
 
     /// Takes one report, without waiting.
@@ -67,7 +82,9 @@ impl Client {
         loop {
             let mut left = false;
             for pid in tree::children(std::process::id() as i32) {
-                let Some(stat) = tree::stat(pid) else { continue };
+                let Some(stat) = tree::stat(pid) else {
+                    continue;
+                };
                 let is_its = groups.contains(&stat.session)
                     || groups.contains(&stat.group)
                     || tree::attempt_of(pid).is_some_and(|name| attempts.contains(&name));
@@ -113,7 +130,10 @@ fn spawn(program: &Path, socket: &OwnedFd, lock: BorrowedFd<'_>) -> io::Result<i
     let name = std::env::current_exe().unwrap_or_else(|_| program.to_path_buf());
     let program = Program {
         path,
-        argv: vec![CString::new(name.as_os_str().as_bytes()).map_err(nul)?, c"supervise".into()],
+        argv: vec![
+            CString::new(name.as_os_str().as_bytes()).map_err(nul)?,
+            c"supervise".into(),
+        ],
         env: Vec::new(),
         cwd: Some(c"/".into()),
         descriptors: vec![

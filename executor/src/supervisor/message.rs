@@ -207,9 +207,13 @@ pub(crate) fn receive<T: DeserializeOwned>(
         None => Ok(Received::Closed),
         Some((b'J', json)) => Ok(Received::Message(serde_json::from_slice(json)?, fds)),
         Some(_) => {
-            let file = fds.pop().ok_or_else(|| io::Error::other("a message without its file"))?;
+            let file = fds
+                .pop()
+                .ok_or_else(|| io::Error::other("a message without its file"))?;
             let mut json = Vec::new();
-            std::fs::File::from(file).take(MESSAGE_MAX).read_to_end(&mut json)?;
+            std::fs::File::from(file)
+                .take(MESSAGE_MAX)
+                .read_to_end(&mut json)?;
             Ok(Received::Message(serde_json::from_slice(&json)?, fds))
         }
     }
@@ -232,7 +236,13 @@ mod tests {
         for size in [1, DIRECT_MAX - 3, DIRECT_MAX, DIRECT_MAX * 40] {
             let text = "x".repeat(size);
             let bytes = encode(&text).unwrap();
-            send(&a, &bytes, &[null.as_fd(), null.as_fd()], SendFlags::empty()).unwrap();
+            send(
+                &a,
+                &bytes,
+                &[null.as_fd(), null.as_fd()],
+                SendFlags::empty(),
+            )
+            .unwrap();
             match receive::<String>(&b, &mut buffer).unwrap() {
                 Received::Message(got, fds) => {
                     assert_eq!(got, text);
@@ -241,8 +251,14 @@ mod tests {
                 _ => panic!("no message of {size} bytes"),
             }
         }
-        assert!(matches!(receive::<String>(&b, &mut buffer).unwrap(), Received::Empty));
+        assert!(matches!(
+            receive::<String>(&b, &mut buffer).unwrap(),
+            Received::Empty
+        ));
         drop(a);
-        assert!(matches!(receive::<String>(&b, &mut buffer).unwrap(), Received::Closed));
+        assert!(matches!(
+            receive::<String>(&b, &mut buffer).unwrap(),
+            Received::Closed
+        ));
     }
 }

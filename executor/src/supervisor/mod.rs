@@ -93,7 +93,11 @@ fn run() -> io::Result<()> {
     let mut supervisor = Supervisor {
         socket,
         children_ended,
-        null: std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into(),
+        null: std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?
+            .into(),
         own_children: std::fs::File::open(format!("/proc/self/task/{me}/children")).ok(),
         stack: ChildStack::new(),
         buffer: message::receive_buffer(),
@@ -145,9 +149,10 @@ impl Supervisor {
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {
                 let got = fds[0].revents();
-                (got.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR), {
-                    !fds[1].revents().is_empty()
-                })
+                (
+                    got.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR),
+                    { !fds[1].revents().is_empty() },
+                )
             }
             Err(_) => (false, false),
         }
@@ -159,7 +164,9 @@ impl Supervisor {
             let again = task.exit.map(|_| Instant::now() + AGAIN_AFTER);
             [task.announce_at, task.deadline, task.kill_at, again]
         });
-        tasks.flatten().fold(self.heard + self.silence_max, Instant::min)
+        tasks
+            .flatten()
+            .fold(self.heard + self.silence_max, Instant::min)
     }
 
     /// Handles all orders that are there.
@@ -199,7 +206,9 @@ impl Supervisor {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut again = false;
         for id in self.tasks.keys().copied().collect::<Vec<_>>() {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            let Some(task) = self.tasks.get_mut(&id) else {
+                continue;
+            };
             if task.exit.is_some() {
                 again = true;
                 continue;
@@ -209,7 +218,9 @@ impl Supervisor {
                 let pid = task.pid;
                 self.report(&Report::Started { id, pid });
             }
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            let Some(task) = self.tasks.get_mut(&id) else {
+                continue;
+            };
             if is_due(task.kill_at) {
                 let cause = task.cause.unwrap_or(Cause::Kill);
                 self.kill_tree(id, cause);

@@ -29,7 +29,9 @@ impl Supervisor {
                 // While it is not reaped, its number and its group's cannot be anybody else's.
                 tree::signal_group(pid, Signal::KILL);
             }
-            let Some(exit) = sys::reap(pid, false) else { break };
+            let Some(exit) = sys::reap(pid, false) else {
+                break;
+            };
             self.strays.remove(&pid);
             if let Some(id) = main_of {
                 self.by_pid.remove(&pid);
@@ -62,7 +64,12 @@ impl Supervisor {
             if let Some(task) = self.tasks.remove(&id)
                 && let Some(exit) = task.exit
             {
-                let ending = Ending { id, pid: task.pid, exit, cause: task.cause };
+                let ending = Ending {
+                    id,
+                    pid: task.pid,
+                    exit,
+                    cause: task.cause,
+                };
                 self.report(&Report::Ended(ending));
             }
         }
@@ -86,8 +93,10 @@ impl Supervisor {
             Owner::Ended => kill_family(&[pid]),
             Owner::Unknown => {
                 let tasks = &self.tasks;
-                let suspects =
-                    self.strays.entry(pid).or_insert_with(|| tasks.keys().copied().collect());
+                let suspects = self
+                    .strays
+                    .entry(pid)
+                    .or_insert_with(|| tasks.keys().copied().collect());
                 suspects.retain(|id| tasks.contains_key(id));
                 let alive = |id: &u64| tasks.get(id).is_some_and(|task| task.exit.is_none());
                 if !suspects.iter().any(alive) {
@@ -108,14 +117,19 @@ impl Supervisor {
             let found = self.tasks.iter().find(|(_, task)| task.attempt == attempt);
             return found.map_or(Owner::Ended, |(id, _)| Owner::Task(*id));
         }
-        let found = self.tasks.iter().find(|(_, task)| task.family.contains(&stat.process));
+        let found = self
+            .tasks
+            .iter()
+            .find(|(_, task)| task.family.contains(&stat.process));
         found.map_or(Owner::Unknown, |(id, _)| Owner::Task(*id))
     }
 
     /// Asks a task's tree to end; KILL follows after its grace.
     pub(super) fn terminate(&mut self, id: u64, cause: Cause) {
         let family = self.family_of(id);
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
         if task.exit.is_some() || task.cause.is_some() {
             return;
         }
@@ -134,7 +148,9 @@ impl Supervisor {
     /// Kills a task's tree now. Its end is reported when it is gone.
     pub(super) fn kill_tree(&mut self, id: u64, cause: Cause) {
         let family = self.family_of(id);
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
         if task.exit.is_some() {
             return;
         }
@@ -150,7 +166,9 @@ impl Supervisor {
 
     /// All processes of a task that can be found, those that have left its tree included.
     fn family_of(&self, id: u64) -> HashMap<i32, Stat> {
-        let Some(task) = self.tasks.get(&id) else { return HashMap::new() };
+        let Some(task) = self.tasks.get(&id) else {
+            return HashMap::new();
+        };
         let mut roots = vec![task.pid];
         for pid in self.unreaped_children() {
             if !self.by_pid.contains_key(&pid)

@@ -36,13 +36,20 @@ impl Supervisor {
             }
             Err(SpawnError { step, err }) => {
                 let errno = err.raw_os_error().unwrap_or(0);
-                self.report(&Report::Refused { id, step: step.to_string(), errno });
+                self.report(&Report::Refused {
+                    id,
+                    step: step.to_string(),
+                    errno,
+                });
             }
         }
     }
 
     fn spawn(&mut self, start: Start, fds: &[OwnedFd]) -> Result<i32, SpawnError> {
-        let wrong = |err: io::Error| SpawnError { step: "reading the order", err };
+        let wrong = |err: io::Error| SpawnError {
+            step: "reading the order",
+            err,
+        };
         let nul = |_| wrong(io::Error::from_raw_os_error(libc::EINVAL));
         let [stdout, stderr, stdin @ ..] = fds else {
             return Err(wrong(io::Error::from_raw_os_error(libc::EBADF)));

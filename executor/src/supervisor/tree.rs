@@ -32,7 +32,10 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     // The name in parentheses may hold anything, so the fields are counted from its end.
     let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
     Some(Stat {
-        process: Process { pid, start: fields.get(19)?.parse().ok()? },
+        process: Process {
+            pid,
+            start: fields.get(19)?.parse().ok()?,
+        },
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -42,13 +45,17 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
 /// The `TIDEMILL_ATTEMPT` that a process was started with, where that can be read.
 pub(crate) fn attempt_of(pid: i32) -> Option<String> {
     let text = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = text.split(|&b| b == 0).find_map(|pair| pair.strip_prefix(b"TIDEMILL_ATTEMPT="))?;
+    let value = text
+        .split(|&b| b == 0)
+        .find_map(|pair| pair.strip_prefix(b"TIDEMILL_ATTEMPT="))?;
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The children of a process, of all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for thread in threads.flatten() {
         match fs::read_to_string(thread.path().join("children")) {
@@ -61,11 +68,14 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
 }
 
 pub(crate) fn numbers(text: &str) -> impl Iterator<Item = i32> + '_ {
-    text.split_ascii_whitespace().filter_map(|word| word.parse().ok())
+    text.split_ascii_whitespace()
+        .filter_map(|word| word.parse().ok())
 }
 
 fn children_by_scan(pid: i32) -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -91,8 +101,12 @@ pub(crate) fn family(roots: &[i32]) -> HashMap<i32, Stat> {
 
 /// Signals exactly this process: not another one that has got its number since.
 pub(crate) fn signal(process: Process, signal: Signal) {
-    let Some(pid) = Pid::from_raw(process.pid) else { return };
-    let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let Some(pid) = Pid::from_raw(process.pid) else {
+        return;
+    };
+    let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+        return;
+    };
     if stat(process.pid).is_some_and(|now| now.process == process) {
         let _ = rustix::process::pidfd_send_signal(&handle, signal);
     }

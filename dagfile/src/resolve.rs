@@ -1,0 +1,181 @@
+//! What the walk has found, joined to a DAG.
+
+use crate::diagnostic::Diagnostic;
+use crate::names::Names;
+use crate::refs;
+use crate::walk::common::{Common, Texts};
+use crate::walk::dag::DagKeys;
+use crate::walk::group::GroupKeys;
+use crate::walk::task::{OperatorKey, TaskKeys};
+use crate::walk::{Text, Walk};
+use std::time::Duration;
+use tidemill_model::dag::{Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput, Task};
+use tidemill_model::graph::TaskIndex;
+use tidemill_model::TriggerRule;
+
+/// The wait before the second try, as in Airflow.
+const RETRY_DELAY: Duration = Duration::from_secs(300);
+
+/// Everything that a file says.
+pub(crate) struct Parts {
+    pub(crate) dag: DagKeys,
+    pub(crate) defaults: Common,
+    pub(crate) params: Vec<Param>,
+    pub(crate) groups: Vec<GroupKeys>,
+    pub(crate) tasks: Vec<TaskKeys>,
+}
+
+/// The DAG, unless there are errors; they are reported.
+pub(crate) fn resolve(walk: &mut Walk, parts: Parts) -> Option<Dag> {
+    let Parts { dag, defaults, params, groups, tasks } = parts;
+    let names = Names::new(walk, &tasks, &groups);
+    let commons = merged(&names, &defaults);
+    check_waits(walk, &tasks, &commons);
+    let reads = refs::check_all(walk, &names, &commons, &params);
+    let graph = names.graph(walk)?;
+    refs::check_upstream(walk, &names, &graph, &reads);
+    if walk.has_errors() {
+        return None;
+    }
+    let mut reads_of: Vec<Vec<TaskIndex>> = vec![Vec::new(); tasks.len()];
+    for read in &reads {
+        reads_of[read.task as usize].push(TaskIndex(read.upstream));
+    }
+    let (task_group, group_parent) = (names.task_group.clone(), names.group_parent.clone());
+    drop(names);
+    let at = |place: Option<u32>| place.map(|place| place as usize);
+    let places = task_group.into_iter().map(at).zip(reads_of);
+    let built = tasks.into_iter().zip(commons).zip(places).map(|((keys, common), (group, reads))| {
+        let line = walk.lines.line(keys.span.start);
+        task(keys, common, group, reads, &dag.owner, line)
+    });
+    let tasks = built.collect::<Option<Vec<Task>>>()?;
+    let groups = groups.into_iter().zip(group_parent).map(|(keys, parent)| Group {
+        id: keys.id,
+        display_name: keys.display_name,
+        doc_md: keys.doc_md,
+        parent: at(parent),
+    });
+    Some(Dag {
+        id: dag.id,
+        display_name: dag.display_name,
+        description: dag.description,
+        doc_md: dag.doc_md,
+        owner: dag.owner,
+        tags: dag.tags,
+        schedule: dag.schedule,
+        schedule_text: dag.schedule_text,
+        timezone: dag.timezone,
+        start_date: dag.start_date,
+        end_date: dag.end_date,
+        catchup: dag.catchup,
+        is_paused_upon_creation: dag.is_paused_upon_creation,
+        allowed_run_types: dag.allowed_run_types,
+        max_active_runs: dag.max_active_runs,
+        max_active_tasks: dag.max_active_tasks,
+        dagrun_timeout: dag.dagrun_timeout,
+        fail_fast: dag.fail_fast,
+        params,
+        groups: groups.collect(),
+        tasks,
+        graph,
+    })
+}
+
+/// The keys of each task over those of its groups, the nearest first, over the DAG's.
+fn merged(names: &Names, defaults: &Common) -> Vec<Common> {
+    let of_group: Vec<Common> = (0..names.groups.len() as u32)
+        .map(|at| {
+            let mut own = names.groups[at as usize].default_args.clone();
+            for around in names.ancestors(crate::names::Node::Group(at)) {
+                own = own.over(&names.groups[around as usize].default_args);
+            }
+            own.over(defaults)
+        })
+        .collect();
+    let base = |at: usize| names.task_group[at].map_or(defaults, |group| &of_group[group as usize]);
+    names.tasks.iter().enumerate().map(|(at, task)| task.common.clone().over(base(at))).collect()
+}
+
+fn check_waits(walk: &mut Walk, tasks: &[TaskKeys], commons: &[Common]) {
+    for (task, common) in tasks.iter().zip(commons) {
+        let delay = common.retry_delay.unwrap_or(RETRY_DELAY);
+        if common.max_retry_delay.is_some_and(|max| max < delay) && task.common.max_retry_delay.is_some() {
+            let message = format!("`max_retry_delay` of task `{}` is shorter than its `retry_delay`", task.id);
+            walk.report(Diagnostic::error("TM0103", task.span.clone(), message));
+        }
+    }
+}
+
+/// `None` for a task without an operator that runs, which has been reported.
+fn task(
+    keys: TaskKeys,
+    common: Common,
+    group: Option<usize>,
+    mut reads: Vec<TaskIndex>,
+    dag_owner: &str,
+    line: u32,
+) -> Option<Task> {
+    reads.sort_unstable();
+    reads.dedup();
+    let retries = common.retries.unwrap_or(0);
+    let multiplier = common.retry_exponential_backoff.unwrap_or(0.0);
+    let operator = match keys.operator {
+        OperatorKey::Empty => Operator::Empty,
+        OperatorKey::Shell => Operator::Shell(shell(&common)?),
+        OperatorKey::None => return None,
+    };
+    let value = |text: Option<Text>| text.map(|text| text.value);
+    let values = |texts: Texts| texts.into_iter().map(|(name, text)| (name, text.value)).collect();
+    Some(Task {
+        id: keys.id,
+        display_name: common.display_name,
+        doc_md: common.doc_md,
+        owner: common.owner.unwrap_or_else(|| dag_owner.to_string()),
+        group,
+        operator,
+        trigger_rule: TriggerRule::AllSuccess,
+        run_if: value(common.run_if),
+        skip_if: value(common.skip_if),
+        retry: RetryPolicy {
+            retries,
+            delay: common.retry_delay.unwrap_or(RETRY_DELAY),
+            multiplier,
+            max_delay: common.max_retry_delay,
+            jitter: common.retry_jitter.unwrap_or(multiplier > 0.0),
+        },
+        execution_timeout: common.execution_timeout,
+        pool: "default_pool".to_string(),
+        pool_slots: 1,
+        priority_weight: 1,
+        queue: common.queue.unwrap_or_else(|| "default".to_string()),
+        cwd: common.cwd,
+        env: values(common.env),
+        inherit_env: common.inherit_env.unwrap_or(true),
+        secrets: common.secrets,
+        run_as_user: common.run_as_user,
+        outputs: values(common.outputs),
+        do_xcom_push: common.do_xcom_push.unwrap_or(true),
+        on_lost: common.on_lost.unwrap_or(if retries > 0 { OnLost::Retry } else { OnLost::Fail }),
+        reads,
+        line,
+    })
+}
+
+fn shell(common: &Common) -> Option<Shell> {
+    let keys = &common.shell;
+    let body = match (&keys.command, &keys.script) {
+        (Some(command), _) => ShellBody::Command(command.value.clone()),
+        (None, Some(script)) => ShellBody::Script(script.value.clone()),
+        (None, None) => return None,
+    };
+    Some(Shell {
+        body,
+        interpreter: keys.interpreter.clone(),
+        args: keys.args.iter().flatten().map(|text| text.value.clone()).collect(),
+        stdin: keys.stdin.as_ref().map(|text| text.value.clone()),
+        skip_on_exit_code: keys.skip_on_exit_code.clone().unwrap_or_else(|| vec![99]),
+        success_exit_codes: keys.success_exit_codes.clone().unwrap_or_else(|| vec![0]),
+        output: keys.output.unwrap_or(ShellOutput::LastLine),
+    })
+}

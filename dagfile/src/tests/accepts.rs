@@ -1,0 +1,187 @@
+//! What right files become.
+
+use super::good;
+use crate::load;
+use std::time::Duration;
+use tidemill_model::dag::{OnLost, Operator, ShellBody, ShellOutput};
+use tidemill_model::schedule::Schedule;
+use tidemill_model::{Dag, RunType, Ts};
+
+fn dag(source: &str) -> Dag {
+    good(source).dag.unwrap()
+}
+
+fn upstream(dag: &Dag, task: &str) -> Vec<String> {
+    let index = dag.index_of(task).unwrap();
+    dag.graph.upstream(index).iter().map(|&at| dag.task(at).id.clone()).collect()
+}
+
+#[test]
+fn the_smallest_file_has_the_defaults_of_the_format() {
+    let dag = dag("[tasks]\nhello = 'echo hi'\n");
+    assert_eq!((dag.id.as_str(), dag.owner.as_str(), dag.timezone.as_str()), ("sample", "tidemill", "UTC"));
+    assert!(matches!(dag.schedule, Schedule::Manual));
+    assert_eq!((dag.max_active_runs, dag.max_active_tasks, dag.catchup), (16, 16, false));
+    assert_eq!(dag.allowed_run_types, RunType::ALL);
+    let task = &dag.tasks[0];
+    assert_eq!(task.retry.retries, 0);
+    assert_eq!(task.retry.delay, Duration::from_secs(300));
+    assert_eq!((task.on_lost, task.line, task.inherit_env), (OnLost::Fail, 2, true));
+    let Operator::Shell(shell) = &task.operator else { panic!("not a shell task") };
+    assert_eq!(shell.body, ShellBody::Command("echo hi".to_string()));
+    assert_eq!((shell.output, shell.skip_on_exit_code.as_slice()), (ShellOutput::LastLine, [99].as_slice()));
+}
+
+#[test]
+fn default_args_merge_key_by_key_and_the_nearest_wins() {
+    let dag = dag("
+[dag]
+owner = 'data'
+[default_args]
+retries = 3
+retry_exponential_backoff = 2.0
+env = { A = 'dag', B = 'dag' }
+[default_args.shell]
+interpreter = ['sh', '-c']
+[groups.g]
+default_args = { env = { B = 'group' }, queue = 'g', owner = 'group' }
+[tasks.one]
+group = 'g'
+retries = 0
+env = { C = 'task' }
+shell = 'true'
+[tasks.two]
+shell = { script = './lib/two.sh', args = ['{{ ds }}'] }
+");
+    let one = &dag.tasks[0];
+    let env: Vec<(&str, &str)> = one.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(env, [("A", "dag"), ("B", "group"), ("C", "task")]);
+    assert_eq!((one.retry.retries, one.retry.multiplier, one.retry.jitter), (0, 2.0, true));
+    assert_eq!((one.queue.as_str(), one.owner.as_str(), one.on_lost), ("g", "group", OnLost::Fail));
+    let two = &dag.tasks[1];
+    assert_eq!((two.owner.as_str(), two.on_lost), ("data", OnLost::Retry));
+    let Operator::Shell(shell) = &two.operator else { panic!("not a shell task") };
+    assert_eq!(shell.body, ShellBody::Script("lib/two.sh".to_string()));
+    assert_eq!(shell.interpreter.as_deref(), Some(["sh".to_string(), "-c".to_string()].as_slice()));
+}
+
+#[test]
+fn a_group_stands_for_its_last_tasks_and_its_own_waits_are_for_its_first() {
+    let dag = dag("
+[groups.outer]
+depends_on = ['start']
+[groups.inner]
+group = 'outer'
+depends_on = ['a']
+[tasks]
+start = 'true'
+[tasks.a]
+group = 'outer'
+shell = 'true'
+[tasks.b]
+group = 'inner'
+shell = 'true'
+[tasks.c]
+group = 'inner'
+depends_on = { task = 'b', label = 'then' }
+shell = 'true'
+[tasks.d]
+group = 'outer'
+shell = 'true'
+[tasks.end]
+depends_on = 'outer'
+operator = 'empty'
+");
+    assert_eq!(upstream(&dag, "a"), ["start"]);
+    assert_eq!(upstream(&dag, "b"), ["a"]);
+    assert_eq!(upstream(&dag, "c"), ["b"]);
+    assert_eq!(upstream(&dag, "d"), ["start"]);
+    assert_eq!(upstream(&dag, "end"), ["c", "d"]);
+    assert_eq!(dag.groups[1].parent, Some(0));
+    assert_eq!(dag.tasks[2].group, Some(1));
+}
+
+#[test]
+fn schedules_come_short_and_long() {
+    let schedule = |line: &str| dag(&format!("[dag]\n{line}\n[tasks]\nt = 'true'"));
+    let daily = schedule("schedule = '@daily'\ntimezone = 'Europe/Paris'");
+    assert_eq!((daily.schedule_text.as_str(), daily.timezone.as_str()), ("@daily", "Europe/Paris"));
+    assert_eq!(daily.schedule.next_after(Ts(0)), Some(Ts(82_800_000_000)));
+    let every = schedule("schedule = '@every 1h30m'\nstart_date = 1970-01-01T00:10:00Z");
+    assert_eq!(every.schedule.next_after(Ts(0)), Some(Ts(600_000_000)));
+    let several = schedule("schedule = ['0 9 * * 1-5', '0 12 * * 6']");
+    assert_eq!(several.schedule_text, "0 9 * * 1-5; 0 12 * * 6");
+    let long = schedule("schedule = { every = '5m', interval = 'tick' }");
+    assert!(matches!(long.schedule, Schedule::Every { .. }));
+    let zoned = schedule("schedule = { cron = '0 0 * * *', timezone = 'Asia/Tokyo' }");
+    assert_eq!(zoned.schedule.next_after(Ts(0)), Some(Ts(54_000_000_000)));
+    assert!(matches!(schedule("schedule = '@once'\nstart_date = 2026-01-01").schedule, Schedule::Once(Some(_))));
+}
+
+#[test]
+fn reads_list_the_tasks_that_templates_name() {
+    let dag = dag("
+[params.region]
+default = 'eu'
+[tasks.a]
+shell = 'echo 1'
+outputs = { rows = '{{ stdout | int }}' }
+[tasks.b]
+depends_on = 'a'
+shell = 'echo \"k=v\" >> \"$TIDEMILL_OUTPUT\"'
+[tasks.c]
+depends_on = 'b'
+env = { A = '{{ tasks.a.outputs.rows }}', B = \"{{ ti.xcom_pull(task_ids='b', key='k') }}\" }
+run_if = '{{ tasks.a.output | int > 0 }}'
+shell = 'echo {{ params.region | quote }}'
+");
+    let reads: Vec<u32> = dag.tasks[2].reads.iter().map(|task| task.0).collect();
+    assert_eq!(reads, [0, 1]);
+}
+
+#[test]
+fn the_hash_does_not_depend_on_comments_and_order_but_on_what_is_said() {
+    let hash = |source: &str| good(source).hash;
+    let one = hash("[dag]\nowner = 'a'\nid = 'x'\n[tasks.t]\nshell = 'true'\nretries = 1\n");
+    let same = hash("# a comment\ntasks = { t = { retries = 0x1, shell = \"true\" } }\n[dag]\nid = 'x'\nowner='a'");
+    let other = hash("[dag]\nowner = 'a'\nid = 'x'\n[tasks.t]\nshell = 'true'\nretries = 2\n");
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+    assert_eq!(one.len(), 64);
+}
+
+#[test]
+fn scripts_are_listed_once() {
+    let loaded = good("[tasks.a]\nshell = { script = 'x.sh' }\n[tasks.b]\nshell = { script = './x.sh' }\n");
+    assert_eq!(loaded.files, ["x.sh"]);
+}
+
+#[test]
+fn params_become_schemas() {
+    let dag = dag("[params]\nregion = 'eu'\nn = 3\n[params.day]\ntype = ['string', 'null']\nformat = 'date'\n[tasks]\nt = 'true'");
+    let [region, n, day] = dag.params.as_slice() else { panic!("three parameters") };
+    assert_eq!((region.schema["type"].as_str(), n.schema["type"].as_str()), (Some("string"), Some("integer")));
+    assert_eq!((day.default.is_null(), day.schema["format"].as_str()), (true, Some("date")));
+}
+
+#[test]
+fn a_long_chain_and_a_wide_fan_load() {
+    let mut chain = String::from("[tasks.t0]\nshell = 'true'\n");
+    for at in 1..100_000 {
+        let before = at - 1;
+        chain.push_str(&format!(
+            "[tasks.t{at}]\ndepends_on = ['t{before}']\nenv = {{ A = '{{{{ tasks.t{before}.output }}}}' }}\nshell = 'true'\n"
+        ));
+    }
+    let loaded = load(chain.as_bytes(), "chain");
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(loaded.dag.unwrap().tasks.len(), 100_000);
+
+    let mut fan = String::from("[groups.wide]\ndepends_on = ['start']\n[tasks.start]\nshell = 'true'\n");
+    for at in 0..10_000 {
+        fan.push_str(&format!("[tasks.w{at}]\ngroup = 'wide'\nshell = 'true'\n"));
+    }
+    fan.push_str("[tasks.end]\ndepends_on = ['wide']\noperator = 'empty'\n");
+    let dag = load(fan.as_bytes(), "fan").dag.unwrap();
+    assert_eq!(dag.graph.edges().count(), 20_000);
+}

@@ -1,0 +1,195 @@
+//! One line for each mistake: the text, and the code and place that are reported.
+
+use super::{found, load};
+use crate::codes;
+use std::collections::BTreeSet;
+
+/// `T` stands for a task that is right, so that a line shows only what it is about.
+const T: &str = "[tasks]\nt = 'true'\n";
+
+#[rustfmt::skip]
+const CASES: &[(&str, &str)] = &[
+    // Syntax.
+    ("[dag\n[tasks]\nt = 'true'", "TM0001 1:5"),
+    ("[tasks]\nt = 'true'\nt = 'false'", "TM0001 3:1"),
+    ("[tasks]\na = \"open\nb = 'true'", "TM0001 2:10"),
+    ("[tasks]\nt = 'true'\nx = tru", "TM0001 3:5"),
+    // Types and keys.
+    ("[dag]\ntags = 'a'\nT", "TM0101 2:8"),
+    ("[dag]\ncatchup = 'true'\nT", "TM0101 2:11"),
+    ("[tasks.t]\nretries = '3'\nshell = 'true'", "TM0101 2:11"),
+    ("[tasks.t]\nshell = 'true'\nenv = { A = 1 }", "TM0101 3:13"),
+    ("[tasks]\nt = 3", "TM0101 2:5"),
+    ("[[tasks]]\nid = 'a'\nshell = 'true'", "TM0101 1:1"),
+    ("dag = 1\nT", "TM0101 1:7"),
+    ("[dag]\nstart_date = '2026-01-01'\nT", "TM0101 2:14"),
+    ("[dag]\n", "TM0102 1:2"),
+    ("", "TM0102 1:1"),
+    ("[dag.schedule]\ntimezone = 'UTC'\nT", "TM0102 1:1"),
+    ("[tasks.t]\nshell = 'true'\nsecrets = { A = { as = 'file' } }", "TM0102 3:17"),
+    ("[tasks.t]\nretries = -1\nshell = 'true'", "TM0103 2:11"),
+    ("[dag]\nformat = 2\nT", "TM0103 2:10"),
+    ("[tasks.t.shell]\ncommand = 'true'\noutput = 'lastline'", "TM0103 3:10"),
+    ("[tasks.t.shell]\nscript = '../x.sh'", "TM0103 2:10"),
+    ("[tasks.t]\nshell = ''", "TM0103 2:9"),
+    ("[tasks.t]\noperator = 'emtpy'", "TM0103 2:12"),
+    ("[tasks.t]\nshell = 'true'\nsecrets = { A = 'hunter2' }", "TM0103 3:17"),
+    ("[dag]\nallowed_run_types = ['schedule']\nT", "TM0103 2:22"),
+    ("[tasks.t]\nretry_dealy = '3s'\nshell = 'true'", "TM0104 2:1"),
+    ("[dags]\nT", "TM0104 1:2"),
+    ("[tasks.load.users]\nshell = 'true'", "TM0104 1:13"),
+    ("[dag]\nfoo = 1\nbar = 2\nT", "TM0104 2:1, TM0104 3:1"),
+    ("[tasks.a]\nshell = 'true'\n[tasks.b]\nneeds = ['a']\nshell = 'true'", "TM0105 4:1"),
+    ("[dag]\ndag_id = 'x'\nT", "TM0105 2:1"),
+    ("[tasks.t]\nrun = 'true'", "TM0105 2:1"),
+    ("[tasks.t.shell]\ncommand = 'true'\nretries = 3", "TM0106 3:1"),
+    ("[dag.schedule]\ncron = '@daily'\ncatchup = true\nT", "TM0106 3:1"),
+    ("[dag]\nid = 'a b'\nT", "TM0107 2:6"),
+    ("[tasks]\n\"a b\" = 'true'", "TM0107 2:1"),
+    ("[tasks.t]\nshell = 'true'\nenv = { 'A-B' = 'x' }", "TM0107 3:9"),
+    ("[tasks.t]\nshell = 'true'\noutputs = { return_value = 'x' }", "TM0107 3:13"),
+    ("[groups.t]\nT", "TM0108 3:1"),
+    // Operators.
+    ("[tasks.t]\nretries = 1", "TM0110 1:8"),
+    ("[tasks.t]\noperator = 'shell'", "TM0110 2:12"),
+    ("[tasks.t]\nshell = 'true'\n[tasks.t.sql]\nsql = 'x'", "TM0190 3:10, TM0111 3:10"),
+    ("[tasks.t]\nshell = 'true'\noperator = 'empty'", "TM0112 3:12"),
+    ("[tasks.t.shell]\noutput = 'json'", "TM0113 1:1"),
+    ("[tasks.t.shell]\ncommand = 'true'\nscript = 'x.sh'", "TM0113 3:10"),
+    // Durations and dates.
+    ("[tasks.t]\nexecution_timeout = 900\nshell = 'true'", "TM0120 2:21"),
+    ("[tasks.t]\nexecution_timeout = '900'\nshell = 'true'", "TM0120 2:21"),
+    ("[tasks.t]\nexecution_timeout = '5 minutes'\nshell = 'true'", "TM0121 2:21"),
+    ("[tasks.t]\nexecution_timeout = '99999d'\nshell = 'true'", "TM0121 2:21"),
+    ("[tasks.t]\nexecution_timeout = '0s'\nshell = 'true'", "TM0103 2:21"),
+    ("[dag]\nstart_date = 06:00:00\nT", "TM0122 2:14"),
+    // Schedules.
+    ("[dag]\nschedule = '30 6 32 * *'\nT", "TM0130 2:18"),
+    ("[dag]\nschedule = ['0 6 * * *', '0 25 * * *']\nT", "TM0130 2:30"),
+    ("[dag]\nschedule = '0 0 30 2 *'\nT", "TM0130 2:17"),
+    ("[dag]\nschedule = '* * *'\nT", "TM0131 2:12"),
+    ("[dag]\nschedule = '@often'\nT", "TM0131 2:12"),
+    ("[dag]\nschedule = '@every 10ms'\nT", "TM0131 2:12"),
+    ("[dag]\nschedule = '@every 15'\nT", "TM0120 2:12"),
+    ("[dag.schedule]\ncron = '@daily'\nevery = '5m'\nT", "TM0131 3:9"),
+    ("[dag]\ntimezone = 'Europe/Pariss'\nT", "TM0132 2:12"),
+    ("[dag]\nstart_date = 2026-02-01\nend_date = 2026-01-01\nT", "TM0133 3:12"),
+    ("[dag]\nschedule = '0 0 13 * 5'\nT", "TM0312 2:12"),
+    // The graph.
+    ("[tasks.a]\ndepends_on = ['c']\nshell = 'true'\n[tasks.b]\ndepends_on = ['a']\nshell = 'true'\n[tasks.c]\ndepends_on = ['b']\nshell = 'true'", "TM0140 2:15"),
+    ("[tasks.a]\ndepends_on = 'a'\nshell = 'true'", "TM0140 2:14"),
+    ("[groups.g]\n[tasks.a]\ngroup = 'g'\ndepends_on = ['g']\nshell = 'true'", "TM0140 4:15"),
+    ("[tasks.load]\nshell = 'true'\n[tasks.b]\ndepends_on = ['laod', 'nothing']\nshell = 'true'", "TM0141 4:15, TM0141 4:23"),
+    ("[tasks.a]\ngroup = 'g'\nshell = 'true'", "TM0142 2:9"),
+    ("[groups.g]\n[tasks.a]\ndepends_on = 'g'\nshell = 'true'", "TM0142 3:14"),
+    ("[groups.g]\ngroup = 'h'\n[groups.h]\ngroup = 'g'\nT", "TM0142 2:9"),
+    // Parameters.
+    ("[params.n]\ntype = 'integer'\ndefault = 'x'\nT", "TM0150 3:11"),
+    ("[params.n]\ndefault = 'x'\nenum = ['a', 'b']\nT", "TM0150 2:11"),
+    ("[dag]\nschedule = '@daily'\n[params.n]\ntype = 'integer'\nT", "TM0151 3:9"),
+    ("[params.n]\ntype = 'int'\nT", "TM0103 2:8"),
+    // Not built yet.
+    ("[tasks.t]\nhttp = 'https://x'", "TM0190 2:1"),
+    ("[tasks.t]\nshell = 'true'\ntrigger_rule = 'all_done'", "TM0190 3:16"),
+    ("[tasks.t]\nshell = 'true'\npool = 'x'\npriority_weight = 5\ndepends_on_past = true", "TM0190 3:8, TM0190 4:19, TM0190 5:19"),
+    ("[tasks.t]\nshell = 'true'\nexpand = { a = [1] }", "TM0190 3:1"),
+    ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0190 1:2"),
+    ("[dag.schedule]\ncron = '@daily'\njitter = '5s'\ninterval = 'previous'\nT", "TM0190 3:1, TM0190 4:12"),
+    ("[dag]\nschedule = '@continuous'\nT", "TM0190 2:12"),
+    ("[tasks.t]\nshell = 'echo {{ conn.x.host }}'", "TM0190 2:18"),
+    // Templates.
+    ("[tasks.t]\nshell = 'echo {{ ds | }}'", "TM0201 2:"),
+    ("[tasks.t]\nshell = \"\"\"\n\\\"{{ dss }}\"\"\"", "TM0202 3:6"),
+    ("[tasks.transform]\nshell = 'true'\n[tasks.b]\nshell = 'true'\nenv = { N = '{{ tasks.transfrom.output }}' }", "TM0203 5:23"),
+    ("[params]\nregion = 'eu'\n[tasks.t]\nshell = 'true'\nenv = { R = '{{ params.regoin }}' }", "TM0204 5:17"),
+    ("[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\nenv = { N = '{{ tasks.a.output }}' }", "TM0205 5:23"),
+    ("[tasks.a]\nshell = 'true'\noutputs = { rows = '{{ stdout }}' }\n[tasks.b]\ndepends_on = ['a']\nshell = 'true'\nenv = { N = '{{ tasks.a.outputs.row }}' }", "TM0206 7:33"),
+    ("[tasks.a]\noperator = 'empty'\n[tasks.b]\ndepends_on = ['a']\nshell = 'true'\nenv = { N = '{{ tasks.a.output }}' }", "TM0206 6:23"),
+    ("[tasks.t]\nshell = 'true'\nenv = { N = '{{ ds | qoute }}' }", "TM0207 3:22"),
+    ("[tasks.t]\nshell = 'true'\nenv = { N = '{{ ti.xcom_pull() }}' }", "TM0208 3:17"),
+    ("[tasks.t]\nshell = 'echo {{ stdout }}'", "TM0209 2:18"),
+    ("[params]\nname = 'x'\n[tasks.t]\nshell = 'import {{ params.name }}'", "TM0310 4:20"),
+    ("[tasks.t]\nshell = 'import {{ dag_run.conf.x }}'", "TM0310 2:20"),
+    // Several at once.
+    ("[dag]\nschedule = 'x'\ntimezone = 'y'\n[tasks.a]\nretries = 'z'\ndepends_on = ['q']\nshell = '{{ w }}'", "TM0131 2:12, TM0132 3:12, TM0101 5:11, TM0141 6:15, TM0202 7:13"),
+    ("[dag]\nscheduel = '@daily'\n[tasks.a]\nshell = 'open\nretries = 3", "TM0104 2:1, TM0001 4:14"),
+];
+
+#[test]
+fn every_mistake_is_reported_with_its_code_and_place() {
+    let mut wrong = Vec::new();
+    for (source, expected) in CASES {
+        let source = source.strip_suffix('T').map_or(source.to_string(), |start| format!("{start}{T}"));
+        let found = found(&source).join(", ");
+        if found != *expected && !(expected.ends_with(':') && found.starts_with(expected)) {
+            wrong.push(format!("{source}\n  expected {expected}\n  found    {found}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn bytes_that_are_no_text_get_one_error_each() {
+    let code = |bytes: &[u8]| {
+        let loaded = load(bytes, "sample");
+        assert_eq!(loaded.diagnostics.len(), 1, "{:?}", loaded.diagnostics);
+        assert!(loaded.dag.is_none());
+        loaded.diagnostics[0].code
+    };
+    assert_eq!(code(b"[tasks]\nt = 'a\xff'"), "TM0002");
+    assert_eq!(code(b"[tasks]\nt = 'a\0'"), "TM0003");
+    assert_eq!(code(b"\xef\xbb\xbf[tasks]\nt = 'true'"), "TM0004");
+    assert_eq!(code(&vec![b'#'; crate::parse::FILE_BYTES_MAX + 1]), "TM0005");
+}
+
+#[test]
+fn nesting_bombs_get_one_error() {
+    let n_levels = 100_000;
+    let bombs = [
+        format!("a = {}", "[".repeat(n_levels)),
+        format!("a = {}{}", "[".repeat(n_levels), "]".repeat(n_levels)),
+        format!("a = {}", "{a=".repeat(n_levels)),
+        format!("{} = 1", "a.".repeat(n_levels) + "a"),
+        format!("[{}]", "a.".repeat(n_levels) + "a"),
+        format!("[tasks.t]\nshell = 'true'\nenv = {}1{}", "[".repeat(70), "]".repeat(70)),
+    ];
+    for bomb in bombs {
+        let loaded = load(bomb.as_bytes(), "sample");
+        let codes: Vec<_> = loaded.diagnostics.iter().map(|one| one.code).collect();
+        assert_eq!(codes, ["TM0006"], "{}", &bomb[..40.min(bomb.len())]);
+    }
+}
+
+#[test]
+fn limits_of_tasks_edges_and_diagnostics_hold() {
+    let mut many = String::from("[tasks]\n");
+    for at in 0..200_001 {
+        many.push_str(&format!("t{at}='x'\n"));
+    }
+    assert_eq!(found(&many), ["TM0007 200002:1"]);
+
+    let mut wide = String::from("[groups.a]\n[groups.b]\ndepends_on = ['a']\n");
+    for at in 0..1_500 {
+        wide.push_str(&format!("[tasks.a{at}]\ngroup='a'\nshell='x'\n[tasks.b{at}]\ngroup='b'\nshell='x'\n"));
+    }
+    assert_eq!(found(&wide), ["TM0008 3:15"]);
+
+    let mut wrong = String::from("[tasks.t]\nshell = 'true'\n");
+    for at in 0..1_000 {
+        wrong.push_str(&format!("zzz{at} = 1\n"));
+    }
+    let found = found(&wrong);
+    assert_eq!(found.len(), crate::walk::DIAGNOSTICS_MAX + 1);
+    assert!(found.last().unwrap().starts_with("TM0009"));
+}
+
+#[test]
+fn every_code_has_a_case_and_an_explanation() {
+    let mut tested: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.split(", ")).map(|one| &one[..6]).collect();
+    tested.extend(["TM0002", "TM0003", "TM0004", "TM0005", "TM0006", "TM0007", "TM0008", "TM0009", "TM0144"]);
+    assert_eq!(tested, codes().collect());
+    for code in codes() {
+        assert!(crate::explain(code).unwrap().starts_with(code));
+    }
+    assert_eq!(crate::explain("TM9999"), None);
+}

@@ -1,0 +1,167 @@
+//! Definitions and options, also for the program of the tests.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared by tests, which may panic"
+)]
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tidemill_executor::{AttemptSpec, Worker, WorkerOptions};
+use tidemill_model::dag::{OnLost, RetryPolicy, Shell, ShellBody, ShellOutput};
+use tidemill_model::schedule::Schedule;
+use tidemill_model::{
+    Attempt, Dag, Epoch, Graph, MapIndex, Operator, RunNo, Task, TaskIndex, TaskNo, TriggerRule, Ts,
+};
+use tidemill_template::Facts;
+
+pub fn options(home: &Path) -> WorkerOptions {
+    WorkerOptions {
+        home: home.to_path_buf(),
+        slots: 16,
+        env_passthrough: Vec::new(),
+        kill_grace: Duration::from_millis(200),
+        lease: Duration::from_secs(60),
+        log_bytes_max: 64 * 1024 * 1024,
+        secrets_dir: Some(home.join("secrets")),
+        supervisor_program: None,
+    }
+}
+
+pub fn wait_for_news(worker: &Worker, at_most: Duration) {
+    let fds = worker.wake_fds();
+    let mut polled: Vec<_> = fds
+        .iter()
+        .map(|fd| PollFd::new(fd, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(at_most).unwrap();
+    let _ = rustix::event::poll(&mut polled, Some(&timeout));
+}
+
+/// A shell task of the file format's defaults.
+pub fn shell(command: &str) -> Task {
+    task(Operator::Shell(Shell {
+        body: ShellBody::Command(command.to_string()),
+        interpreter: None,
+        args: Vec::new(),
+        stdin: None,
+        skip_on_exit_code: vec![99],
+        success_exit_codes: vec![0],
+        output: ShellOutput::LastLine,
+    }))
+}
+
+/// Changes the shell settings of a task.
+pub fn shell_with(command: &str, change: impl FnOnce(&mut Shell)) -> Task {
+    let mut task = shell(command);
+    if let Operator::Shell(shell) = &mut task.operator {
+        change(shell);
+    }
+    task
+}
+
+pub fn task(operator: Operator) -> Task {
+    Task {
+        id: "the_task".to_string(),
+        display_name: None,
+        doc_md: None,
+        owner: "someone".to_string(),
+        group: None,
+        operator,
+        trigger_rule: TriggerRule::AllSuccess,
+        run_if: None,
+        skip_if: None,
+        retry: RetryPolicy {
+            retries: 0,
+            delay: Duration::ZERO,
+            multiplier: 1.0,
+            max_delay: None,
+            jitter: false,
+        },
+        execution_timeout: None,
+        pool: "default_pool".to_string(),
+        pool_slots: 1,
+        priority_weight: 1,
+        queue: "default".to_string(),
+        cwd: None,
+        env: Vec::new(),
+        inherit_env: true,
+        secrets: Vec::new(),
+        run_as_user: None,
+        outputs: Vec::new(),
+        do_xcom_push: true,
+        on_lost: OnLost::Fail,
+        reads: Vec::new(),
+        line: 1,
+    }
+}
+
+/// An attempt of a DAG with one task; no other attempt on this machine has its number.
+pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
+    static NEXT: AtomicI64 = AtomicI64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) + (i64::from(std::process::id()) << 20);
+    let run_dir = folder.join("run");
+    let facts = Facts {
+        dag_id: "the_dag".to_string(),
+        timezone: "UTC".to_string(),
+        run_id: "manual__1".to_string(),
+        run_type: "manual".to_string(),
+        logical_date: Some(Ts(1_763_719_200_000_000)),
+        data_interval_start: Some(Ts(1_763_719_200_000_000)),
+        data_interval_end: None,
+        params: serde_json::from_str(r#"{"region": "eu", "n-rows": 7, "none": null}"#).unwrap(),
+        conf: serde_json::Map::new(),
+        task_id: task.id.clone(),
+        try_number: 2,
+        map_index: -1,
+        tasks: BTreeMap::new(),
+        run_dir: run_dir.display().to_string(),
+        result: None,
+    };
+    let attempt = Attempt {
+        run: RunNo(number),
+        task_no: TaskNo(0),
+        map_index: MapIndex::NONE,
+        epoch: Epoch(3),
+    };
+    AttemptSpec {
+        attempt,
+        dag: Arc::new(dag(task)),
+        task: TaskIndex(0),
+        facts,
+        log: folder.join(format!("logs/{number}.log")),
+        dag_dir: folder.join("dag"),
+        run_dir,
+    }
+}
+
+fn dag(task: Task) -> Dag {
+    Dag {
+        id: "the_dag".to_string(),
+        display_name: None,
+        description: None,
+        doc_md: None,
+        owner: "someone".to_string(),
+        tags: Vec::new(),
+        schedule: Schedule::Manual,
+        schedule_text: String::new(),
+        timezone: "UTC".to_string(),
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        is_paused_upon_creation: false,
+        allowed_run_types: Vec::new(),
+        max_active_runs: 16,
+        max_active_tasks: 16,
+        dagrun_timeout: None,
+        fail_fast: false,
+        params: Vec::new(),
+        groups: Vec::new(),
+        tasks: vec![task],
+        graph: Graph::default(),
+    }
+}
