@@ -175,7 +175,7 @@ fn exit_status_99_skips_the_task_and_what_waits_for_it() {
 
 #[test]
 fn values_go_from_task_to_task() {
-    let text = "[tasks.count]\noutputs = { rows = \"{{ stdout | int }}\" }\nshell = 'echo 41'\n[tasks.use]\ndepends_on = ['count']\nenv = { ROWS = \"{{ tasks.count.outputs.rows + 1 }}\" }\nshell = 'echo \"$ROWS\"'\n";
+    let text = "[tasks.count]\noutputs = { rows = \"{{ result | int }}\" }\nshell = 'echo 41'\n[tasks.use]\ndepends_on = ['count']\nenv = { ROWS = \"{{ tasks.count.outputs.rows + 1 }}\" }\nshell = 'echo \"$ROWS\"'\n";
     let (status, run) = run_json(text, &[]);
     assert_eq!(status, 0, "{run}");
     assert_eq!(task(&run, "use")["output"], "42");

@@ -42,7 +42,7 @@ pub(crate) fn tree(source: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
     let mut found: Vec<Diagnostic> = Vec::new();
     for err in errors.iter().take(crate::walk::DIAGNOSTICS_MAX + 1) {
         let span = err.span().unwrap_or(0..0);
-        if err.message().contains("recursion limit") {
+        if err.message().contains("recurs") {
             if !found.iter().any(|one| one.code == "TM0006") {
                 found.push(too_deep(span));
             }
@@ -51,10 +51,13 @@ pub(crate) fn tree(source: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
         let span = if span.is_empty() { span.start..(span.start + 1).min(source.len()) } else { span };
         found.push(Diagnostic::error("TM0001", span, err.message().to_string()));
     }
-    if found.iter().any(|one| one.code == "TM0006") {
-        found.retain(|one| one.code == "TM0006");
-    } else if let Some(span) = deepest(&root) {
+    let is_too_deep = found.iter().any(|one| one.code == "TM0006");
+    if let Some(span) = deepest(&root).filter(|_| !is_too_deep) {
         found.push(too_deep(span));
+    }
+    if found.iter().any(|one| one.code == "TM0006") {
+        // Whatever else the reader says is about brackets that it did not follow any more.
+        found.retain(|one| one.code == "TM0006");
     }
     (root, found)
 }

@@ -214,8 +214,7 @@ mod tests {
             r#"{"conn_type":"postgres","login":"me","password":"p@ss","host":"db","port":5432,
                 "schema":"dw","extra":"{\"sslmode\":\"on\"}"}"#,
         );
-        let sources: [&dyn Fn(&str) -> Option<String>; 2] = [&uri, &json];
-        for env in sources {
+        for env in [&uri as &dyn Fn(&str) -> Option<String>, &json] {
             for (field, value) in [
                 ("password", "p@ss"),
                 ("login", "me"),

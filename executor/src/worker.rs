@@ -305,12 +305,19 @@ impl Worker {
         }
     }
 
-    fn place_of(&self, live: &Live) -> String {
+    /// Where and as whom a task was to start, for the message of a start that failed.
+    fn place_of(live: &Live) -> String {
         let task = live.spec.dag.task(live.spec.task);
-        task.cwd
-            .as_ref()
-            .map(|cwd| format!(" (cwd = \"{cwd}\")"))
-            .unwrap_or_default()
+        let folder = task.cwd.as_ref().map(|cwd| live.spec.dag_dir.join(cwd));
+        let folder = folder
+            .as_deref()
+            .unwrap_or(&live.slot.work)
+            .display()
+            .to_string();
+        match &task.run_as_user {
+            Some(user) => format!(" (in {folder}, as user {user})"),
+            None => format!(" (in {folder})"),
+        }
     }
 
     /// The process is over; the attempt is when its log is complete too.

@@ -377,3 +377,28 @@ fn many_tasks_at_once_all_end() {
         );
     }
 }
+
+#[test]
+fn a_task_can_run_as_another_user_with_nothing_of_ours() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can change the user
+    }
+    let mut place = Place::new();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.folder.path(), open).unwrap();
+    let mut as_nobody = shell(
+        "echo \"$(id -u) $USER\"; grep CapEff /proc/self/status; touch file\n\
+         echo k=v > \"$TIDEMILL_OUTPUT\"",
+    );
+    as_nobody.run_as_user = Some("nobody".to_string());
+    let (outcome, log) = place.run(as_nobody.clone());
+    assert_eq!(outcome.verdict, Verdict::Success, "{log:?} {outcome:?}");
+    assert_eq!(
+        texts(&log, STDOUT),
+        ["65534 nobody", "CapEff:\t0000000000000000"]
+    );
+    assert_eq!(value(&outcome, "k"), Some(&json!("v")));
+    as_nobody.run_as_user = Some("no-such-user".to_string());
+    let (outcome, _) = place.run(as_nobody);
+    assert!(outcome.message.unwrap().contains("no user `no-such-user`"));
+}

@@ -305,7 +305,11 @@ impl Walk<'_> {
 
     fn call(&mut self, call: &ast::Call, at: Range<usize>, is_safe: bool) {
         if let ast::Expr::GetAttr(method) = &call.expr {
-            let receiver = if let ast::Expr::Var(var) = &method.expr { var.id } else { "" };
+            let (receiver, start) = match &method.expr {
+                ast::Expr::Var(var) => (var.id, range(var.span()).start),
+                _ => ("", at.start),
+            };
+            let at = start..at.end;
             match (receiver, method.name) {
                 ("ti" | "task_instance", "xcom_pull") => return self.xcom_pull(call, at),
                 ("params", "get") => {

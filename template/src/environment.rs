@@ -42,6 +42,9 @@ fn build() -> Environment<'static> {
             Moment::from_value(&value)?.strftime(format)
         });
     }
+    // A number that a command printed has its newline behind it; Python's int() lets that pass.
+    env.add_filter("int", int);
+    env.add_filter("float", float);
     env.add_filter("tojson", to_json);
     env.add_filter("fromjson", from_json);
     env.add_filter("quote", quote);
@@ -59,6 +62,20 @@ const DATE_FILTERS: &[(&str, &str)] = &[
     ("ts_nodash", "%Y%m%dT%H%M%S"),
     ("ts_nodash_with_tz", "%Y%m%dT%H%M%S%z"),
 ];
+
+fn int(
+    state: &State,
+    value: Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    minijinja::filters::int(state, &trimmed(value), default, base, options)
+}
+
+fn float(state: &State, value: Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+    minijinja::filters::float(state, &trimmed(value), default, options)
+}
 
 /// Plain JSON. The engine's own filter writes HTML-safe JSON, which nobody wants in a file.
 fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
@@ -199,4 +216,11 @@ fn dict_method(dict: &Value, method: &str, args: &[Value]) -> Result<Value, Erro
         }
         _ => return Err(Error::from(ErrorKind::UnknownMethod)),
     })
+}
+
+fn trimmed(value: Value) -> Value {
+    match value.as_str() {
+        Some(text) => Value::from(text.trim()),
+        None => value,
+    }
 }

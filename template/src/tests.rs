@@ -73,6 +73,7 @@ fn tasks_params_and_filters_render() {
         ("{{ params.get('none', 7) }} {{ params.absent | default('x') }}", "7 x"),
         ("{{ 'a,b'.split(',') | last }} {{ ' x '.strip().upper() }}", "b X"),
         ("{% for n in range(3) %}{{ n }}{% endfor %}", "012"),
+        ("{{ '5\\n' | int + 1 }} {{ ' 2.5 ' | float }} {{ 'x' | int(default=3) }}", "6 2.5 3"),
         ("plain { text } $% {", "plain { text } $% {"),
     ];
     for (template, text) in expected {

@@ -4,7 +4,6 @@
 mod api;
 mod fixture;
 mod pages;
-mod preview;
 
 use crate::{Logins, api as routes, router};
 use axum::Router;

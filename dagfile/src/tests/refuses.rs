@@ -65,7 +65,7 @@ const CASES: &[(&str, &str)] = &[
     ("[dag]\nstart_date = 06:00:00\nT", "TM0122 2:14"),
     // Schedules.
     ("[dag]\nschedule = '30 6 32 * *'\nT", "TM0130 2:18"),
-    ("[dag]\nschedule = ['0 6 * * *', '0 25 * * *']\nT", "TM0130 2:30"),
+    ("[dag]\nschedule = ['0 6 * * *', '0 25 * * *']\nT", "TM0130 2:29"),
     ("[dag]\nschedule = '0 0 30 2 *'\nT", "TM0130 2:17"),
     ("[dag]\nschedule = '* * *'\nT", "TM0131 2:12"),
     ("[dag]\nschedule = '@often'\nT", "TM0131 2:12"),

@@ -24,7 +24,7 @@ impl Masker {
             forms.extend(base64_forms(secret.as_bytes()));
             forms.extend(url_forms(secret));
             if let Ok(json) = serde_json::to_string(secret) {
-                forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+                forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
             }
             let lines = secret
                 .lines()

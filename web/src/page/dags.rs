@@ -17,6 +17,9 @@ use tidemill_store::{Command, DagRecord, RunFilter, RunRecord};
 const DAGS_PER_PAGE: usize = 100;
 const BARS: u32 = 14;
 
+/// What the empty list shows to start from.
+pub(crate) const SAMPLE: &str = include_str!("../../static/sample.toml");
+
 struct Line {
     id: String,
     url: String,
@@ -41,6 +44,7 @@ struct Dags {
     query: String,
     earlier: Option<usize>,
     later: Option<usize>,
+    sample: &'static str,
 }
 
 /// The list.
@@ -86,6 +90,7 @@ pub(crate) async fn list(
         lines,
         total: if is_empty { 0 } else { total.max(1) },
         query: wanted,
+        sample: SAMPLE,
     })
 }
 

@@ -138,36 +138,8 @@ fn read(param: &Param, written: Option<&String>) -> Result<Option<Value>, String
             serde_json::from_str(plain).map_err(|err| format!("not JSON: {err}"))?
         }
     };
-    check(&param.schema, &value)?;
+    param.accepts(&value)?;
     Ok(Some(value))
-}
-
-/// The plain limits of JSON Schema; the engine checks the whole schema.
-fn check(schema: &Value, value: &Value) -> Result<(), String> {
-    if let Some(known) = schema.get("enum").and_then(Value::as_array)
-        && !known.contains(value)
-    {
-        return Err("not one of the choices".to_string());
-    }
-    let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
-    if let Some(number) = value.as_f64() {
-        match (limit("minimum"), limit("maximum")) {
-            (Some(least), _) if number < least => return Err(format!("at least {least}")),
-            (_, Some(most)) if number > most => return Err(format!("at most {most}")),
-            _ => {}
-        }
-    }
-    if let Some(plain) = value.as_str() {
-        let length = plain.chars().count() as f64;
-        match (limit("minLength"), limit("maxLength")) {
-            (Some(least), _) if length < least => {
-                return Err(format!("at least {least} characters"));
-            }
-            (_, Some(most)) if length > most => return Err(format!("at most {most} characters")),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn field(param: &Param, texts: &Texts, error: Option<String>) -> Field {

@@ -219,7 +219,11 @@ pub(crate) async fn fixture() -> Fixture {
         now: Some(Ts(DAY)),
         ..Pass::default()
     };
-    let runs = [(1, "one", RunState::Failed), (2, "two", RunState::Success), (30, "thirty", RunState::Running)];
+    let runs = [
+        (1, "one", RunState::Failed),
+        (2, "two", RunState::Success),
+        (30, "thirty", RunState::Running),
+    ];
     for (no, name, state) in runs {
         let run = run_row(&stored, no, name, state);
         for (at, state) in states(no).into_iter().enumerate() {

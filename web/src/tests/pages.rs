@@ -231,7 +231,7 @@ async fn the_trigger_form_says_what_is_wrong_by_field() {
     )
     .await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.text.contains("at least 1") && wrong.text.contains("is not a date"));
+    assert!(wrong.text.contains("minimum of 1") && wrong.text.contains("is not a date"));
     assert!(fixture.asked.lock().unwrap().is_empty());
     let conflict = post(&fixture, "/dags/hello/trigger", "run_id=one").await;
     assert_eq!(conflict.status, 409);
@@ -336,4 +336,11 @@ async fn a_huge_dag_has_small_pages() {
             .text
             .contains("t19999")
     );
+}
+
+#[test]
+fn the_sample_of_the_empty_list_is_right() {
+    let loaded = tidemill_dagfile::load(crate::page::dags::SAMPLE.as_bytes(), "hello");
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    assert_eq!(loaded.dag.map(|dag| dag.tasks.len()), Some(2));
 }
