@@ -14,13 +14,25 @@ use std::path::PathBuf;
 )]
 pub struct Args {
     /// The state folder of the server.
-    #[arg(long, global = true, env = "TIDEMILL_HOME", default_value = ".tidemill", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_HOME",
+        default_value = ".tidemill",
+        value_name = "DIR"
+    )]
     pub home: PathBuf,
     /// How to print.
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Output>,
     /// When to colour.
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
     pub color: Color,
     /// What to do.
     #[command(subcommand)]
@@ -53,13 +65,19 @@ pub enum Color {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Start scheduler, worker and pages in one process.
-    #[command(after_help = "Examples:\n  tidemill serve\n  tidemill serve --dags /srv/dags --home /var/lib/tidemill --listen 127.0.0.1:9000")]
+    #[command(
+        after_help = "Examples:\n  tidemill serve\n  tidemill serve --dags /srv/dags --home /var/lib/tidemill --listen 127.0.0.1:9000"
+    )]
     Serve(Serve),
     /// Run a DAG once, here, without a server.
-    #[command(after_help = "Examples:\n  tidemill run dags/hello.toml\n  tidemill run etl.toml --param region=eu --date 2026-11-20 -o json\n  tidemill run etl.toml --dry-run")]
+    #[command(
+        after_help = "Examples:\n  tidemill run dags/hello.toml\n  tidemill run etl.toml --param region=eu --date 2026-11-20 -o json\n  tidemill run etl.toml --dry-run"
+    )]
     Run(Run),
     /// Say everything that is wrong with DAG files.
-    #[command(after_help = "Examples:\n  tidemill validate\n  tidemill validate dags/orders.toml -o json")]
+    #[command(
+        after_help = "Examples:\n  tidemill validate\n  tidemill validate dags/orders.toml -o json"
+    )]
     Validate {
         /// Files or folders.
         #[arg(default_value = "dags", value_name = "PATH")]
@@ -103,22 +121,47 @@ pub enum SchemaOf {
 #[derive(ClapArgs, Debug)]
 pub struct Serve {
     /// The DAG folder.
-    #[arg(long, env = "TIDEMILL_DAGS", default_value = "dags", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "TIDEMILL_DAGS",
+        default_value = "dags",
+        value_name = "DIR"
+    )]
     pub dags: PathBuf,
     /// Where pages are served; port 0 takes a free one.
-    #[arg(long, env = "TIDEMILL_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "TIDEMILL_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
     /// Tasks at once.
     #[arg(long, env = "TIDEMILL_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub slots: u32,
     /// Seconds that running tasks may go on after SIGTERM.
-    #[arg(long, env = "TIDEMILL_SHUTDOWN_TIMEOUT", default_value_t = 30, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "TIDEMILL_SHUTDOWN_TIMEOUT",
+        default_value_t = 30,
+        value_name = "SECONDS"
+    )]
     pub shutdown_timeout: u64,
     /// Seconds between TERM and KILL of a task.
-    #[arg(long, env = "TIDEMILL_KILL_GRACE", default_value_t = 10, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "TIDEMILL_KILL_GRACE",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
     pub kill_grace: u64,
     /// Variables that tasks inherit besides PATH HOME USER LANG LC_* TZ TMPDIR.
-    #[arg(long, env = "TIDEMILL_ENV_PASSTHROUGH", value_delimiter = ',', value_name = "NAMES")]
+    #[arg(
+        long,
+        env = "TIDEMILL_ENV_PASSTHROUGH",
+        value_delimiter = ',',
+        value_name = "NAMES"
+    )]
     pub env_passthrough: Vec<String>,
 }
 
@@ -165,7 +208,9 @@ pub enum Dags {
         dag: String,
     },
     /// Make a run.
-    #[command(after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait")]
+    #[command(
+        after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait"
+    )]
     Trigger(Trigger),
 }
 
@@ -262,7 +307,9 @@ pub enum Tasks {
         try_number: Option<i32>,
     },
     /// Run task instances again.
-    #[command(after_help = "Examples:\n  tidemill tasks clear etl@latest --only-failed --downstream\n  tidemill tasks clear etl@latest load -y")]
+    #[command(
+        after_help = "Examples:\n  tidemill tasks clear etl@latest --only-failed --downstream\n  tidemill tasks clear etl@latest load -y"
+    )]
     Clear {
         /// The run.
         run: String,

@@ -36,12 +36,24 @@ pub enum Exit {
 impl Exit {
     /// Every status with its number and meaning, in the order of `tidemill help exit-codes`.
     pub const ALL: &'static [(Exit, u8, &'static str)] = &[
-        (Exit::Ok, 0, "done; the run that was waited for ended in success"),
+        (
+            Exit::Ok,
+            0,
+            "done; the run that was waited for ended in success",
+        ),
         (Exit::Error, 1, "unexpected error"),
-        (Exit::Usage, 2, "usage error, or a value that does not fit its parameter"),
+        (
+            Exit::Usage,
+            2,
+            "usage error, or a value that does not fit its parameter",
+        ),
         (Exit::NotFound, 3, "not found"),
         (Exit::Forbidden, 4, "authentication needed, or forbidden"),
-        (Exit::Conflict, 5, "conflict: it exists already, or its state forbids it"),
+        (
+            Exit::Conflict,
+            5,
+            "conflict: it exists already, or its state forbids it",
+        ),
         (Exit::Unreachable, 6, "no server or no database"),
         (Exit::Invalid, 10, "a DAG file has errors"),
         (Exit::RunFailed, 20, "the run ended in failed"),
@@ -53,7 +65,10 @@ impl Exit {
 
     /// Its number.
     pub fn code(self) -> u8 {
-        Exit::ALL.iter().find(|(exit, _, _)| *exit == self).map_or(1, |(_, code, _)| *code)
+        Exit::ALL
+            .iter()
+            .find(|(exit, _, _)| *exit == self)
+            .map_or(1, |(_, code, _)| *code)
     }
 }
 
@@ -78,7 +93,11 @@ pub struct Failure {
 impl Failure {
     /// An error for people.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), hint: None }
+        Failure {
+            exit,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with a hint.

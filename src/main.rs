@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The supervisor is this same file started again, before anything grows.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "supervise") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "supervise")
+    {
         return ExitCode::from(u8::try_from(tidemill_executor::supervise()).unwrap_or(1));
     }
     let args = args::Args::parse();

@@ -2,7 +2,10 @@
 
 /// A few sentences about a code, for `tidemill explain`.
 pub fn explain(code: &str) -> Option<&'static str> {
-    CODES.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
+    CODES
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map(|(_, text)| *text)
 }
 
 /// Every code, in order.

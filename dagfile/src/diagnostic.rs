@@ -45,7 +45,11 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// An error at a place.
-    pub(crate) fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn error(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
         Diagnostic {
             code,
             severity: Severity::Error,
@@ -59,8 +63,15 @@ impl Diagnostic {
     }
 
     /// A warning at a place.
-    pub(crate) fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
+    pub(crate) fn warning(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::error(code, span, message)
+        }
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Diagnostic {
@@ -86,9 +97,13 @@ impl Diagnostic {
 
 /// Two files name the same DAG; each of them gets this at its own id.
 pub fn duplicate_id(id: &str, other_file: &str, span: Range<usize>) -> Diagnostic {
-    Diagnostic::error("TM0144", span, format!("the DAG `{id}` is also defined in {other_file}"))
-        .label("the same id in two files")
-        .help("give one of them another `id` in [dag], or rename its file")
+    Diagnostic::error(
+        "TM0144",
+        span,
+        format!("the DAG `{id}` is also defined in {other_file}"),
+    )
+    .label("the same id in two files")
+    .help("give one of them another `id` in [dag], or rename its file")
 }
 
 /// A diagnostic with lines and columns: what `tidemill validate -o json` prints.
@@ -144,8 +159,15 @@ pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {
     pub(crate) fn new(source: &str) -> Lines {
-        let ends = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Lines(std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect())
+        let ends = source
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
+        Lines(
+            std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect(),
+        )
     }
 
     /// The line of a byte, from 1.
@@ -155,7 +177,10 @@ impl Lines {
 
     /// Where a line begins; lines count from 1.
     pub(crate) fn start(&self, line: u32) -> usize {
-        self.0.get(line.saturating_sub(1) as usize).copied().unwrap_or(0)
+        self.0
+            .get(line.saturating_sub(1) as usize)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// The line and the column in characters of a byte, both from 1.
@@ -163,7 +188,12 @@ impl Lines {
         let offset = floor_to_char(source, offset);
         let line = self.line(offset);
         let before = source.get(self.start(line)..offset).unwrap_or("");
-        (line, u32::try_from(before.chars().count()).unwrap_or(u32::MAX).saturating_add(1))
+        (
+            line,
+            u32::try_from(before.chars().count())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1),
+        )
     }
 }
 

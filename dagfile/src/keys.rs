@@ -54,14 +54,27 @@ pub(crate) enum Entry {
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
-    Key { name, kind, default, doc, is_built: true }
+    Key {
+        name,
+        kind,
+        default,
+        doc,
+        is_built: true,
+    }
 }
 
 const fn later(name: &'static str, doc: &'static str) -> Key {
-    Key { name, kind: Kind::Any, default: "", doc, is_built: false }
+    Key {
+        name,
+        kind: Kind::Any,
+        default: "",
+        doc,
+        is_built: false,
+    }
 }
 
 /// The top of a file.
+#[rustfmt::skip]
 pub(crate) const ROOT: &[Key] = &[
     key("dag", Kind::Table(DAG), "", "The DAG itself."),
     key("default_args", Kind::Table(DEFAULT_ARGS), "", "Keys that every task has unless it says otherwise."),
@@ -75,6 +88,7 @@ pub(crate) const ROOT: &[Key] = &[
 pub(crate) const RUN_TYPES: &[&str] = &["scheduled", "manual", "backfill", "asset_triggered"];
 
 /// `[dag]`.
+#[rustfmt::skip]
 pub(crate) const DAG: &[Key] = &[
     key("id", Kind::Text, "", "Its name in the installation; the file's name without `.toml` when absent."),
     key("display_name", Kind::Text, "", "What pages call it."),
@@ -108,6 +122,7 @@ pub(crate) const DAG: &[Key] = &[
 ];
 
 /// `[dag.schedule]`.
+#[rustfmt::skip]
 pub(crate) const SCHEDULE: &[Key] = &[
     key("cron", Kind::Crons, "", "One or several cron expressions; at most one run for an instant."),
     key("every", Kind::Duration, "", "A fixed distance, counted from `start_date` or the Unix epoch."),
@@ -120,7 +135,7 @@ pub(crate) const SCHEDULE: &[Key] = &[
     later("partition_key", "A name for each partition."),
 ];
 
-
+#[rustfmt::skip]
 macro_rules! common_keys {
     ($($extra:expr),* $(,)?) => {
         &[
@@ -168,6 +183,7 @@ macro_rules! common_keys {
 }
 
 /// `[default_args]` of the DAG or of a group.
+#[rustfmt::skip]
 pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
     key("shell", Kind::Table(SHELL_DEFAULTS), "", "Settings of every shell task."),
     later("http", "Settings of every http task."),
@@ -177,6 +193,7 @@ pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
 ];
 
 /// `[tasks.NAME]`.
+#[rustfmt::skip]
 pub(crate) const TASK: &[Key] = common_keys![
     key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed first."),
     key("group", Kind::Text, "", "Its group."),
@@ -218,6 +235,7 @@ pub(crate) const OPERATORS: &[&str] = &[
 
 pub(crate) const SHELL_OUTPUTS: &[&str] = &["last_line", "stdout", "json", "none"];
 
+#[rustfmt::skip]
 macro_rules! shell_keys {
     ($($extra:expr),* $(,)?) => {
         &[
@@ -233,15 +251,18 @@ macro_rules! shell_keys {
 }
 
 /// `[tasks.NAME.shell]`.
+#[rustfmt::skip]
 pub(crate) const SHELL: &[Key] = shell_keys![
     key("command", Kind::Template, "", "What is run."),
     key("script", Kind::Text, "", "A file in the DAG's folder that is run."),
 ];
 
 /// `[default_args.shell]`.
+#[rustfmt::skip]
 pub(crate) const SHELL_DEFAULTS: &[Key] = shell_keys![];
 
 /// `[groups.NAME]`.
+#[rustfmt::skip]
 pub(crate) const GROUP: &[Key] = &[
     key("display_name", Kind::Text, "", "What pages call it."),
     key("doc_md", Kind::Text, "", "More about it, in Markdown."),
@@ -250,9 +271,11 @@ pub(crate) const GROUP: &[Key] = &[
     key("default_args", Kind::Table(DEFAULT_ARGS), "", "Keys that its tasks have unless they say otherwise."),
 ];
 
+#[rustfmt::skip]
 pub(crate) const PARAM_TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "object", "null"];
 
 /// `[params.NAME]`, JSON Schema's own words.
+#[rustfmt::skip]
 pub(crate) const PARAM: &[Key] = &[
     key("default", Kind::Any, "", "Its value when a run says nothing."),
     key("type", Kind::Choices(PARAM_TYPES), "", "The type, or several; inferred from the default when absent."),

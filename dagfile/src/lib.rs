@@ -50,7 +50,7 @@ pub fn load(bytes: &[u8], stem: &str) -> Loaded {
         Ok(source) => load_text(source, stem),
         Err(one) => Loaded {
             dag: None,
-            diagnostics: vec![one],
+            diagnostics: vec![*one],
             hash: normal::hex(bytes),
             files: Vec::new(),
             id_span: 0..0,
@@ -78,30 +78,49 @@ fn load_text(source: &str, stem: &str) -> Loaded {
     if walk.n_dropped > 0 {
         let message = format!("{} more mistakes are not shown", walk.n_dropped);
         let end = source.len();
-        walk.diagnostics.push(Diagnostic::error("TM0009", end..end, message));
+        walk.diagnostics
+            .push(Diagnostic::error("TM0009", end..end, message));
     }
     let dag = dag.filter(|_| !walk.has_errors());
-    let hash = if dag.is_some() { normal::hash(root.get_ref()) } else { normal::hex(source.as_bytes()) };
+    let hash = if dag.is_some() {
+        normal::hash(root.get_ref())
+    } else {
+        normal::hex(source.as_bytes())
+    };
     walk.diagnostics.sort_by_key(|one| one.span.start);
-    Loaded { dag, diagnostics: walk.diagnostics, hash, files: walk.files, id_span }
+    Loaded {
+        dag,
+        diagnostics: walk.diagnostics,
+        hash,
+        files: walk.files,
+        id_span,
+    }
 }
 
 /// Beside syntax errors only those mistakes are shown that cannot be their consequence.
 fn keep_certain(walk: &mut Walk, n_syntax: usize) {
-    let bad_lines: Vec<u32> = walk.diagnostics[..n_syntax].iter().map(|one| walk.lines.line(one.span.start)).collect();
-    let certain = ["TM0104", "TM0105", "TM0106", "TM0120", "TM0121", "TM0130", "TM0132", "TM0190"];
+    let bad_lines: Vec<u32> = walk.diagnostics[..n_syntax]
+        .iter()
+        .map(|one| walk.lines.line(one.span.start))
+        .collect();
+    let certain = [
+        "TM0104", "TM0105", "TM0106", "TM0120", "TM0121", "TM0130", "TM0132", "TM0190",
+    ];
     let mut at = 0;
     let lines = &walk.lines;
     walk.diagnostics.retain(|one| {
         at += 1;
-        at <= n_syntax || (certain.contains(&one.code) && !bad_lines.contains(&lines.line(one.span.start)))
+        at <= n_syntax
+            || (certain.contains(&one.code) && !bad_lines.contains(&lines.line(one.span.start)))
     });
 }
 
 fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
     walk.check_keys(root, &Place::Root, keys::ROOT);
     let empty = Table::new();
-    let header = root.get_key_value("dag").map_or(0..0, |(key, _)| key.span());
+    let header = root
+        .get_key_value("dag")
+        .map_or(0..0, |(key, _)| key.span());
     let dag_table = walk.table(root, "dag").unwrap_or(&empty);
     let dag = walk.dag(dag_table, header, stem);
     let defaults = match walk.table(root, "default_args") {
@@ -118,21 +137,36 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
             tasks_as_list(walk, value);
             Vec::new()
         }
-        Some(_) => walk.table(root, "tasks").map(|table| walk.tasks(table)).unwrap_or_default(),
+        Some(_) => walk
+            .table(root, "tasks")
+            .map(|table| walk.tasks(table))
+            .unwrap_or_default(),
         None => Vec::new(),
     };
-    let has_no_tasks = root.get("tasks").is_none_or(|value| matches!(value.get_ref(), DeValue::Table(table) if table.is_empty()));
+    let has_no_tasks = root
+        .get("tasks")
+        .is_none_or(|value| matches!(value.get_ref(), DeValue::Table(table) if table.is_empty()));
     if has_no_tasks {
         let one = Diagnostic::error("TM0102", dag.id_span.clone(), "the DAG has no tasks");
         walk.report(one.help("add one: [tasks.NAME] with `shell = \"…\"`"));
     }
-    resolve::Parts { dag, defaults, params, groups, tasks }
+    resolve::Parts {
+        dag,
+        defaults,
+        params,
+        groups,
+        tasks,
+    }
 }
 
 /// `[[tasks]]`, as other formats have it.
 fn tasks_as_list(walk: &mut Walk, value: &Value) {
     let message = "tasks have their names in their headers: [tasks.NAME], not [[tasks]]";
-    walk.report(Diagnostic::error("TM0101", value.span(), message).label("a list").help("write [tasks.NAME] for each task"));
+    walk.report(
+        Diagnostic::error("TM0101", value.span(), message)
+            .label("a list")
+            .help("write [tasks.NAME] for each task"),
+    );
 }
 
 #[cfg(test)]

@@ -36,13 +36,18 @@ pub(crate) struct Names<'t> {
 
 impl<'t> Names<'t> {
     /// Finds out what each name is; reports names that are taken, and groups that are not there.
-    pub(crate) fn new(walk: &mut Walk, tasks: &'t [TaskKeys], groups: &'t [GroupKeys]) -> Names<'t> {
+    pub(crate) fn new(
+        walk: &mut Walk,
+        tasks: &'t [TaskKeys],
+        groups: &'t [GroupKeys],
+    ) -> Names<'t> {
         let mut nodes = HashMap::with_capacity(tasks.len() + groups.len());
         for (at, group) in groups.iter().enumerate() {
             nodes.insert(group.id.as_str(), Node::Group(at as u32));
         }
         for (at, task) in tasks.iter().enumerate() {
-            if let Some(Node::Group(group)) = nodes.insert(task.id.as_str(), Node::Task(at as u32)) {
+            if let Some(Node::Group(group)) = nodes.insert(task.id.as_str(), Node::Task(at as u32))
+            {
                 let message = format!("`{}` is a task and a group", task.id);
                 walk.report(
                     Diagnostic::error("TM0108", task.span.clone(), message)
@@ -60,11 +65,24 @@ impl<'t> Names<'t> {
             group_parent: Vec::new(),
             members: vec![Vec::new(); groups.len()],
         };
-        names.group_parent =
-            groups.iter().map(|group| group.parent.as_ref().and_then(|text| names.group_of(walk, &text.value, &text.span))).collect();
+        names.group_parent = groups
+            .iter()
+            .map(|group| {
+                group
+                    .parent
+                    .as_ref()
+                    .and_then(|text| names.group_of(walk, &text.value, &text.span))
+            })
+            .collect();
         names.break_group_circles(walk);
-        names.task_group =
-            tasks.iter().map(|task| task.group.as_ref().and_then(|text| names.group_of(walk, &text.value, &text.span))).collect();
+        names.task_group = tasks
+            .iter()
+            .map(|task| {
+                task.group
+                    .as_ref()
+                    .and_then(|text| names.group_of(walk, &text.value, &text.span))
+            })
+            .collect();
         for at in 0..tasks.len() as u32 {
             for group in names.ancestors(Node::Task(at)) {
                 names.members[group as usize].push(at);
@@ -85,11 +103,19 @@ impl<'t> Names<'t> {
         if let Some(at) = self.groups.iter().position(|group| group.id == name) {
             return Some(at as u32); // A task has the same name; that is reported.
         }
-        let one = Diagnostic::error("TM0142", span.clone(), format!("`{name}` is not a group of this DAG"));
-        walk.report(match nearest(name, self.groups.iter().map(|group| group.id.as_str())) {
-            Some(near) => one.help(format!("did you mean `{near}`?")).patch(span.clone(), format!("\"{near}\"")),
-            None => one.help(format!("add [groups.{name}]")),
-        });
+        let one = Diagnostic::error(
+            "TM0142",
+            span.clone(),
+            format!("`{name}` is not a group of this DAG"),
+        );
+        walk.report(
+            match nearest(name, self.groups.iter().map(|group| group.id.as_str())) {
+                Some(near) => one
+                    .help(format!("did you mean `{near}`?"))
+                    .patch(span.clone(), format!("\"{near}\"")),
+                None => one.help(format!("add [groups.{name}]")),
+            },
+        );
         None
     }
 
@@ -100,7 +126,10 @@ impl<'t> Names<'t> {
             while let Some(parent) = up {
                 if !seen.insert(parent as usize) {
                     let message = format!("group `{}` is inside itself", self.groups[at].id);
-                    let span = self.groups[at].parent.as_ref().map_or(0..0, |text| text.span.clone());
+                    let span = self.groups[at]
+                        .parent
+                        .as_ref()
+                        .map_or(0..0, |text| text.span.clone());
                     walk.report(Diagnostic::error("TM0142", span, message));
                     self.group_parent[at] = None;
                     break;
@@ -134,10 +163,15 @@ impl<'t> Names<'t> {
     /// All dependencies as they are written, of tasks and of groups.
     fn written(&self) -> impl Iterator<Item = (Node, &'t Upstream)> {
         let of_tasks = self.tasks.iter().enumerate().flat_map(|(at, task)| {
-            task.depends_on.iter().map(move |one| (Node::Task(at as u32), one))
+            task.depends_on
+                .iter()
+                .map(move |one| (Node::Task(at as u32), one))
         });
         let of_groups = self.groups.iter().enumerate().flat_map(|(at, group)| {
-            group.depends_on.iter().map(move |one| (Node::Group(at as u32), one))
+            group
+                .depends_on
+                .iter()
+                .map(move |one| (Node::Group(at as u32), one))
         });
         of_tasks.chain(of_groups)
     }
@@ -150,8 +184,15 @@ impl<'t> Names<'t> {
             match self.node(&upstream.name) {
                 None => self.unknown_upstream(walk, from, upstream),
                 Some(to) if self.is_around(to, from) => {
-                    let message = format!("`{}` cannot wait for `{}`, which it is part of", self.name_of(from), upstream.name);
-                    walk.report(Diagnostic::error("TM0140", upstream.span.clone(), message).label("waits for itself"));
+                    let message = format!(
+                        "`{}` cannot wait for `{}`, which it is part of",
+                        self.name_of(from),
+                        upstream.name
+                    );
+                    walk.report(
+                        Diagnostic::error("TM0140", upstream.span.clone(), message)
+                            .label("waits for itself"),
+                    );
                 }
                 Some(to) => links.push((from, to, upstream)),
             }
@@ -184,15 +225,27 @@ impl<'t> Names<'t> {
             return;
         }
         let own = self.name_of(from);
-        let message = format!("`{own}` waits for `{}`, which is not a task or a group of this DAG", upstream.name);
+        let message = format!(
+            "`{own}` waits for `{}`, which is not a task or a group of this DAG",
+            upstream.name
+        );
         let one = Diagnostic::error("TM0141", upstream.span.clone(), message).label("unknown");
-        let names = self.tasks.iter().map(|task| task.id.as_str()).chain(self.groups.iter().map(|group| group.id.as_str()));
-        walk.report(match nearest(&upstream.name, names.filter(|name| *name != own)) {
-            Some(near) => {
-                one.help(format!("did you mean `{near}`?")).patch(upstream.span.clone(), format!("\"{near}\""))
-            }
-            None => one.help(format!("add [tasks.{}], or take the name out", upstream.name)),
-        });
+        let names = self
+            .tasks
+            .iter()
+            .map(|task| task.id.as_str())
+            .chain(self.groups.iter().map(|group| group.id.as_str()));
+        walk.report(
+            match nearest(&upstream.name, names.filter(|name| *name != own)) {
+                Some(near) => one
+                    .help(format!("did you mean `{near}`?"))
+                    .patch(upstream.span.clone(), format!("\"{near}\"")),
+                None => one.help(format!(
+                    "add [tasks.{}], or take the name out",
+                    upstream.name
+                )),
+            },
+        );
     }
 
     fn edges(&self, walk: &mut Walk, links: &[(Node, Node, &Upstream)]) -> Option<Vec<(u32, u32)>> {
@@ -204,9 +257,16 @@ impl<'t> Names<'t> {
                 && last.is_empty()
             {
                 let message = format!("the group `{}` has no tasks to wait for", upstream.name);
-                walk.report(Diagnostic::error("TM0142", upstream.span.clone(), message).label("an empty group"));
+                walk.report(
+                    Diagnostic::error("TM0142", upstream.span.clone(), message)
+                        .label("an empty group"),
+                );
             }
-            if edges.len().saturating_add(last.len().saturating_mul(first.len())) > EDGES_MAX {
+            if edges
+                .len()
+                .saturating_add(last.len().saturating_mul(first.len()))
+                > EDGES_MAX
+            {
                 let message = format!("the DAG has more than {EDGES_MAX} dependencies");
                 walk.report(
                     Diagnostic::error("TM0008", upstream.span.clone(), message)
@@ -230,28 +290,48 @@ impl<'t> Names<'t> {
             None => false,
         };
         let own = self.tasks[task as usize].depends_on.iter();
-        let of_groups = self.ancestors(Node::Task(task)).into_iter().flat_map(|at| self.groups[at as usize].depends_on.iter());
-        own.chain(of_groups).find(|one| covers(&one.name)).map(|one| one.span.clone())
+        let of_groups = self
+            .ancestors(Node::Task(task))
+            .into_iter()
+            .flat_map(|at| self.groups[at as usize].depends_on.iter());
+        own.chain(of_groups)
+            .find(|one| covers(&one.name))
+            .map(|one| one.span.clone())
     }
 
     fn report_cycle(&self, walk: &mut Walk, cycle: &Cycle) {
         let tasks: Vec<u32> = cycle.0.iter().map(|task| task.0).collect();
-        let (Some(&first), Some(&last)) = (tasks.first(), tasks.last()) else { return };
+        let (Some(&first), Some(&last)) = (tasks.first(), tasks.last()) else {
+            return;
+        };
         let name = |at: u32| self.tasks[at as usize].id.as_str();
-        let mut shown: Vec<&str> = tasks.iter().take(CYCLE_SHOWN_MAX).map(|&at| name(at)).collect();
+        let mut shown: Vec<&str> = tasks
+            .iter()
+            .take(CYCLE_SHOWN_MAX)
+            .map(|&at| name(at))
+            .collect();
         let more = format!("({} more)", tasks.len().saturating_sub(CYCLE_SHOWN_MAX));
         if tasks.len() > CYCLE_SHOWN_MAX {
             shown.push(&more);
         }
         shown.push(name(first));
         let message = format!("dependency cycle: {}", shown.join(" -> "));
-        let span = self.reason(last, first).unwrap_or_else(|| self.tasks[first as usize].span.clone());
+        let span = self
+            .reason(last, first)
+            .unwrap_or_else(|| self.tasks[first as usize].span.clone());
         let mut one = Diagnostic::error("TM0140", span, message)
-            .label(format!("{} waits for {}: closes the cycle", name(first), name(last)))
+            .label(format!(
+                "{} waits for {}: closes the cycle",
+                name(first),
+                name(last)
+            ))
             .help("take one of these dependencies out");
         for pair in tasks.windows(2).take(CYCLE_SHOWN_MAX) {
             if let Some(span) = self.reason(pair[0], pair[1]) {
-                one = one.other(span, format!("{} waits for {}", name(pair[1]), name(pair[0])));
+                one = one.other(
+                    span,
+                    format!("{} waits for {}", name(pair[1]), name(pair[0])),
+                );
             }
         }
         walk.report(one);
@@ -282,7 +362,11 @@ impl<'n, 't> Ends<'n, 't> {
         }
         for (from, to, _) in links {
             let around = names.ancestors(*from);
-            for group in names.ancestors(*to).into_iter().filter(|group| around.contains(group)) {
+            for group in names
+                .ancestors(*to)
+                .into_iter()
+                .filter(|group| around.contains(group))
+            {
                 ends.waits_inside.insert((*from, group));
                 ends.waited_for_inside.insert((*to, group));
             }
@@ -295,7 +379,10 @@ impl<'n, 't> Ends<'n, 't> {
             Node::Task(at) => Rc::from([at]),
             Node::Group(group) => {
                 let (names, inside) = (self.names, &self.waits_inside);
-                self.first.entry(group).or_insert_with(|| outermost(names, group, inside)).clone()
+                self.first
+                    .entry(group)
+                    .or_insert_with(|| outermost(names, group, inside))
+                    .clone()
             }
         }
     }
@@ -305,7 +392,10 @@ impl<'n, 't> Ends<'n, 't> {
             Node::Task(at) => Rc::from([at]),
             Node::Group(group) => {
                 let (names, inside) = (self.names, &self.waited_for_inside);
-                self.last.entry(group).or_insert_with(|| outermost(names, group, inside)).clone()
+                self.last
+                    .entry(group)
+                    .or_insert_with(|| outermost(names, group, inside))
+                    .clone()
             }
         }
     }
@@ -314,8 +404,18 @@ impl<'n, 't> Ends<'n, 't> {
 /// The members of a group for which neither they nor a group between are marked.
 fn outermost(names: &Names, group: u32, marked: &HashSet<(Node, u32)>) -> Rc<[u32]> {
     let is_marked = |task: u32| {
-        let between = names.ancestors(Node::Task(task)).into_iter().take_while(|around| *around != group);
-        marked.contains(&(Node::Task(task), group)) || between.into_iter().any(|inner| marked.contains(&(Node::Group(inner), group)))
+        let between = names
+            .ancestors(Node::Task(task))
+            .into_iter()
+            .take_while(|around| *around != group);
+        marked.contains(&(Node::Task(task), group))
+            || between
+                .into_iter()
+                .any(|inner| marked.contains(&(Node::Group(inner), group)))
     };
-    names.members[group as usize].iter().copied().filter(|task| !is_marked(*task)).collect()
+    names.members[group as usize]
+        .iter()
+        .copied()
+        .filter(|task| !is_marked(*task))
+        .collect()
 }

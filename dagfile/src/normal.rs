@@ -10,12 +10,17 @@ use toml::de::DeValue;
 pub(crate) fn json(value: &Value) -> Json {
     match value.get_ref() {
         DeValue::String(text) => Json::from(text.as_ref()),
-        DeValue::Integer(number) => Json::from(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Integer(number) => {
+            Json::from(i64::from_str_radix(number.as_str(), number.radix()).ok())
+        }
         DeValue::Float(number) => Json::from(number.as_str().parse::<f64>().ok()),
         DeValue::Boolean(one) => Json::from(*one),
         DeValue::Datetime(date) => Json::from(date.to_string()),
         DeValue::Array(items) => items.iter().map(json).collect(),
-        DeValue::Table(table) => table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value))).collect(),
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), json(value)))
+            .collect(),
     }
 }
 
@@ -28,11 +33,17 @@ pub(crate) fn hash(root: &Table) -> String {
 
 /// The SHA-256 of bytes, hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn write_table(table: &Table, out: &mut String) {
-    let mut keys: Vec<(&str, &Value)> = table.iter().map(|(key, value)| (key.get_ref().as_ref(), value)).collect();
+    let mut keys: Vec<(&str, &Value)> = table
+        .iter()
+        .map(|(key, value)| (key.get_ref().as_ref(), value))
+        .collect();
     keys.sort_unstable_by_key(|(key, _)| *key);
     out.push('{');
     for (at, (key, value)) in keys.into_iter().enumerate() {

@@ -15,24 +15,31 @@ pub(crate) type Table<'s> = DeTable<'s>;
 pub(crate) type Value<'s> = Spanned<DeValue<'s>>;
 
 /// The text of a file, unless its bytes are no text.
-pub(crate) fn text(bytes: &[u8]) -> Result<&str, Diagnostic> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Box<Diagnostic>> {
     if bytes.len() > FILE_BYTES_MAX {
-        let message = format!("the file has {} bytes; the limit is {FILE_BYTES_MAX}", bytes.len());
-        return Err(Diagnostic::error("TM0005", 0..0, message)
-            .help("move data and long scripts into files beside it"));
+        let message = format!(
+            "the file has {} bytes; the limit is {FILE_BYTES_MAX}",
+            bytes.len()
+        );
+        let one = Diagnostic::error("TM0005", 0..0, message);
+        return Err(Box::new(
+            one.help("move data and long scripts into files beside it"),
+        ));
     }
     if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
-        return Err(Diagnostic::error("TM0004", 0..3, "the file begins with a byte order mark")
-            .help("save it as UTF-8 without BOM"));
+        let one = Diagnostic::error("TM0004", 0..3, "the file begins with a byte order mark");
+        return Err(Box::new(one.help("save it as UTF-8 without BOM")));
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(Diagnostic::error("TM0003", at..at + 1, format!("the file holds a NUL byte at byte {at}"))
-            .help("save it as UTF-8 text"));
+        let message = format!("the file holds a NUL byte at byte {at}");
+        let one = Diagnostic::error("TM0003", at..at + 1, message);
+        return Err(Box::new(one.help("save it as UTF-8 text")));
     }
     std::str::from_utf8(bytes).map_err(|err| {
         let at = err.valid_up_to();
-        Diagnostic::error("TM0002", at..at + 1, format!("the file is not UTF-8 at byte {at}"))
-            .help("save it as UTF-8 text")
+        let message = format!("the file is not UTF-8 at byte {at}");
+        let one = Diagnostic::error("TM0002", at..at + 1, message);
+        Box::new(one.help("save it as UTF-8 text"))
     })
 }
 
@@ -48,7 +55,11 @@ pub(crate) fn tree(source: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
             }
             continue;
         }
-        let span = if span.is_empty() { span.start..(span.start + 1).min(source.len()) } else { span };
+        let span = if span.is_empty() {
+            span.start..(span.start + 1).min(source.len())
+        } else {
+            span
+        };
         found.push(Diagnostic::error("TM0001", span, err.message().to_string()));
     }
     let is_too_deep = found.iter().any(|one| one.code == "TM0006");
@@ -63,8 +74,12 @@ pub(crate) fn tree(source: &str) -> (Spanned<DeTable<'_>>, Vec<Diagnostic>) {
 }
 
 fn too_deep(span: std::ops::Range<usize>) -> Diagnostic {
-    Diagnostic::error("TM0006", span, format!("tables and arrays stand more than {DEPTH_MAX} levels deep here"))
-        .help("a DAG needs a handful of levels; move data into a file beside the DAG")
+    Diagnostic::error(
+        "TM0006",
+        span,
+        format!("tables and arrays stand more than {DEPTH_MAX} levels deep here"),
+    )
+    .help("a DAG needs a handful of levels; move data into a file beside the DAG")
 }
 
 /// A value below [`DEPTH_MAX`], if there is one. The parser's own limit bounds the recursion that

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 /// Where byte `at` of a string's value stands in the file; `span` is the string with its quotes.
 pub(crate) fn offset_in_source(source: &str, span: &Range<usize>, at: usize) -> usize {
-    let Some(raw) = source.get(span.clone()) else { return span.start };
+    let Some(raw) = source.get(span.clone()) else {
+        return span.start;
+    };
     let is_multi = raw.starts_with("\"\"\"") || raw.starts_with("'''");
     let is_basic = raw.starts_with('"');
     let mut place = if is_multi { 3 } else { 1 };
@@ -23,7 +25,11 @@ pub(crate) fn offset_in_source(source: &str, span: &Range<usize>, at: usize) -> 
     let mut n_passed = 0;
     while n_passed < at && place < raw.len() {
         let rest = &raw[place..];
-        let (n_raw, n_value) = if is_basic { step_basic(rest) } else { step_plain(rest) };
+        let (n_raw, n_value) = if is_basic {
+            step_basic(rest)
+        } else {
+            step_plain(rest)
+        };
         place += n_raw;
         n_passed += n_value;
     }
@@ -38,10 +44,17 @@ fn step_plain(rest: &str) -> (usize, usize) {
 
 /// One character of a basic string: how many bytes it has in the file and in the value.
 fn step_basic(rest: &str) -> (usize, usize) {
-    let Some(escaped) = rest.strip_prefix('\\') else { return step_plain(rest) };
+    let Some(escaped) = rest.strip_prefix('\\') else {
+        return step_plain(rest);
+    };
     let hex = |n_digits: usize| {
-        let code = escaped.get(1..1 + n_digits).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        (2 + n_digits, code.and_then(char::from_u32).map_or(1, char::len_utf8))
+        let code = escaped
+            .get(1..1 + n_digits)
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        (
+            2 + n_digits,
+            code.and_then(char::from_u32).map_or(1, char::len_utf8),
+        )
     };
     match escaped.as_bytes().first() {
         Some(b'u') => hex(4),
@@ -75,7 +88,10 @@ mod tests {
             let found = offset_in_source(&source, &(4..source.len()), at);
             let expected = source.find('X');
             // A trimmed line end may be taken with the byte before it.
-            let found = found + (source.len() - found - source[found..].trim_start_matches(['\\', '\n', ' ']).len());
+            let found = found
+                + (source.len()
+                    - found
+                    - source[found..].trim_start_matches(['\\', '\n', ' ']).len());
             assert_eq!(Some(found), expected, "{raw}");
         }
     }

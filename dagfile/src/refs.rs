@@ -32,16 +32,30 @@ pub(crate) struct Read {
 }
 
 /// Checks every template of every task, and lists which tasks they read.
-pub(crate) fn check_all(walk: &mut Walk, names: &Names, commons: &[Common], params: &[Param]) -> Vec<Read> {
-    let mut checker = Checker { seen: HashMap::new(), params };
+pub(crate) fn check_all(
+    walk: &mut Walk,
+    names: &Names,
+    commons: &[Common],
+    params: &[Param],
+) -> Vec<Read> {
+    let mut checker = Checker {
+        seen: HashMap::new(),
+        params,
+    };
     let mut reads = Vec::new();
     for (at, common) in commons.iter().enumerate() {
         for (text, role) in templates(common) {
-            let Some(found) = checker.references(walk, text, role) else { continue };
+            let Some(found) = checker.references(walk, text, role) else {
+                continue;
+            };
             for one in &found.tasks {
                 let span = range_of(walk, text, &one.task.range);
                 if let Some(upstream) = checked_use(walk, names, commons, text, one) {
-                    reads.push(Read { task: at as u32, upstream, span });
+                    reads.push(Read {
+                        task: at as u32,
+                        upstream,
+                        span,
+                    });
                 }
             }
         }
@@ -52,7 +66,11 @@ pub(crate) fn check_all(walk: &mut Walk, names: &Names, commons: &[Common], para
 /// The texts of a task that may hold templates.
 fn templates(common: &Common) -> impl Iterator<Item = (&Text, Role)> {
     let shell = &common.shell;
-    let plain = common.run_if.iter().chain(&common.skip_if).chain(common.env.iter().map(|(_, text)| text));
+    let plain = common
+        .run_if
+        .iter()
+        .chain(&common.skip_if)
+        .chain(common.env.iter().map(|(_, text)| text));
     let plain = plain.chain(shell.args.iter().flatten()).chain(&shell.stdin);
     plain
         .map(|text| (text, Role::Plain))
@@ -75,9 +93,19 @@ impl Checker<'_> {
         let found = match check(&text.value) {
             Ok(found) => Some(Rc::new(found)),
             Err(err) => {
-                let span = err.range.map_or(text.span.clone(), |range| range_of(walk, text, &range));
-                let span = if span.is_empty() { text.span.clone() } else { span };
-                walk.report(Diagnostic::error("TM0201", span, format!("the template cannot be read: {}", err.message)));
+                let span = err
+                    .range
+                    .map_or(text.span.clone(), |range| range_of(walk, text, &range));
+                let span = if span.is_empty() {
+                    text.span.clone()
+                } else {
+                    span
+                };
+                walk.report(Diagnostic::error(
+                    "TM0201",
+                    span,
+                    format!("the template cannot be read: {}", err.message),
+                ));
                 None
             }
         };
@@ -92,7 +120,14 @@ impl Checker<'_> {
     fn check_names(&self, walk: &mut Walk, text: &Text, role: Role, found: &References) {
         for name in &found.unknown_names {
             let known = tidemill_template::names();
-            self.unknown(walk, text, name, "TM0202", "a name that templates know", known);
+            self.unknown(
+                walk,
+                text,
+                name,
+                "TM0202",
+                "a name that templates know",
+                known,
+            );
         }
         for name in &found.unknown_filters {
             let known = tidemill_template::filters();
@@ -104,7 +139,10 @@ impl Checker<'_> {
         }
         for name in found.result_names.iter().filter(|_| role != Role::Output) {
             let span = range_of(walk, text, &name.range);
-            let message = format!("`{}` is known only in `outputs`, once the command has ended", name.name);
+            let message = format!(
+                "`{}` is known only in `outputs`, once the command has ended",
+                name.name
+            );
             walk.report(Diagnostic::error("TM0209", span, message).label("not known yet"));
         }
         for (range, message) in &found.unchecked {
@@ -125,7 +163,9 @@ impl Checker<'_> {
         let span = range_of(walk, text, &name.range);
         let one = Diagnostic::error(code, span.clone(), format!("`{}` is not {what}", name.name));
         walk.report(match nearest(&name.name, known) {
-            Some(near) => one.label(format!("did you mean `{near}`?")).patch(span, near),
+            Some(near) => one
+                .label(format!("did you mean `{near}`?"))
+                .patch(span, near),
             None => one.label("unknown"),
         });
     }
@@ -135,11 +175,17 @@ impl Checker<'_> {
             let declared = self.params.iter().find(|param| param.name == one.name);
             match declared {
                 None => self.unknown_param(walk, text, one),
-                Some(param) if role == Role::Code && !one.is_safe && !is_harmless(param) => untrusted(walk, text, one),
+                Some(param) if role == Role::Code && !one.is_safe && !is_harmless(param) => {
+                    untrusted(walk, text, one)
+                }
                 Some(_) => {}
             }
         }
-        for one in found.conf.iter().filter(|one| role == Role::Code && !one.is_safe) {
+        for one in found
+            .conf
+            .iter()
+            .filter(|one| role == Role::Code && !one.is_safe)
+        {
             untrusted(walk, text, one);
         }
     }
@@ -150,51 +196,86 @@ impl Checker<'_> {
         let known = self.params.iter().map(|param| param.name.as_str());
         let diagnostic = Diagnostic::error("TM0204", span.clone(), message);
         walk.report(match nearest(&one.name, known) {
-            Some(near) => diagnostic.label(format!("did you mean `params.{near}`?")).patch(span, format!("params.{near}")),
-            None => diagnostic.label("not declared").help(format!("declare it: {} = … under [params]", one.name)),
+            Some(near) => diagnostic
+                .label(format!("did you mean `params.{near}`?"))
+                .patch(span, format!("params.{near}")),
+            None => diagnostic
+                .label("not declared")
+                .help(format!("declare it: {} = … under [params]", one.name)),
         });
     }
 }
 
 /// Values of these types hold no shell syntax that the file's author did not write.
 fn is_harmless(param: &Param) -> bool {
-    let of_type = |name: &serde_json::Value| matches!(name.as_str(), Some("integer" | "number" | "boolean" | "null"));
+    let of_type = |name: &serde_json::Value| {
+        matches!(
+            name.as_str(),
+            Some("integer" | "number" | "boolean" | "null")
+        )
+    };
     let by_type = match param.schema.get("type") {
         Some(serde_json::Value::Array(types)) => types.iter().all(of_type),
         Some(name) => of_type(name),
         None => false,
     };
-    by_type || param.schema.get("enum").is_some_and(|choices| choices.is_array())
+    by_type
+        || param
+            .schema
+            .get("enum")
+            .is_some_and(|choices| choices.is_array())
 }
 
 fn untrusted(walk: &mut Walk, text: &Text, one: &Use) {
     let span = range_of(walk, text, &one.range);
-    let shown = walk.source.get(span.clone()).unwrap_or(&one.name).to_string();
+    let shown = walk
+        .source
+        .get(span.clone())
+        .unwrap_or(&one.name)
+        .to_string();
     let end = span.end;
     // Between quotes the filter would quote twice, so no patch is offered there.
-    let before = text.value[..one.range.start.min(text.value.len())].trim_end_matches([' ', '{', '-']);
+    let before =
+        text.value[..one.range.start.min(text.value.len())].trim_end_matches([' ', '{', '-']);
     let is_quoted = before.ends_with(['"', '\'']);
     let warning = Diagnostic::warning("TM0310", span, "untrusted value in a shell command")
         .label(format!("`{shown}` may contain shell syntax"))
         .help("pass it in `env` and write \"$NAME\", or put it through `quote`");
-    walk.report(if is_quoted { warning } else { warning.patch(end..end, " | quote") });
+    walk.report(if is_quoted {
+        warning
+    } else {
+        warning.patch(end..end, " | quote")
+    });
 }
 
 /// A range of a text's value as a place in the file.
 fn range_of(walk: &Walk, text: &Text, range: &Range<usize>) -> Range<usize> {
-    offset_in_source(walk.source, &text.span, range.start)..offset_in_source(walk.source, &text.span, range.end)
+    offset_in_source(walk.source, &text.span, range.start)
+        ..offset_in_source(walk.source, &text.span, range.end)
 }
 
 /// The task that a template uses, if it is there and has what is used.
-fn checked_use(walk: &mut Walk, names: &Names, commons: &[Common], text: &Text, one: &TaskUse) -> Option<u32> {
+fn checked_use(
+    walk: &mut Walk,
+    names: &Names,
+    commons: &[Common],
+    text: &Text,
+    one: &TaskUse,
+) -> Option<u32> {
     let name = &one.task.name;
     let Some(Node::Task(upstream)) = names.node(name) else {
         let span = range_of(walk, text, &one.task.range);
-        let diagnostic = Diagnostic::error("TM0203", span.clone(), format!("`{name}` is not a task of this DAG"));
+        let diagnostic = Diagnostic::error(
+            "TM0203",
+            span.clone(),
+            format!("`{name}` is not a task of this DAG"),
+        );
         let near = nearest(name, names.tasks.iter().map(|task| task.id.as_str()));
         let is_bare = walk.source.get(span.clone()) == Some(name);
         walk.report(match near {
-            Some(near) if is_bare => diagnostic.label(format!("did you mean `{near}`?")).patch(span, near),
+            Some(near) if is_bare => diagnostic
+                .label(format!("did you mean `{near}`?"))
+                .patch(span, near),
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
             None => diagnostic.label("unknown task"),
         });
@@ -207,31 +288,57 @@ fn checked_use(walk: &mut Walk, names: &Names, commons: &[Common], text: &Text, 
     let (message, range, near) = match &one.value {
         TaskValue::State => return Some(upstream),
         TaskValue::Output if has_output => return Some(upstream),
-        TaskValue::Output => (format!("task `{name}` keeps no output"), one.task.range.clone(), None),
+        TaskValue::Output => (
+            format!("task `{name}` keeps no output"),
+            one.task.range.clone(),
+            None,
+        ),
         TaskValue::Key(key) if may_have(common, &key.name) => return Some(upstream),
         TaskValue::Key(key) => {
-            let near = nearest(&key.name, common.outputs.iter().map(|(key, _)| key.as_str()));
-            (format!("task `{name}` has no output `{}`", key.name), key.range.clone(), near)
+            let near = nearest(
+                &key.name,
+                common.outputs.iter().map(|(key, _)| key.as_str()),
+            );
+            (
+                format!("task `{name}` has no output `{}`", key.name),
+                key.range.clone(),
+                near,
+            )
         }
         TaskValue::Unknown(part) => {
             let near = nearest(&part.name, ["output", "outputs", "state"]);
-            (format!("a task has no `{}`: it has output, outputs.KEY and state", part.name), part.range.clone(), near)
+            (
+                format!(
+                    "a task has no `{}`: it has output, outputs.KEY and state",
+                    part.name
+                ),
+                part.range.clone(),
+                near,
+            )
         }
     };
     let span = range_of(walk, text, &range);
     let diagnostic = Diagnostic::error("TM0206", span, message);
     walk.report(match near {
         Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-        None => diagnostic.label("not there").help(format!("declare it under `outputs` of [tasks.{name}]")),
+        None => diagnostic
+            .label("not there")
+            .help(format!("declare it under `outputs` of [tasks.{name}]")),
     });
     None
 }
 
 /// Is a key declared, or may the command write it to `$TIDEMILL_OUTPUT`?
 fn may_have(common: &Common, key: &str) -> bool {
-    let writes = common.shell.command.as_ref().is_some_and(|text| text.value.contains("TIDEMILL_OUTPUT"));
+    let writes = common
+        .shell
+        .command
+        .as_ref()
+        .is_some_and(|text| text.value.contains("TIDEMILL_OUTPUT"));
     common.do_xcom_push != Some(false)
-        && (writes || common.shell.script.is_some() || common.outputs.iter().any(|(known, _)| known == key))
+        && (writes
+            || common.shell.script.is_some()
+            || common.outputs.iter().any(|(known, _)| known == key))
 }
 
 /// Steps that the search for upstream tasks may take over a whole file; past it, what is not
@@ -255,7 +362,8 @@ pub(crate) fn check_upstream(walk: &mut Walk, names: &Names, graph: &Graph, read
                 n_steps += 1;
                 is_upstream |= next == upstream;
                 // Whatever comes earlier in the order cannot lie below `upstream`.
-                let may_lead = place[next.at()] > place[upstream.at()] && seen[next.at()] != n_read as u32;
+                let may_lead =
+                    place[next.at()] > place[upstream.at()] && seen[next.at()] != n_read as u32;
                 if may_lead {
                     seen[next.at()] = n_read as u32;
                     queue.push(next);
@@ -275,12 +383,20 @@ fn not_upstream(walk: &Walk, names: &Names, read: &Read) -> Diagnostic {
         let message = format!("task `{other}` cannot use its own values before it has run");
         return Diagnostic::error("TM0205", read.span.clone(), message).label("not upstream");
     }
-    let message = format!("task `{}` uses `{other}`, which is not upstream of it", task.id);
+    let message = format!(
+        "task `{}` uses `{other}`, which is not upstream of it",
+        task.id
+    );
     let one = Diagnostic::error("TM0205", read.span.clone(), message)
         .label("may not have run yet")
         .help(format!("wait for it: add \"{other}\" to `depends_on`"));
     match &task.depends_on_span {
-        Some(span) if walk.source.get(span.clone()).is_some_and(|text| text.ends_with(']')) => {
+        Some(span)
+            if walk
+                .source
+                .get(span.clone())
+                .is_some_and(|text| text.ends_with(']')) =>
+        {
             let comma = if task.depends_on.is_empty() { "" } else { ", " };
             one.patch(span.end - 1..span.end - 1, format!("{comma}\"{other}\""))
         }
@@ -288,7 +404,11 @@ fn not_upstream(walk: &Walk, names: &Names, read: &Read) -> Diagnostic {
             let line = walk.lines.line(task.span.start);
             let (start, next) = (walk.lines.start(line), walk.lines.start(line + 1));
             let is_header = walk.source[start..].trim_start().starts_with('[');
-            if is_header && next > start { one.patch(next..next, format!("depends_on = [\"{other}\"]\n")) } else { one }
+            if is_header && next > start {
+                one.patch(next..next, format!("depends_on = [\"{other}\"]\n"))
+            } else {
+                one
+            }
         }
         Some(_) => one,
     }

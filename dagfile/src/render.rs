@@ -10,7 +10,11 @@ const LINES_SHOWN_MAX: u32 = 2_000;
 
 /// All diagnostics of a file, with the lines that they are about; in colour when `color`.
 pub fn render_text(file: &str, source: &str, diagnostics: &[Diagnostic], color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
     let lines = Lines::new(source);
     let mut ordered: Vec<&Diagnostic> = diagnostics.iter().collect();
@@ -24,7 +28,13 @@ pub fn render_text(file: &str, source: &str, diagnostics: &[Diagnostic], color: 
     text
 }
 
-fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one: &Diagnostic) -> String {
+fn render_one(
+    renderer: &Renderer,
+    file: &str,
+    source: &str,
+    lines: &Lines,
+    one: &Diagnostic,
+) -> String {
     let main = clamp(source, &one.span);
     let home = lines.line(main.start);
     let near = |span: &Range<usize>| lines.line(span.start).abs_diff(home) <= LINES_SHOWN_MAX;
@@ -34,8 +44,18 @@ fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one:
         .map(|(span, label)| (clamp(source, span), label))
         .filter(|(span, _)| near(span))
         .collect();
-    let patch = one.patch.as_ref().map(|(span, new)| (clamp(source, span), new)).filter(|(span, _)| near(span));
-    let spans = || others.iter().map(|(span, _)| span).chain(patch.iter().map(|(span, _)| span)).chain([&main]);
+    let patch = one
+        .patch
+        .as_ref()
+        .map(|(span, new)| (clamp(source, span), new))
+        .filter(|(span, _)| near(span));
+    let spans = || {
+        others
+            .iter()
+            .map(|(span, _)| span)
+            .chain(patch.iter().map(|(span, _)| span))
+            .chain([&main])
+    };
     let first = lines.line(spans().map(|span| span.start).min().unwrap_or(main.start));
     let last = lines.line(spans().map(|span| span.end).max().unwrap_or(main.end));
     let window = lines.start(first)..next_line(source, lines, last);
@@ -46,12 +66,24 @@ fn render_one(renderer: &Renderer, file: &str, source: &str, lines: &Lines, one:
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut annotated =
-        snippet(shown, file, first).annotation(AnnotationKind::Primary.span(shift(&main)).label(one.label.as_str()));
+    let mut annotated = snippet(shown, file, first).annotation(
+        AnnotationKind::Primary
+            .span(shift(&main))
+            .label(one.label.as_str()),
+    );
     for (span, label) in &others {
-        annotated = annotated.annotation(AnnotationKind::Context.span(shift(span)).label(label.as_str()));
+        annotated = annotated.annotation(
+            AnnotationKind::Context
+                .span(shift(span))
+                .label(label.as_str()),
+        );
     }
-    let mut report = vec![level.primary_title(one.message.as_str()).id(one.code).element(annotated)];
+    let mut report = vec![
+        level
+            .primary_title(one.message.as_str())
+            .id(one.code)
+            .element(annotated),
+    ];
     let help = one.help.as_deref();
     match (&patch, help) {
         (Some((span, new)), help) => report.push(
@@ -81,5 +113,7 @@ fn clamp(source: &str, span: &Range<usize>) -> Range<usize> {
 
 fn next_line(source: &str, lines: &Lines, line: u32) -> usize {
     let start = lines.start(line);
-    source[start..].find('\n').map_or(source.len(), |at| start + at + 1)
+    source[start..]
+        .find('\n')
+        .map_or(source.len(), |at| start + at + 1)
 }

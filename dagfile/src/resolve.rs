@@ -9,9 +9,11 @@ use crate::walk::group::GroupKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use std::time::Duration;
-use tidemill_model::dag::{Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput, Task};
-use tidemill_model::graph::TaskIndex;
 use tidemill_model::TriggerRule;
+use tidemill_model::dag::{
+    Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput, Task,
+};
+use tidemill_model::graph::TaskIndex;
 
 /// The wait before the second try, as in Airflow.
 const RETRY_DELAY: Duration = Duration::from_secs(300);
@@ -27,7 +29,13 @@ pub(crate) struct Parts {
 
 /// The DAG, unless there are errors; they are reported.
 pub(crate) fn resolve(walk: &mut Walk, parts: Parts) -> Option<Dag> {
-    let Parts { dag, defaults, params, groups, tasks } = parts;
+    let Parts {
+        dag,
+        defaults,
+        params,
+        groups,
+        tasks,
+    } = parts;
     let names = Names::new(walk, &tasks, &groups);
     let commons = merged(&names, &defaults);
     check_waits(walk, &tasks, &commons);
@@ -45,17 +53,25 @@ pub(crate) fn resolve(walk: &mut Walk, parts: Parts) -> Option<Dag> {
     drop(names);
     let at = |place: Option<u32>| place.map(|place| place as usize);
     let places = task_group.into_iter().map(at).zip(reads_of);
-    let built = tasks.into_iter().zip(commons).zip(places).map(|((keys, common), (group, reads))| {
-        let line = walk.lines.line(keys.span.start);
-        task(keys, common, group, reads, &dag.owner, line)
-    });
+    let built =
+        tasks
+            .into_iter()
+            .zip(commons)
+            .zip(places)
+            .map(|((keys, common), (group, reads))| {
+                let line = walk.lines.line(keys.span.start);
+                task(keys, common, group, reads, &dag.owner, line)
+            });
     let tasks = built.collect::<Option<Vec<Task>>>()?;
-    let groups = groups.into_iter().zip(group_parent).map(|(keys, parent)| Group {
-        id: keys.id,
-        display_name: keys.display_name,
-        doc_md: keys.doc_md,
-        parent: at(parent),
-    });
+    let groups = groups
+        .into_iter()
+        .zip(group_parent)
+        .map(|(keys, parent)| Group {
+            id: keys.id,
+            display_name: keys.display_name,
+            doc_md: keys.doc_md,
+            parent: at(parent),
+        });
     Some(Dag {
         id: dag.id,
         display_name: dag.display_name,
@@ -94,14 +110,24 @@ fn merged(names: &Names, defaults: &Common) -> Vec<Common> {
         })
         .collect();
     let base = |at: usize| names.task_group[at].map_or(defaults, |group| &of_group[group as usize]);
-    names.tasks.iter().enumerate().map(|(at, task)| task.common.clone().over(base(at))).collect()
+    names
+        .tasks
+        .iter()
+        .enumerate()
+        .map(|(at, task)| task.common.clone().over(base(at)))
+        .collect()
 }
 
 fn check_waits(walk: &mut Walk, tasks: &[TaskKeys], commons: &[Common]) {
     for (task, common) in tasks.iter().zip(commons) {
         let delay = common.retry_delay.unwrap_or(RETRY_DELAY);
-        if common.max_retry_delay.is_some_and(|max| max < delay) && task.common.max_retry_delay.is_some() {
-            let message = format!("`max_retry_delay` of task `{}` is shorter than its `retry_delay`", task.id);
+        if common.max_retry_delay.is_some_and(|max| max < delay)
+            && task.common.max_retry_delay.is_some()
+        {
+            let message = format!(
+                "`max_retry_delay` of task `{}` is shorter than its `retry_delay`",
+                task.id
+            );
             walk.report(Diagnostic::error("TM0103", task.span.clone(), message));
         }
     }
@@ -126,7 +152,12 @@ fn task(
         OperatorKey::None => return None,
     };
     let value = |text: Option<Text>| text.map(|text| text.value);
-    let values = |texts: Texts| texts.into_iter().map(|(name, text)| (name, text.value)).collect();
+    let values = |texts: Texts| {
+        texts
+            .into_iter()
+            .map(|(name, text)| (name, text.value))
+            .collect()
+    };
     Some(Task {
         id: keys.id,
         display_name: common.display_name,
@@ -156,7 +187,11 @@ fn task(
         run_as_user: common.run_as_user,
         outputs: values(common.outputs),
         do_xcom_push: common.do_xcom_push.unwrap_or(true),
-        on_lost: common.on_lost.unwrap_or(if retries > 0 { OnLost::Retry } else { OnLost::Fail }),
+        on_lost: common.on_lost.unwrap_or(if retries > 0 {
+            OnLost::Retry
+        } else {
+            OnLost::Fail
+        }),
         reads,
         line,
     })
@@ -172,7 +207,12 @@ fn shell(common: &Common) -> Option<Shell> {
     Some(Shell {
         body,
         interpreter: keys.interpreter.clone(),
-        args: keys.args.iter().flatten().map(|text| text.value.clone()).collect(),
+        args: keys
+            .args
+            .iter()
+            .flatten()
+            .map(|text| text.value.clone())
+            .collect(),
         stdin: keys.stdin.as_ref().map(|text| text.value.clone()),
         skip_on_exit_code: keys.skip_on_exit_code.clone().unwrap_or_else(|| vec![99]),
         success_exit_codes: keys.success_exit_codes.clone().unwrap_or_else(|| vec![0]),

@@ -7,7 +7,10 @@ use serde_json::{Map, Value as Json, json};
 pub fn schema() -> Json {
     let mut schema = table(keys::ROOT);
     if let Some(top) = schema.as_object_mut() {
-        top.insert("$schema".to_string(), json!("http://json-schema.org/draft-07/schema#"));
+        top.insert(
+            "$schema".to_string(),
+            json!("http://json-schema.org/draft-07/schema#"),
+        );
         top.insert("title".to_string(), json!("Tidemill DAG file, version 1"));
         top.insert("required".to_string(), json!(["tasks"]));
     }
@@ -16,7 +19,9 @@ pub fn schema() -> Json {
 
 fn table(keys: &[Key]) -> Json {
     let built = keys.iter().filter(|key| key.is_built);
-    let properties: Map<String, Json> = built.map(|key| (key.name.to_string(), described(key))).collect();
+    let properties: Map<String, Json> = built
+        .map(|key| (key.name.to_string(), described(key)))
+        .collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
@@ -36,7 +41,9 @@ fn default_of(key: &Key) -> Option<Json> {
     if key.default.is_empty() {
         return None;
     }
-    toml::de::DeValue::parse(key.default).ok().map(|value| crate::normal::json(&value))
+    toml::de::DeValue::parse(key.default)
+        .ok()
+        .map(|value| crate::normal::json(&value))
 }
 
 const DURATION: &str = "^([0-9]+(ms|s|m|h|d))+$";
@@ -56,12 +63,16 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Statuses => one_or_many(json!({ "type": "integer", "minimum": 0, "maximum": 255 })),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
         Kind::Choices(words) => one_or_many(json!({ "type": "string", "enum": words })),
-        Kind::TemplateTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Kind::TemplateTable => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
         Kind::Secrets => secrets(),
         Kind::DependsOn => depends_on(),
         Kind::Schedule => schedule(),
         Kind::Crons => one_or_many(json!({ "type": "string" })),
-        Kind::Shell => json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] }),
+        Kind::Shell => {
+            json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] })
+        }
         Kind::Only(only) => json!({ "type": "string", "enum": [only] }),
         Kind::OnlyInt(only) => json!({ "type": "integer", "enum": [only] }),
         Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),
@@ -90,10 +101,13 @@ fn named(entry: Entry) -> Json {
 fn task() -> Json {
     let mut task = table(keys::TASK);
     if let Some(object) = task.as_object_mut() {
-        object.insert("oneOf".to_string(), json!([
-            { "required": ["shell"] },
-            { "required": ["operator"], "properties": { "operator": { "enum": ["empty"] } } },
-        ]));
+        object.insert(
+            "oneOf".to_string(),
+            json!([
+                { "required": ["shell"] },
+                { "required": ["operator"], "properties": { "operator": { "enum": ["empty"] } } },
+            ]),
+        );
     }
     task
 }

@@ -6,7 +6,10 @@ const CANDIDATES_MAX: usize = 20_000;
 const NAME_BYTES_MAX: usize = 80;
 
 /// The candidate with the smallest edit distance, when it is near enough to be a slip.
-pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return None;
     }
@@ -16,7 +19,12 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
         .into_iter()
         .take(CANDIDATES_MAX)
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= allowed)
-        .map(|candidate| (distance(name.as_bytes(), candidate.to_lowercase().as_bytes()), candidate))
+        .map(|candidate| {
+            (
+                distance(name.as_bytes(), candidate.to_lowercase().as_bytes()),
+                candidate,
+            )
+        })
         .filter(|(steps, _)| *steps <= allowed)
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, candidate)| candidate)
@@ -25,7 +33,11 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
 /// Insertions, deletions, replacements and swaps of neighbours, each one step.
 fn distance(left: &[u8], right: &[u8]) -> usize {
     let width = right.len() + 1;
-    let mut rows = [vec![0; width], (0..width).collect::<Vec<usize>>(), vec![0; width]];
+    let mut rows = [
+        vec![0; width],
+        (0..width).collect::<Vec<usize>>(),
+        vec![0; width],
+    ];
     for (at, byte) in left.iter().enumerate() {
         let [before, above, row] = &mut rows;
         row[0] = at + 1;

@@ -10,7 +10,10 @@ use crate::{Loaded, load, reports};
 fn found(source: &str) -> Vec<String> {
     let loaded = load(source.as_bytes(), "sample");
     let found = reports("sample.toml", source, &loaded.diagnostics);
-    found.iter().map(|one| format!("{} {}:{}", one.code, one.line, one.column)).collect()
+    found
+        .iter()
+        .map(|one| format!("{} {}:{}", one.code, one.line, one.column))
+        .collect()
 }
 
 fn good(source: &str) -> Loaded {

@@ -292,11 +292,7 @@ impl Worker {
             Report::Ended(ending) => self.settle(ending.id, Fate::Ended(ending)),
             Report::Refused { id, step, errno } => {
                 let err = io::Error::from_raw_os_error(errno);
-                let place = self
-                    .live
-                    .get(&id)
-                    .map(|live| self.place_of(live))
-                    .unwrap_or_default();
+                let place = self.live.get(&id).map(Self::place_of).unwrap_or_default();
                 self.settle(
                     id,
                     Fate::Refused(format!("could not start: {step}{place}: {err}")),

@@ -49,11 +49,15 @@ const FIELDS: [(&str, &str); 5] = [
     ("hour", "0-23"),
     ("day of month", "1-31, L or 15W"),
     ("month", "1-12 or jan-dec"),
-    ("day of week", "0-7 or sun-sat (0 and 7 are Sunday), 5L or 5#2"),
+    (
+        "day of week",
+        "0-7 or sun-sat (0 and 7 are Sunday), 5L or 5#2",
+    ),
 ];
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = [
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Cron {
@@ -67,16 +71,26 @@ impl Cron {
     /// # Errors
     /// Which field is wrong and why.
     pub fn parse(text: &str) -> Result<Cron, CronError> {
-        let whole = |message: String| CronError { field: None, message };
+        let whole = |message: String| CronError {
+            field: None,
+            message,
+        };
         let trimmed = text.trim();
         if trimmed.len() > TEXT_BYTES_MAX {
-            return Err(whole(format!("a cron expression has at most {TEXT_BYTES_MAX} bytes")));
+            return Err(whole(format!(
+                "a cron expression has at most {TEXT_BYTES_MAX} bytes"
+            )));
         }
         let expression = if trimmed.starts_with('@') {
-            let preset = PRESETS.iter().find(|(name, _)| trimmed.eq_ignore_ascii_case(name));
+            let preset = PRESETS
+                .iter()
+                .find(|(name, _)| trimmed.eq_ignore_ascii_case(name));
             preset.map(|(_, expression)| *expression).ok_or_else(|| {
                 let names: Vec<&str> = Cron::presets().collect();
-                whole(format!("`{trimmed}` is not a preset; there are {}", names.join(" ")))
+                whole(format!(
+                    "`{trimmed}` is not a preset; there are {}",
+                    names.join(" ")
+                ))
             })?
         } else {
             trimmed
@@ -91,7 +105,9 @@ impl Cron {
         for (at, field) in fields.iter().enumerate() {
             check_field(at, field)?;
         }
-        let pattern = parser().parse(&fields.join(" ")).map_err(|err| whole(err.to_string()))?;
+        let pattern = parser()
+            .parse(&fields.join(" "))
+            .map_err(|err| whole(err.to_string()))?;
         let start = DateTime::constant(2000, 1, 1, 0, 0, 0, 0);
         if pattern.find_next_occurrence(&start, true).is_err() {
             return Err(CronError {
@@ -100,7 +116,11 @@ impl Cron {
             });
         }
         let is_fixed = !fields[0].contains('*') && !fields[1].contains('*');
-        Ok(Cron { text: text.to_string(), pattern, is_fixed })
+        Ok(Cron {
+            text: text.to_string(),
+            pattern,
+            is_fixed,
+        })
     }
 
     /// The expression as it was written.
@@ -115,15 +135,22 @@ impl Cron {
     /// its time. Any other job follows the clock: both passes, and nothing in the gap.
     pub fn next_after(&self, after: Ts, zone: &TimeZone) -> Option<Ts> {
         let after = after.to_jiff();
-        let found = if self.is_fixed { self.next_fixed(after, zone) } else { self.next_interval(after, zone) };
+        let found = if self.is_fixed {
+            self.next_fixed(after, zone)
+        } else {
+            self.next_interval(after, zone)
+        };
         found.map(Ts::from_jiff)
     }
 
     /// The last fire time before `before`; the mirror of [`Cron::next_after`].
     pub fn previous_before(&self, before: Ts, zone: &TimeZone) -> Option<Ts> {
         let before = before.to_jiff();
-        let found =
-            if self.is_fixed { self.previous_fixed(before, zone) } else { self.previous_interval(before, zone) };
+        let found = if self.is_fixed {
+            self.previous_fixed(before, zone)
+        } else {
+            self.previous_interval(before, zone)
+        };
         found.map(Ts::from_jiff)
     }
 
@@ -160,9 +187,16 @@ impl Cron {
         let mut is_inclusive = false;
         for _ in 0..SEARCH_STEPS_MAX {
             let offset = zone.to_offset(from);
-            let civil = self.pattern.find_next_occurrence(&offset.to_datetime(from), is_inclusive).ok()?;
+            let civil = self
+                .pattern
+                .find_next_occurrence(&offset.to_datetime(from), is_inclusive)
+                .ok()?;
             let instant = offset.to_timestamp(civil).ok()?;
-            match zone.following(from).next().map(|transition| transition.timestamp()) {
+            match zone
+                .following(from)
+                .next()
+                .map(|transition| transition.timestamp())
+            {
                 Some(end) if instant >= end => from = end,
                 _ => return Some(instant),
             }
@@ -174,7 +208,10 @@ impl Cron {
     fn previous_interval(&self, before: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let mut until = before;
         for _ in 0..SEARCH_STEPS_MAX {
-            let start = zone.preceding(until).next().map(|transition| transition.timestamp());
+            let start = zone
+                .preceding(until)
+                .next()
+                .map(|transition| transition.timestamp());
             let offset = zone.to_offset(until.checked_sub(1.nanosecond()).ok()?);
             let civil = ceil_to_second(offset.to_datetime(until))?;
             let civil = self.pattern.find_previous_occurrence(&civil, false).ok()?;
@@ -193,24 +230,41 @@ impl Cron {
 const SEARCH_STEPS_MAX: usize = 2_000;
 
 fn parser() -> CronParser {
-    CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build()
+    CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build()
 }
 
 /// croner's errors carry no place, so each field is tried alone. It also replaces names anywhere
 /// in the text and lets empty list items pass; both are refused here.
 fn check_field(at: usize, field: &str) -> Result<(), CronError> {
     let (name, allowed) = FIELDS[at];
-    let refuse = || CronError { field: Some(at), message: format!("`{field}` is not a {name}: {allowed}") };
+    let refuse = || CronError {
+        field: Some(at),
+        message: format!("`{field}` is not a {name}: {allowed}"),
+    };
     if field.split(',').any(str::is_empty) {
-        return Err(CronError { field: Some(at), message: format!("an item of the list `{field}` is empty") });
+        return Err(CronError {
+            field: Some(at),
+            message: format!("an item of the list `{field}` is empty"),
+        });
     }
-    let words = field.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    if !words.map(str::to_uppercase).all(|word| is_word_of(at, &word)) {
+    let words = field
+        .split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty());
+    if !words
+        .map(str::to_uppercase)
+        .all(|word| is_word_of(at, &word))
+    {
         return Err(refuse());
     }
     let mut alone = ["*"; 5];
     alone[at] = field;
-    parser().parse(&alone.join(" ")).map(drop).map_err(|_| refuse())
+    parser()
+        .parse(&alone.join(" "))
+        .map(drop)
+        .map_err(|_| refuse())
 }
 
 fn is_word_of(field: usize, word: &str) -> bool {
@@ -229,7 +283,9 @@ fn fixed_instant(civil: DateTime, zone: &TimeZone) -> Option<Timestamp> {
         AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil).ok(),
         AmbiguousOffset::Gap { before, .. } => {
             let inside = before.to_timestamp(civil).ok()?;
-            let transition = zone.preceding(inside.checked_add(1.second()).ok()?).next()?;
+            let transition = zone
+                .preceding(inside.checked_add(1.second()).ok()?)
+                .next()?;
             Some(transition.timestamp())
         }
     }
@@ -238,20 +294,25 @@ fn fixed_instant(civil: DateTime, zone: &TimeZone) -> Option<Timestamp> {
 /// The latest civil time that the clock has shown up to `instant`, near a put-back clock.
 fn latest_civil(instant: Timestamp, zone: &TimeZone) -> Option<DateTime> {
     let civil = zone.to_datetime(instant);
-    let AmbiguousOffset::Fold { before, after } = zone.to_ambiguous_timestamp(civil).offset() else {
+    let AmbiguousOffset::Fold { before, after } = zone.to_ambiguous_timestamp(civil).offset()
+    else {
         return Some(civil);
     };
     if after.to_timestamp(civil).ok()? != instant {
         return Some(civil);
     }
-    let put_back = zone.preceding(instant.checked_add(1.nanosecond()).ok()?).next()?;
+    let put_back = zone
+        .preceding(instant.checked_add(1.nanosecond()).ok()?)
+        .next()?;
     Some(before.to_datetime(put_back.timestamp()))
 }
 
 fn ceil_to_second(civil: DateTime) -> Option<DateTime> {
     match civil.subsec_nanosecond() {
         0 => Some(civil),
-        nanos => civil.checked_add((1_000_000_000 - i64::from(nanos)).nanoseconds()).ok(),
+        nanos => civil
+            .checked_add((1_000_000_000 - i64::from(nanos)).nanoseconds())
+            .ok(),
     }
 }
 

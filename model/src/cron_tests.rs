@@ -18,7 +18,12 @@ fn fires(expression: &str, zone_name: &str, after: &str, n_fires: usize) -> Vec<
     let mut found = Vec::new();
     for _ in 0..n_fires {
         at = cron.next_after(at, &zone).unwrap();
-        found.push(at.to_jiff().to_zoned(zone.clone()).strftime("%m-%d %H:%M%:z").to_string());
+        found.push(
+            at.to_jiff()
+                .to_zoned(zone.clone())
+                .strftime("%m-%d %H:%M%:z")
+                .to_string(),
+        );
     }
     found
 }
@@ -28,7 +33,14 @@ const NEW_YORK: &str = "America/New_York";
 #[test]
 fn a_fixed_job_in_the_gap_runs_once_right_after_it() {
     let found = fires("30 2 * * *", NEW_YORK, "2027-03-13T12:00:00Z", 3);
-    assert_eq!(found, ["03-14 03:00-04:00", "03-15 02:30-04:00", "03-16 02:30-04:00"]);
+    assert_eq!(
+        found,
+        [
+            "03-14 03:00-04:00",
+            "03-15 02:30-04:00",
+            "03-16 02:30-04:00"
+        ]
+    );
     let found = fires("10,30,50 2 * * *", NEW_YORK, "2027-03-14T05:00:00Z", 2);
     assert_eq!(found, ["03-14 03:00-04:00", "03-15 02:10-04:00"]);
 }
@@ -54,20 +66,41 @@ fn an_interval_job_follows_real_time_through_both_changes() {
         ]
     );
     let found = fires("*/30 * * * *", NEW_YORK, "2027-03-14T06:10:00Z", 3);
-    assert_eq!(found, ["03-14 01:30-05:00", "03-14 03:00-04:00", "03-14 03:30-04:00"]);
+    assert_eq!(
+        found,
+        [
+            "03-14 01:30-05:00",
+            "03-14 03:00-04:00",
+            "03-14 03:30-04:00"
+        ]
+    );
 }
 
 #[test]
 fn sunday_is_0_and_7_and_the_two_day_fields_mean_or() {
     for sunday in ["0 0 * * 0", "0 0 * * 7", "0 0 * * sun"] {
-        assert_eq!(fires(sunday, "UTC", "2026-11-21T00:00:00Z", 1), ["11-22 00:00+00:00"]);
+        assert_eq!(
+            fires(sunday, "UTC", "2026-11-21T00:00:00Z", 1),
+            ["11-22 00:00+00:00"]
+        );
     }
     assert_eq!(
         fires("0 0 13 * 5", "UTC", "2026-11-21T00:00:00Z", 4),
-        ["11-27 00:00+00:00", "12-04 00:00+00:00", "12-11 00:00+00:00", "12-13 00:00+00:00"]
+        [
+            "11-27 00:00+00:00",
+            "12-04 00:00+00:00",
+            "12-11 00:00+00:00",
+            "12-13 00:00+00:00"
+        ]
     );
-    assert_eq!(fires("0 18 * * 1-5", "UTC", "2026-11-20T19:00:00Z", 1), ["11-23 18:00+00:00"]);
-    assert_eq!(fires("0 6 * * 5L", "UTC", "2026-11-01T00:00:00Z", 1), ["11-27 06:00+00:00"]);
+    assert_eq!(
+        fires("0 18 * * 1-5", "UTC", "2026-11-20T19:00:00Z", 1),
+        ["11-23 18:00+00:00"]
+    );
+    assert_eq!(
+        fires("0 6 * * 5L", "UTC", "2026-11-01T00:00:00Z", 1),
+        ["11-27 06:00+00:00"]
+    );
 }
 
 #[test]
@@ -75,7 +108,10 @@ fn presets_stand_for_expressions() {
     for preset in Cron::presets() {
         Cron::parse(preset).unwrap();
     }
-    assert_eq!(fires("@quarterly", "UTC", "2026-11-21T00:00:00Z", 1), ["01-01 00:00+00:00"]);
+    assert_eq!(
+        fires("@quarterly", "UTC", "2026-11-21T00:00:00Z", 1),
+        ["01-01 00:00+00:00"]
+    );
     assert_eq!(Cron::parse("@often").unwrap_err().field, None);
 }
 
@@ -97,7 +133,11 @@ fn a_wrong_field_is_named_by_its_place() {
         ("0 0 31 4,6 *", 2),
     ];
     for (expression, field) in wrong {
-        assert_eq!(Cron::parse(expression).unwrap_err().field, Some(field), "{expression}");
+        assert_eq!(
+            Cron::parse(expression).unwrap_err().field,
+            Some(field),
+            "{expression}"
+        );
     }
     for whole in ["", "* * * *", "0 * * * * *", "0 0 * * * * 2027"] {
         assert_eq!(Cron::parse(whole).unwrap_err().field, None, "{whole}");

@@ -87,10 +87,15 @@ impl Dag {
     ///
     /// # Errors
     /// One sentence about the first value that does not fit.
-    pub fn check_conf(&self, conf: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+    pub fn check_conf(
+        &self,
+        conf: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), String> {
         self.params.iter().try_for_each(|param| {
             let value = conf.get(&param.name).unwrap_or(&param.default);
-            param.accepts(value).map_err(|why| format!("parameter `{}` {why}", param.name))
+            param
+                .accepts(value)
+                .map_err(|why| format!("parameter `{}` {why}", param.name))
         })
     }
 }
@@ -104,7 +109,9 @@ impl Param {
     pub fn accepts(&self, value: &serde_json::Value) -> Result<(), String> {
         let types: Vec<&str> = match self.schema.get("type") {
             Some(serde_json::Value::String(one)) => vec![one],
-            Some(serde_json::Value::Array(several)) => several.iter().filter_map(|one| one.as_str()).collect(),
+            Some(serde_json::Value::Array(several)) => {
+                several.iter().filter_map(|one| one.as_str()).collect()
+            }
             _ => Vec::new(),
         };
         if !types.is_empty() && !types.iter().any(|one| is_of_type(value, one)) {
@@ -113,15 +120,26 @@ impl Param {
             }
             return Err(format!("must be {}, not {value}", types.join(" or ")));
         }
-        if let Some(choices) = self.schema.get("enum").and_then(|choices| choices.as_array()) {
+        if let Some(choices) = self
+            .schema
+            .get("enum")
+            .and_then(|choices| choices.as_array())
+        {
             if !choices.contains(value) {
-                return Err(format!("must be one of {}, not {value}", serde_json::Value::from(choices.clone())));
+                return Err(format!(
+                    "must be one of {}, not {value}",
+                    serde_json::Value::from(choices.clone())
+                ));
             }
         }
         let bound = |key: &str| self.schema.get(key).and_then(serde_json::Value::as_f64);
         let sizes = [
             (value.as_f64(), "minimum", "maximum"),
-            (value.as_str().map(|text| text.chars().count() as f64), "minLength", "maxLength"),
+            (
+                value.as_str().map(|text| text.chars().count() as f64),
+                "minLength",
+                "maxLength",
+            ),
         ];
         for (size, low, high) in sizes {
             let Some(size) = size else { continue };

@@ -20,15 +20,28 @@ fn table() -> String {
 #[test]
 fn the_transition_table_is_the_reviewed_one() {
     let reviewed = include_str!("transitions.txt");
-    assert_eq!(table(), reviewed, "if the law was changed on purpose, write the new table to model/tests/transitions.txt");
+    assert_eq!(
+        table(),
+        reviewed,
+        "if the law was changed on purpose, write the new table to model/tests/transitions.txt"
+    );
 }
 
 #[test]
 fn a_state_that_is_over_is_left_only_by_people_or_by_the_file() {
     for &state in TaskState::ALL.iter().filter(|state| state.is_terminal()) {
         for &event in TaskEvent::ALL {
-            let by_people = matches!(event, TaskEvent::Clear | TaskEvent::MarkSuccess | TaskEvent::MarkFailed | TaskEvent::Remove);
-            assert!(by_people || state.next(event).is_err(), "{state} must not {event}");
+            let by_people = matches!(
+                event,
+                TaskEvent::Clear
+                    | TaskEvent::MarkSuccess
+                    | TaskEvent::MarkFailed
+                    | TaskEvent::Remove
+            );
+            assert!(
+                by_people || state.next(event).is_err(),
+                "{state} must not {event}"
+            );
         }
     }
 }

@@ -41,13 +41,20 @@ impl Client {
             }
         }
         let none = || {
-            Failure::new(Exit::Unreachable, format!("no server runs in {}", home.path().display()))
-                .hint("start one with `tidemill serve`, or name its folder with --home")
+            Failure::new(
+                Exit::Unreachable,
+                format!("no server runs in {}", home.path().display()),
+            )
+            .hint("start one with `tidemill serve`, or name its folder with --home")
         };
         if !home.database().exists() {
             return Err(none());
         }
-        let store = Arc::new(SqliteStore::open_read_only(&home.database()).await.map_err(store_failure)?);
+        let store = Arc::new(
+            SqliteStore::open_read_only(&home.database())
+                .await
+                .map_err(store_failure)?,
+        );
         let message = none().message;
         let doors = tidemill_web::Doors {
             pages: store,
@@ -77,7 +84,12 @@ impl Client {
     ///
     /// # Errors
     /// The server's refusal, with the status that it means.
-    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         self.send_with_key(method, path, body, None).await
     }
 
@@ -106,32 +118,61 @@ impl Client {
             .map_err(unexpected)?;
         let answered = tokio::time::timeout(ANSWER_WAIT, self.exchange(request)).await;
         let (status, bytes) = answered.map_err(|_| {
-            Failure::new(Exit::Unreachable, format!("the server has not answered within {} s", ANSWER_WAIT.as_secs()))
+            Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "the server has not answered within {} s",
+                    ANSWER_WAIT.as_secs()
+                ),
+            )
         })??;
-        let value: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_default() };
+        let value: Value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap_or_default()
+        };
         if (200..300).contains(&status) {
             return Ok(value);
         }
         Err(refusal(status, &value))
     }
 
-    async fn exchange(&self, request: axum::http::Request<Body>) -> Result<(u16, Vec<u8>), Failure> {
-        let gone = |err: &dyn std::error::Error| Failure::new(Exit::Unreachable, format!("the server has gone: {err}"));
+    async fn exchange(
+        &self,
+        request: axum::http::Request<Body>,
+    ) -> Result<(u16, Vec<u8>), Failure> {
+        let gone = |err: &dyn std::error::Error| {
+            Failure::new(Exit::Unreachable, format!("the server has gone: {err}"))
+        };
         match self {
             Client::Socket(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|err| gone(&err))?;
                 let (mut sender, connection) =
-                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| gone(&err))?;
+                    hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                        .await
+                        .map_err(|err| gone(&err))?;
                 tokio::spawn(connection);
-                let response = sender.send_request(request).await.map_err(|err| gone(&err))?;
+                let response = sender
+                    .send_request(request)
+                    .await
+                    .map_err(|err| gone(&err))?;
                 let status = response.status().as_u16();
-                let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-                Ok((status, body.map_err(|err| gone(err.as_ref()))?.to_bytes().to_vec()))
+                let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+                    .collect()
+                    .await;
+                Ok((
+                    status,
+                    body.map_err(|err| gone(err.as_ref()))?.to_bytes().to_vec(),
+                ))
             }
             Client::Offline(router) => {
                 let response = router.clone().oneshot(request).await.map_err(unexpected)?;
                 let status = response.status().as_u16();
-                let body = response.into_body().collect().await.map_err(|err| gone(&err))?;
+                let body = response
+                    .into_body()
+                    .collect()
+                    .await
+                    .map_err(|err| gone(&err))?;
                 Ok((status, body.to_bytes().to_vec()))
             }
         }
@@ -153,7 +194,11 @@ fn refusal(status: u16, value: &Value) -> Failure {
         _ => Exit::Error,
     };
     let failure = Failure::new(exit, detail);
-    if exit == Exit::Unreachable { failure.hint("start a server with `tidemill serve`") } else { failure }
+    if exit == Exit::Unreachable {
+        failure.hint("start a server with `tidemill serve`")
+    } else {
+        failure
+    }
 }
 
 /// A run as people write it.
@@ -168,7 +213,11 @@ pub struct RunRef {
 impl RunRef {
     /// Its path in the API.
     pub fn path(&self) -> String {
-        format!("/api/v2/dags/{}/dagRuns/{}", escape(&self.dag_id), escape(&self.run_id))
+        format!(
+            "/api/v2/dags/{}/dagRuns/{}",
+            escape(&self.dag_id),
+            escape(&self.run_id)
+        )
     }
 
     /// Finds the run that a text names: `DAG/RUN_ID`, `DAG@latest`, `DAG@latest:failed`,
@@ -178,35 +227,61 @@ impl RunRef {
     /// When there is none.
     pub async fn find(client: &Client, text: &str) -> Result<RunRef, Failure> {
         if let Some((dag_id, run_id)) = text.split_once('/') {
-            let found = RunRef { dag_id: dag_id.to_string(), run_id: run_id.to_string() };
+            let found = RunRef {
+                dag_id: dag_id.to_string(),
+                run_id: run_id.to_string(),
+            };
             client.get(&found.path()).await?;
             return Ok(found);
         }
-        let none = |why: String| Failure::new(Exit::NotFound, why).hint("`tidemill runs list` shows the runs");
+        let none = |why: String| {
+            Failure::new(Exit::NotFound, why).hint("`tidemill runs list` shows the runs")
+        };
         let (dag, which) = match text.split_once('@') {
             Some((dag, which)) => (dag, which),
             None if text.starts_with("latest") => ("~", text),
             None => {
-                let found = client.get(&format!("/api/tidemill/v1/runs/{}", escape(text))).await;
+                let found = client
+                    .get(&format!("/api/tidemill/v1/runs/{}", escape(text)))
+                    .await;
                 let run = found.map_err(|_| none(format!("there is no run {text}")))?;
                 return from_body(&run).ok_or_else(|| none(format!("there is no run {text}")));
             }
         };
-        let state = which.strip_prefix("latest").map(|rest| rest.trim_start_matches(':'));
-        let query = state.filter(|state| !state.is_empty()).map(|state| format!("&state={state}")).unwrap_or_default();
+        let state = which
+            .strip_prefix("latest")
+            .map(|rest| rest.trim_start_matches(':'));
+        let query = state
+            .filter(|state| !state.is_empty())
+            .map(|state| format!("&state={state}"))
+            .unwrap_or_default();
         let limit = if state.is_some() { 1 } else { 100 };
-        let list = client.get(&format!("/api/v2/dags/{}/dagRuns?order_by=-run_after&limit={limit}{query}", escape(dag))).await?;
+        let list = client
+            .get(&format!(
+                "/api/v2/dags/{}/dagRuns?order_by=-run_after&limit={limit}{query}",
+                escape(dag)
+            ))
+            .await?;
         let runs = list["dag_runs"].as_array().cloned().unwrap_or_default();
         let found = match state {
             Some(_) => runs.first(),
-            None => runs.iter().find(|run| run["logical_date"].as_str().is_some_and(|date| date.starts_with(which))),
+            None => runs.iter().find(|run| {
+                run["logical_date"]
+                    .as_str()
+                    .is_some_and(|date| date.starts_with(which))
+            }),
         };
-        found.and_then(from_body).ok_or_else(|| none(format!("there is no run {text}")))
+        found
+            .and_then(from_body)
+            .ok_or_else(|| none(format!("there is no run {text}")))
     }
 }
 
 fn from_body(run: &Value) -> Option<RunRef> {
-    Some(RunRef { dag_id: run["dag_id"].as_str()?.to_string(), run_id: run["dag_run_id"].as_str()?.to_string() })
+    Some(RunRef {
+        dag_id: run["dag_id"].as_str()?.to_string(),
+        run_id: run["dag_run_id"].as_str()?.to_string(),
+    })
 }
 
 /// A path segment, percent-encoded.

@@ -23,7 +23,9 @@ pub async fn dags(printer: &Printer, home: &Path, verb: Dags) -> Result<Exit, Fa
 async fn list(printer: &Printer, client: &Client) -> Result<Exit, Failure> {
     let mut dags = Vec::new();
     loop {
-        let page = client.get(&format!("/api/v2/dags?limit=100&offset={}", dags.len())).await?;
+        let page = client
+            .get(&format!("/api/v2/dags?limit=100&offset={}", dags.len()))
+            .await?;
         let found = page["dags"].as_array().cloned().unwrap_or_default();
         dags.extend(found.iter().cloned());
         if found.is_empty() || dags.len() as u64 >= page["total_entries"].as_u64().unwrap_or(0) {
@@ -33,38 +35,90 @@ async fn list(printer: &Printer, client: &Client) -> Result<Exit, Failure> {
     let rows = dags
         .iter()
         .map(|dag| {
-            let paused = if dag["is_paused"] == true { "paused" } else { "active" };
+            let paused = if dag["is_paused"] == true {
+                "paused"
+            } else {
+                "active"
+            };
             let next = text(dag, "next_dagrun_run_after");
-            let cells = [text(dag, "dag_id"), paused, text(dag, "timetable_summary"), next, text(dag, "description")];
+            let cells = [
+                text(dag, "dag_id"),
+                paused,
+                text(dag, "timetable_summary"),
+                next,
+                text(dag, "description"),
+            ];
             cells.map(str::to_string).to_vec()
         })
         .collect();
-    printer.list(&["dag", "state", "schedule", "next run", "description"], rows, &json!(dags));
+    printer.list(
+        &["dag", "state", "schedule", "next run", "description"],
+        rows,
+        &json!(dags),
+    );
     Ok(Exit::Ok)
 }
 
 async fn show(printer: &Printer, client: &Client, dag: &str) -> Result<Exit, Failure> {
-    let found = client.get(&format!("/api/v2/dags/{}/details", escape(dag))).await?;
-    let tasks = client.get(&format!("/api/v2/dags/{}/tasks", escape(dag))).await?;
+    let found = client
+        .get(&format!("/api/v2/dags/{}/details", escape(dag)))
+        .await?;
+    let tasks = client
+        .get(&format!("/api/v2/dags/{}/tasks", escape(dag)))
+        .await?;
     if printer.is_json() {
         json(&found);
         return Ok(Exit::Ok);
     }
-    for key in ["dag_id", "description", "fileloc", "timetable_summary", "timezone", "is_paused", "next_dagrun_run_after"] {
+    for key in [
+        "dag_id",
+        "description",
+        "fileloc",
+        "timetable_summary",
+        "timezone",
+        "is_paused",
+        "next_dagrun_run_after",
+    ] {
         let value = &found[key];
         if !value.is_null() {
-            line(&format!("{key:<22} {}", value.as_str().map_or_else(|| value.to_string(), str::to_string)));
+            line(&format!(
+                "{key:<22} {}",
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_string)
+            ));
         }
     }
     for task in tasks["tasks"].as_array().into_iter().flatten() {
-        let down: Vec<&str> = task["downstream_task_ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str()).collect();
-        line(&format!("  {:<20} {:<8} {}", text(task, "task_id"), text(task, "operator_name"), down.join(", ")));
+        let down: Vec<&str> = task["downstream_task_ids"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|id| id.as_str())
+            .collect();
+        line(&format!(
+            "  {:<20} {:<8} {}",
+            text(task, "task_id"),
+            text(task, "operator_name"),
+            down.join(", ")
+        ));
     }
     Ok(Exit::Ok)
 }
 
-async fn set_paused(printer: &Printer, client: &Client, dag: &str, paused: bool) -> Result<Exit, Failure> {
-    let dag = client.send("PATCH", &format!("/api/v2/dags/{}", escape(dag)), Some(&json!({"is_paused": paused}))).await?;
+async fn set_paused(
+    printer: &Printer,
+    client: &Client,
+    dag: &str,
+    paused: bool,
+) -> Result<Exit, Failure> {
+    let dag = client
+        .send(
+            "PATCH",
+            &format!("/api/v2/dags/{}", escape(dag)),
+            Some(&json!({"is_paused": paused})),
+        )
+        .await?;
     if printer.is_json() {
         json(&dag);
     } else {
@@ -75,7 +129,9 @@ async fn set_paused(printer: &Printer, client: &Client, dag: &str, paused: bool)
 }
 
 async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Result<Exit, Failure> {
-    let details = client.get(&format!("/api/v2/dags/{}/details", escape(&trigger.dag))).await?;
+    let details = client
+        .get(&format!("/api/v2/dags/{}/details", escape(&trigger.dag)))
+        .await?;
     let is_text = |name: &str| details["params"][name]["schema"]["type"] == "string";
     let conf = values::conf(trigger.conf.as_deref(), &trigger.params, is_text)?;
     let logical_date = values::logical_date(trigger.logical_date.as_deref())?;
@@ -83,8 +139,18 @@ async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Resul
         "dag_run_id": trigger.run_id, "logical_date": logical_date, "conf": conf, "note": trigger.note,
     });
     let path = format!("/api/v2/dags/{}/dagRuns", escape(&trigger.dag));
-    let run = client.send_with_key("POST", &path, Some(&body), trigger.idempotency_key.as_deref()).await?;
-    let made = RunRef { dag_id: trigger.dag, run_id: text(&run, "dag_run_id").to_string() };
+    let run = client
+        .send_with_key(
+            "POST",
+            &path,
+            Some(&body),
+            trigger.idempotency_key.as_deref(),
+        )
+        .await?;
+    let made = RunRef {
+        dag_id: trigger.dag,
+        run_id: text(&run, "dag_run_id").to_string(),
+    };
     if trigger.wait {
         return runs::wait_for(printer, client, &made, None).await;
     }
@@ -93,7 +159,10 @@ async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Resul
         Some(Output::Name) => line(&made.run_id),
         Some(Output::Table) | None => {
             line(&format!("{}/{}", made.dag_id, made.run_id));
-            eprintln!("wait for it: tidemill runs wait {}/{}", made.dag_id, made.run_id);
+            eprintln!(
+                "wait for it: tidemill runs wait {}/{}",
+                made.dag_id, made.run_id
+            );
         }
     }
     Ok(Exit::Ok)

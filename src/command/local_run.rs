@@ -7,7 +7,9 @@ use crate::daemon::dag_folder::{ReadFile, read_file};
 use crate::daemon::definition;
 use crate::daemon::engine::{EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;
-use crate::daemon::server::{spawn_engine, store_failure, unexpected, worker_failure, worker_options};
+use crate::daemon::server::{
+    spawn_engine, store_failure, unexpected, worker_failure, worker_options,
+};
 use crate::daemon::{clock, engine};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
@@ -18,7 +20,9 @@ use std::time::Duration;
 use tidemill_executor::Worker;
 use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, TaskRow, TaskState};
 use tidemill_store::memory::MemoryStore;
-use tidemill_store::{Answer, Change, Command, EngineStore, NewVersion, PageStore, Refusal, StoredVersion};
+use tidemill_store::{
+    Answer, Change, Command, EngineStore, NewVersion, PageStore, Refusal, StoredVersion,
+};
 use tokio::sync::broadcast;
 
 /// Local records that are kept for each file.
@@ -30,26 +34,47 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a DAG here and now.
 pub fn run(printer: &Printer, home: &Path, options: args::Run) -> Result<Exit, Failure> {
-    let path = if options.file.is_dir() { options.file.join("dag.toml") } else { options.file.clone() };
+    let path = if options.file.is_dir() {
+        options.file.join("dag.toml")
+    } else {
+        options.file.clone()
+    };
     if !path.is_file() {
-        return Err(Failure::new(Exit::NotFound, format!("there is no file {}", path.display())));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("there is no file {}", path.display()),
+        ));
     }
     let mut file = read_file(Path::new(""), &path);
     let Some(dag) = file.loaded.dag.take() else {
-        let text = tidemill_dagfile::render_text(&file.name, &file.source, &file.loaded.diagnostics, printer.color);
+        let text = tidemill_dagfile::render_text(
+            &file.name,
+            &file.source,
+            &file.loaded.diagnostics,
+            printer.color,
+        );
         eprintln!("{text}");
-        return Err(Failure::new(Exit::Invalid, format!("{} has errors", path.display())));
+        return Err(Failure::new(
+            Exit::Invalid,
+            format!("{} has errors", path.display()),
+        ));
     };
     let dag = Arc::new(dag);
     let conf = conf_of(&dag, &options.params)?;
     let logical_date = match &options.date {
-        Some(text) if text != "none" => Some(tidemill_model::Ts::parse(text, &zone_of(&dag)).map_err(|err| Failure::new(Exit::Usage, err.to_string()))?),
+        Some(text) if text != "none" => Some(
+            tidemill_model::Ts::parse(text, &zone_of(&dag))
+                .map_err(|err| Failure::new(Exit::Usage, err.to_string()))?,
+        ),
         other => values::logical_date(other.as_deref())?,
     };
     if options.dry_run {
         return Ok(show_plan(printer, &dag));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(unexpected)?;
     let ended = runtime.block_on(async {
         let record = LocalRecord::create(home, &dag.id)?;
@@ -66,15 +91,31 @@ fn zone_of(dag: &Dag) -> jiff::tz::TimeZone {
 
 fn conf_of(dag: &Dag, params: &[String]) -> Result<Map<String, Value>, Failure> {
     let is_text = |name: &str| {
-        dag.params.iter().any(|param| param.name == name && param.schema["type"] == "string")
+        dag.params
+            .iter()
+            .any(|param| param.name == name && param.schema["type"] == "string")
     };
     let conf = values::conf(None, params, is_text)?;
-    if let Some(name) = conf.keys().find(|name| !dag.params.iter().any(|param| param.name == **name)) {
+    if let Some(name) = conf
+        .keys()
+        .find(|name| !dag.params.iter().any(|param| param.name == **name))
+    {
         let known: Vec<&str> = dag.params.iter().map(|param| param.name.as_str()).collect();
-        return Err(Failure::new(Exit::Usage, format!("DAG {} has no parameter `{name}`", dag.id))
-            .hint(format!("it has: {}", if known.is_empty() { "none".to_string() } else { known.join(", ") })));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("DAG {} has no parameter `{name}`", dag.id),
+        )
+        .hint(format!(
+            "it has: {}",
+            if known.is_empty() {
+                "none".to_string()
+            } else {
+                known.join(", ")
+            }
+        )));
     }
-    dag.check_conf(&conf).map_err(|what| Failure::new(Exit::Usage, what))?;
+    dag.check_conf(&conf)
+        .map_err(|what| Failure::new(Exit::Usage, what))?;
     Ok(conf)
 }
 
@@ -85,22 +126,39 @@ fn show_plan(printer: &Printer, dag: &Dag) -> Exit {
         .iter()
         .map(|&at| {
             let task = dag.task(at);
-            let up: Vec<&str> = dag.graph.upstream(at).iter().map(|up| dag.task(*up).id.as_str()).collect();
+            let up: Vec<&str> = dag
+                .graph
+                .upstream(at)
+                .iter()
+                .map(|up| dag.task(*up).id.as_str())
+                .collect();
             let body = match &task.operator {
                 Operator::Empty => String::new(),
                 Operator::Shell(shell) => match &shell.body {
-                    tidemill_model::dag::ShellBody::Command(text) => text.lines().next().unwrap_or("").to_string(),
+                    tidemill_model::dag::ShellBody::Command(text) => {
+                        text.lines().next().unwrap_or("").to_string()
+                    }
                     tidemill_model::dag::ShellBody::Script(path) => path.clone(),
                 },
             };
-            vec![task.id.clone(), task.operator.name().to_string(), up.join(","), task.retry.retries.to_string(), body]
+            vec![
+                task.id.clone(),
+                task.operator.name().to_string(),
+                up.join(","),
+                task.retry.retries.to_string(),
+                body,
+            ]
         })
         .collect();
     let whole: Vec<Value> = rows
         .iter()
         .map(|row| json!({"task_id": row[0], "operator": row[1], "upstream": row[2], "retries": row[3], "command": row[4]}))
         .collect();
-    printer.list(&["task", "operator", "after", "retries", "runs"], rows, &json!({"dag_id": dag.id, "plan": whole}));
+    printer.list(
+        &["task", "operator", "after", "retries", "runs"],
+        rows,
+        &json!({"dag_id": dag.id, "plan": whole}),
+    );
     Exit::Ok
 }
 
@@ -116,7 +174,12 @@ impl LocalRecord {
         let name = format!("{:020}-{}", clock::now().0, std::process::id());
         let folder = siblings.join(name);
         let made = Home::create(&folder);
-        made.map_err(|err| Failure::new(Exit::Unreachable, format!("cannot make {}: {err}", folder.display())))?;
+        made.map_err(|err| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("cannot make {}: {err}", folder.display()),
+            )
+        })?;
         Ok(LocalRecord { folder, siblings })
     }
 
@@ -128,10 +191,17 @@ impl LocalRecord {
             let path = self.folder.join(leftover);
             let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
         }
-        let mut records: Vec<PathBuf> =
-            std::fs::read_dir(&self.siblings).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut records: Vec<PathBuf> = std::fs::read_dir(&self.siblings)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
         records.sort();
-        for old in records.iter().take(records.len().saturating_sub(RECORDS_KEPT)) {
+        for old in records
+            .iter()
+            .take(records.len().saturating_sub(RECORDS_KEPT))
+        {
             let _ = std::fs::remove_dir_all(old);
         }
     }
@@ -149,10 +219,19 @@ struct Running {
 }
 
 impl Running {
-    async fn start(record: &LocalRecord, options: &args::Run, dag: Arc<Dag>, file: ReadFile) -> Result<Running, Failure> {
+    async fn start(
+        record: &LocalRecord,
+        options: &args::Run,
+        dag: Arc<Dag>,
+        file: ReadFile,
+    ) -> Result<Running, Failure> {
         let home = Home::at(&record.folder);
         let passthrough = std::env::var("TIDEMILL_ENV_PASSTHROUGH").unwrap_or_default();
-        let passthrough = passthrough.split(',').filter(|name| !name.is_empty()).map(str::to_string).collect();
+        let passthrough = passthrough
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(str::to_string)
+            .collect();
         let worker_options = worker_options(&home, options.jobs, KILL_GRACE, passthrough);
         let worker = Worker::start(worker_options, Duration::ZERO).map_err(worker_failure)?;
         let store = Arc::new(MemoryStore::new());
@@ -164,7 +243,9 @@ impl Running {
             runs: home.runs(),
             no_retry: options.no_retry,
         };
-        let (end, door) = spawn_engine(engine_options, Arc::clone(&store), worker, sender).await.map_err(store_failure)?;
+        let (end, door) = spawn_engine(engine_options, Arc::clone(&store), worker, sender)
+            .await
+            .map_err(store_failure)?;
         let version = NewVersion {
             dag_id: dag.id.clone(),
             file: file.name,
@@ -176,9 +257,18 @@ impl Running {
             now: clock::now(),
         };
         let stored = store.put_version(&version).await.map_err(store_failure)?;
-        definition::lay_out(&home.versions(), stored.version, &version.files).map_err(unexpected)?;
+        definition::lay_out(&home.versions(), stored.version, &version.files)
+            .map_err(unexpected)?;
         door.send(Input::Dag(Box::new(stored.clone()), Arc::clone(&dag)));
-        Ok(Running { store, door, end, changes, dag, stored, logs: home.logs() })
+        Ok(Running {
+            store,
+            door,
+            end,
+            changes,
+            dag,
+            stored,
+            logs: home.logs(),
+        })
     }
 
     async fn finish(
@@ -265,15 +355,26 @@ impl Running {
     }
 
     async fn is_over(&self, run: RunNo) -> bool {
-        self.store.run_by_no(run).await.ok().flatten().is_some_and(|run| run.row.state.is_terminal())
+        self.store
+            .run_by_no(run)
+            .await
+            .ok()
+            .flatten()
+            .is_some_and(|run| run.row.state.is_terminal())
     }
 
     fn show(&self, printer: &Printer, change: &Change, shown: &mut HashMap<String, (String, i64)>) {
         for task in change.body["tasks"].as_array().into_iter().flatten() {
-            let (name, state) = (task["task_id"].as_str().unwrap_or(""), task["state"].as_str().unwrap_or(""));
+            let (name, state) = (
+                task["task_id"].as_str().unwrap_or(""),
+                task["state"].as_str().unwrap_or(""),
+            );
             let now = (state.to_string(), task["try_number"].as_i64().unwrap_or(0));
             let is_worth_a_line = !matches!(state, "none" | "scheduled" | "queued");
-            if !is_worth_a_line || shown.get(name) == Some(&now) || (state == "running" && !printer.is_terminal) {
+            if !is_worth_a_line
+                || shown.get(name) == Some(&now)
+                || (state == "running" && !printer.is_terminal)
+            {
                 continue;
             }
             line(&format!("  {:<16} {name}", printer.state(state)));
@@ -282,13 +383,21 @@ impl Running {
     }
 
     async fn rows(&self, run: RunNo) -> Result<(RunRow, Vec<TaskRow>), Failure> {
-        let found = self.store.run_with_tasks(run).await.map_err(store_failure)?;
+        let found = self
+            .store
+            .run_with_tasks(run)
+            .await
+            .map_err(store_failure)?;
         found.ok_or_else(|| Failure::new(Exit::Error, "the run has no record"))
     }
 
     /// The one object that `-o json` prints, by Airflow's names.
     async fn result(&self, row: &RunRow, tasks: &[TaskRow]) -> Result<Value, Failure> {
-        let values = self.store.run_values(row.run).await.map_err(store_failure)?;
+        let values = self
+            .store
+            .run_values(row.run)
+            .await
+            .map_err(store_failure)?;
         let seconds = |from: Option<tidemill_model::Ts>, to: Option<tidemill_model::Ts>| {
             from.zip(to).map(|(from, to)| to.since(from).as_secs_f64())
         };
@@ -298,9 +407,19 @@ impl Running {
             .iter()
             .zip(&self.stored.task_nos)
             .map(|(task, task_no)| {
-                let blank = TaskRow::new(row.run, *task_no, tidemill_model::MapIndex::NONE, task.retry.retries);
-                let found = tasks.iter().find(|row| row.task_no == *task_no).unwrap_or(&blank);
-                let output = values.iter().find(|value| value.task_no == *task_no && value.key == "return_value");
+                let blank = TaskRow::new(
+                    row.run,
+                    *task_no,
+                    tidemill_model::MapIndex::NONE,
+                    task.retry.retries,
+                );
+                let found = tasks
+                    .iter()
+                    .find(|row| row.task_no == *task_no)
+                    .unwrap_or(&blank);
+                let output = values
+                    .iter()
+                    .find(|value| value.task_no == *task_no && value.key == "return_value");
                 json!({
                     "task_id": task.id, "map_index": found.map_index,
                     "state": (found.state != TaskState::None).then_some(found.state),
@@ -321,13 +440,30 @@ impl Running {
     /// The end, for people: why tasks failed with their last lines, and one line of counts.
     fn sum_up(&self, printer: &Printer, row: &RunRow, tasks: &[TaskRow]) {
         let name_of = |task: &TaskRow| {
-            let at = self.stored.task_nos.iter().position(|no| *no == task.task_no);
+            let at = self
+                .stored
+                .task_nos
+                .iter()
+                .position(|no| *no == task.task_no);
             at.map_or("?", |at| self.dag.tasks[at].id.as_str())
         };
         for task in tasks.iter().filter(|task| task.state == TaskState::Failed) {
-            let why = task.message.as_deref().or(task.reason.map(|reason| reason.name())).unwrap_or("failed");
-            line(&format!("\n{} {}: {why}", printer.state("failed"), name_of(task)));
-            let attempt = tidemill_model::Attempt { run: row.run, task_no: task.task_no, map_index: task.map_index, epoch: task.epoch };
+            let why = task
+                .message
+                .as_deref()
+                .or(task.reason.map(|reason| reason.name()))
+                .unwrap_or("failed");
+            line(&format!(
+                "\n{} {}: {why}",
+                printer.state("failed"),
+                name_of(task)
+            ));
+            let attempt = tidemill_model::Attempt {
+                run: row.run,
+                task_no: task.task_no,
+                map_index: task.map_index,
+                epoch: task.epoch,
+            };
             let log = engine::log_path(&self.logs, attempt, task.try_number);
             for last in tidemill_executor::log::tail(&log, LAST_LINES).unwrap_or_default() {
                 line(&format!("  | {}", last.text));
@@ -335,7 +471,10 @@ impl Running {
         }
         let count = |state: TaskState| tasks.iter().filter(|task| task.state == state).count();
         let failed = count(TaskState::Failed) + count(TaskState::UpstreamFailed);
-        let took = row.started_at.zip(row.ended_at).map_or(Duration::ZERO, |(from, to)| to.since(from));
+        let took = row
+            .started_at
+            .zip(row.ended_at)
+            .map_or(Duration::ZERO, |(from, to)| to.since(from));
         line(&format!(
             "{} tasks: {} ok, {} skipped, {failed} failed in {}",
             self.dag.tasks.len(),

@@ -25,7 +25,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Run(options) => local_run::run(&printer, &args.home, options),
         Command::Validate { paths } => validate::validate(&printer, &paths),
         Command::Explain { code } => validate::explain(&code),
-        Command::Schema { what: SchemaOf::Dag } => {
+        Command::Schema {
+            what: SchemaOf::Dag,
+        } => {
             print::json(&tidemill_dagfile::schema());
             Ok(Exit::Ok)
         }
@@ -44,6 +46,10 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Short commands need no threads.
 fn block_on(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(crate::daemon::server::unexpected)?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(crate::daemon::server::unexpected)?
+        .block_on(command)
 }

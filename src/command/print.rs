@@ -26,7 +26,11 @@ impl Printer {
             Color::Never => false,
             Color::Auto => is_terminal && wanted,
         };
-        Printer { output, color, is_terminal }
+        Printer {
+            output,
+            color,
+            is_terminal,
+        }
     }
 
     /// Is JSON asked for?
@@ -55,13 +59,19 @@ impl Printer {
             "up_for_retry" => "33",
             _ => return state.to_string(),
         };
-        if self.color { format!("\x1b[{code}m{state}\x1b[0m") } else { state.to_string() }
+        if self.color {
+            format!("\x1b[{code}m{state}\x1b[0m")
+        } else {
+            state.to_string()
+        }
     }
 }
 
 fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.to_uppercase()));
     for row in rows {
         table.add_row(row);

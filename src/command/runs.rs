@@ -16,7 +16,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Failure> {
     let client = Client::of(home).await?;
     match verb {
-        Runs::List { dag, state, limit } => list(printer, &client, dag.as_deref(), &state, limit).await,
+        Runs::List { dag, state, limit } => {
+            list(printer, &client, dag.as_deref(), &state, limit).await
+        }
         Runs::Show { run } => {
             let run = RunRef::find(&client, &run).await?;
             let found = client.get(&run.path()).await?;
@@ -24,7 +26,13 @@ pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Fa
                 json(&found);
                 return Ok(Exit::Ok);
             }
-            line(&format!("{}/{}  {}  {}", run.dag_id, run.run_id, printer.state(text(&found, "state")), text(&found, "note")));
+            line(&format!(
+                "{}/{}  {}  {}",
+                run.dag_id,
+                run.run_id,
+                printer.state(text(&found, "state")),
+                text(&found, "note")
+            ));
             tasks::list(printer, &client, &run).await
         }
         Runs::Wait { run, timeout } => {
@@ -38,7 +46,11 @@ pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Fa
         }
         Runs::Cancel { run } => {
             let run = RunRef::find(&client, &run).await?;
-            let path = format!("/api/tidemill/v1/dags/{}/dagRuns/{}/cancel", escape(&run.dag_id), escape(&run.run_id));
+            let path = format!(
+                "/api/tidemill/v1/dags/{}/dagRuns/{}/cancel",
+                escape(&run.dag_id),
+                escape(&run.run_id)
+            );
             let found = client.send("POST", &path, None).await?;
             if printer.is_json() {
                 json(&found);
@@ -50,27 +62,55 @@ pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Fa
     }
 }
 
-async fn list(printer: &Printer, client: &Client, dag: Option<&str>, states: &[String], limit: u32) -> Result<Exit, Failure> {
+async fn list(
+    printer: &Printer,
+    client: &Client,
+    dag: Option<&str>,
+    states: &[String],
+    limit: u32,
+) -> Result<Exit, Failure> {
     let mut query = format!("order_by=-run_after&limit={}", limit.min(100));
     for state in states {
         query.push_str(&format!("&state={}", escape(state)));
     }
-    let found = client.get(&format!("/api/v2/dags/{}/dagRuns?{query}", escape(dag.unwrap_or("~")))).await?;
+    let found = client
+        .get(&format!(
+            "/api/v2/dags/{}/dagRuns?{query}",
+            escape(dag.unwrap_or("~"))
+        ))
+        .await?;
     let runs = found["dag_runs"].as_array().cloned().unwrap_or_default();
     let rows = runs
         .iter()
         .map(|run| {
             let name = format!("{}/{}", text(run, "dag_id"), text(run, "dag_run_id"));
-            let took = run["duration"].as_f64().map(|s| tidemill_model::time::human(Duration::from_secs_f64(s.max(0.0))));
-            vec![name, printer.state(text(run, "state")), text(run, "run_type").to_string(), text(run, "start_date").to_string(), took.unwrap_or_default()]
+            let took = run["duration"]
+                .as_f64()
+                .map(|s| tidemill_model::time::human(Duration::from_secs_f64(s.max(0.0))));
+            vec![
+                name,
+                printer.state(text(run, "state")),
+                text(run, "run_type").to_string(),
+                text(run, "start_date").to_string(),
+                took.unwrap_or_default(),
+            ]
         })
         .collect();
-    printer.list(&["run", "state", "type", "started", "took"], rows, &json!(runs));
+    printer.list(
+        &["run", "state", "type", "started", "took"],
+        rows,
+        &json!(runs),
+    );
     Ok(Exit::Ok)
 }
 
 /// Waits for the end of a run; its state is the exit status.
-pub async fn wait_for(printer: &Printer, client: &Client, run: &RunRef, timeout: Option<Duration>) -> Result<Exit, Failure> {
+pub async fn wait_for(
+    printer: &Printer,
+    client: &Client,
+    run: &RunRef,
+    timeout: Option<Duration>,
+) -> Result<Exit, Failure> {
     let started = Instant::now();
     loop {
         let found = client.get(&run.path()).await?;
@@ -79,12 +119,20 @@ pub async fn wait_for(printer: &Printer, client: &Client, run: &RunRef, timeout:
             if printer.is_json() {
                 json(&found);
             } else {
-                line(&format!("{}/{}  {}", run.dag_id, run.run_id, printer.state(state)));
+                line(&format!(
+                    "{}/{}  {}",
+                    run.dag_id,
+                    run.run_id,
+                    printer.state(state)
+                ));
             }
             return Ok(exit_of(&found));
         }
         if timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
-            return Err(Failure::new(Exit::TimedOut, format!("{}/{} is still {state}", run.dag_id, run.run_id)));
+            return Err(Failure::new(
+                Exit::TimedOut,
+                format!("{}/{} is still {state}", run.dag_id, run.run_id),
+            ));
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
@@ -93,7 +141,9 @@ pub async fn wait_for(printer: &Printer, client: &Client, run: &RunRef, timeout:
 fn exit_of(run: &Value) -> Exit {
     match text(run, "state") {
         "success" => Exit::Ok,
-        _ if text(run, "note").starts_with("cancelled") || text(run, "reason") == "cancelled" => Exit::RunCancelled,
+        _ if text(run, "note").starts_with("cancelled") || text(run, "reason") == "cancelled" => {
+            Exit::RunCancelled
+        }
         _ => Exit::RunFailed,
     }
 }

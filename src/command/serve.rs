@@ -13,7 +13,8 @@ pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
     start_log();
     if !options.dags.is_dir() {
         let message = format!("there is no folder {}", options.dags.display());
-        return Err(Failure::new(Exit::Usage, message).hint("--dags names the folder that holds the DAG files"));
+        return Err(Failure::new(Exit::Usage, message)
+            .hint("--dags names the folder that holds the DAG files"));
     }
     let options = ServeOptions {
         home: home.to_path_buf(),
@@ -24,7 +25,10 @@ pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
         kill_grace: Duration::from_secs(options.kill_grace),
         env_passthrough: options.env_passthrough,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(unexpected)?;
     let ended = runtime.block_on(serve_until_stopped(options));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -35,7 +39,10 @@ pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
 fn start_log() {
     use std::io::IsTerminal;
     let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     if std::io::stderr().is_terminal() {
         log.init();
     } else {
@@ -47,12 +54,19 @@ fn start_log() {
 pub async fn login_link(home: &Path) -> Result<Exit, Failure> {
     let client = Client::of(home).await?;
     if matches!(client, Client::Offline(_)) {
-        return Err(Failure::new(Exit::Unreachable, "no server runs in this home")
-            .hint("start one with `tidemill serve`; it prints a link"));
+        return Err(
+            Failure::new(Exit::Unreachable, "no server runs in this home")
+                .hint("start one with `tidemill serve`; it prints a link"),
+        );
     }
-    let link = client.send("POST", "/api/tidemill/v1/login-links", None).await?;
+    let link = client
+        .send("POST", "/api/tidemill/v1/login-links", None)
+        .await?;
     let path = link["path"].as_str().unwrap_or("/");
-    let url = crate::daemon::home::Home::at(home).server().map(|server| server.url).unwrap_or_default();
+    let url = crate::daemon::home::Home::at(home)
+        .server()
+        .map(|server| server.url)
+        .unwrap_or_default();
     super::print::line(&format!("{url}{path}"));
     Ok(Exit::Ok)
 }

@@ -20,11 +20,24 @@ pub async fn tasks(printer: &Printer, home: &Path, verb: Tasks) -> Result<Exit, 
             let run = RunRef::find(&client, &run).await?;
             list(printer, &client, &run).await
         }
-        Tasks::Logs { run, task, follow, try_number } => {
+        Tasks::Logs {
+            run,
+            task,
+            follow,
+            try_number,
+        } => {
             let run = RunRef::find(&client, &run).await?;
             logs(&client, &run, &task, try_number, follow).await
         }
-        Tasks::Clear { run, tasks, only_failed, downstream, upstream, dry_run, yes } => {
+        Tasks::Clear {
+            run,
+            tasks,
+            only_failed,
+            downstream,
+            upstream,
+            dry_run,
+            yes,
+        } => {
             let run = RunRef::find(&client, &run).await?;
             let wish = json!({
                 "dag_run_id": run.run_id, "only_failed": only_failed, "include_downstream": downstream,
@@ -39,8 +52,17 @@ pub async fn tasks(printer: &Printer, home: &Path, verb: Tasks) -> Result<Exit, 
 async fn instances(client: &Client, run: &RunRef) -> Result<Vec<Value>, Failure> {
     let mut all: Vec<Value> = Vec::new();
     loop {
-        let page = client.get(&format!("{}/taskInstances?limit=100&offset={}", run.path(), all.len())).await?;
-        let found = page["task_instances"].as_array().cloned().unwrap_or_default();
+        let page = client
+            .get(&format!(
+                "{}/taskInstances?limit=100&offset={}",
+                run.path(),
+                all.len()
+            ))
+            .await?;
+        let found = page["task_instances"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         all.extend(found.iter().cloned());
         if found.is_empty() || all.len() as u64 >= page["total_entries"].as_u64().unwrap_or(0) {
             return Ok(all);
@@ -54,17 +76,35 @@ pub async fn list(printer: &Printer, client: &Client, run: &RunRef) -> Result<Ex
     let rows = found
         .iter()
         .map(|task| {
-            let took = task["duration"].as_f64().map(|s| tidemill_model::time::human(Duration::from_secs_f64(s.max(0.0))));
+            let took = task["duration"]
+                .as_f64()
+                .map(|s| tidemill_model::time::human(Duration::from_secs_f64(s.max(0.0))));
             let state = task["state"].as_str().unwrap_or("none");
             let tries = format!("{}", task["try_number"].as_i64().unwrap_or(0));
-            vec![text(task, "task_id").to_string(), printer.state(state), tries, took.unwrap_or_default(), text(task, "note").to_string()]
+            vec![
+                text(task, "task_id").to_string(),
+                printer.state(state),
+                tries,
+                took.unwrap_or_default(),
+                text(task, "note").to_string(),
+            ]
         })
         .collect();
-    printer.list(&["task", "state", "try", "took", "note"], rows, &json!(found));
+    printer.list(
+        &["task", "state", "try", "took", "note"],
+        rows,
+        &json!(found),
+    );
     Ok(Exit::Ok)
 }
 
-async fn logs(client: &Client, run: &RunRef, task: &str, try_number: Option<i32>, follow: bool) -> Result<Exit, Failure> {
+async fn logs(
+    client: &Client,
+    run: &RunRef,
+    task: &str,
+    try_number: Option<i32>,
+    follow: bool,
+) -> Result<Exit, Failure> {
     let path = format!("{}/taskInstances/{}", run.path(), escape(task));
     let mut n_printed = 0;
     loop {
@@ -77,7 +117,10 @@ async fn logs(client: &Client, run: &RunRef, task: &str, try_number: Option<i32>
             n_printed = lines.len();
         }
         let state = instance["state"].as_str().unwrap_or("none");
-        let is_over = matches!(state, "success" | "failed" | "skipped" | "upstream_failed" | "removed");
+        let is_over = matches!(
+            state,
+            "success" | "failed" | "skipped" | "upstream_failed" | "removed"
+        );
         if !follow || is_over {
             return Ok(Exit::Ok);
         }
@@ -86,9 +129,19 @@ async fn logs(client: &Client, run: &RunRef, task: &str, try_number: Option<i32>
 }
 
 async fn try_lines(client: &Client, path: &str, try_number: i64) -> Result<Vec<String>, Failure> {
-    let log = client.get(&format!("{path}/logs/{try_number}?full_content=true")).await?;
+    let log = client
+        .get(&format!("{path}/logs/{try_number}?full_content=true"))
+        .await?;
     let entries = log["content"].as_array().cloned().unwrap_or_default();
-    Ok(entries.iter().map(|entry| entry.as_str().unwrap_or_else(|| text(entry, "event")).to_string()).collect())
+    Ok(entries
+        .iter()
+        .map(|entry| {
+            entry
+                .as_str()
+                .unwrap_or_else(|| text(entry, "event"))
+                .to_string()
+        })
+        .collect())
 }
 
 /// Prints the logs of all tasks of a run, each line behind its task's name.
@@ -100,20 +153,38 @@ pub async fn all_logs(client: &Client, run: &RunRef, tail: Option<usize>) -> Res
             let path = format!("{}/taskInstances/{}", run.path(), escape(name));
             let lines = try_lines(client, &path, try_number).await?;
             let skip = tail.map_or(0, |n| lines.len().saturating_sub(n));
-            lines.iter().skip(skip).for_each(|text| line(&format!("{name} | {text}")));
+            lines
+                .iter()
+                .skip(skip)
+                .for_each(|text| line(&format!("{name} | {text}")));
         }
     }
     Ok(Exit::Ok)
 }
 
-async fn clear(printer: &Printer, client: &Client, run: &RunRef, mut wish: Value, dry_run: bool, yes: bool) -> Result<Exit, Failure> {
+async fn clear(
+    printer: &Printer,
+    client: &Client,
+    run: &RunRef,
+    mut wish: Value,
+    dry_run: bool,
+    yes: bool,
+) -> Result<Exit, Failure> {
     let path = format!("/api/v2/dags/{}/clearTaskInstances", escape(&run.dag_id));
     wish["dry_run"] = json!(true);
     let planned = client.send("POST", &path, Some(&wish)).await?;
-    let names: Vec<String> =
-        planned["task_instances"].as_array().into_iter().flatten().map(|task| text(task, "task_id").to_string()).collect();
+    let names: Vec<String> = planned["task_instances"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|task| text(task, "task_id").to_string())
+        .collect();
     if dry_run || names.is_empty() {
-        printer.list(&["task"], names.into_iter().map(|name| vec![name]).collect(), &planned["task_instances"]);
+        printer.list(
+            &["task"],
+            names.into_iter().map(|name| vec![name]).collect(),
+            &planned["task_instances"],
+        );
         return Ok(Exit::Ok);
     }
     if !yes && !confirmed(&names, run)? {
@@ -124,15 +195,27 @@ async fn clear(printer: &Printer, client: &Client, run: &RunRef, mut wish: Value
     if printer.is_json() {
         json(&done["task_instances"]);
     } else {
-        line(&format!("cleared {} tasks of {}/{}", names.len(), run.dag_id, run.run_id));
+        line(&format!(
+            "cleared {} tasks of {}/{}",
+            names.len(),
+            run.dag_id,
+            run.run_id
+        ));
     }
     Ok(Exit::Ok)
 }
 
 fn confirmed(names: &[String], run: &RunRef) -> Result<bool, Failure> {
-    eprintln!("clear {} tasks of {}/{}: {}", names.len(), run.dag_id, run.run_id, names.join(", "));
+    eprintln!(
+        "clear {} tasks of {}/{}: {}",
+        names.len(),
+        run.dag_id,
+        run.run_id,
+        names.join(", ")
+    );
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to ask").hint("-y says yes, --dry-run only shows the list"));
+        return Err(Failure::new(Exit::Usage, "nobody is there to ask")
+            .hint("-y says yes, --dry-run only shows the list"));
     }
     eprint!("go on? [y/N] ");
     let _ = std::io::stderr().flush();

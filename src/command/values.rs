@@ -11,7 +11,11 @@ use tidemill_model::Ts;
 ///
 /// # Errors
 /// What is not `NAME=VALUE` or not an object.
-pub fn conf(conf: Option<&str>, params: &[String], is_text: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Failure> {
+pub fn conf(
+    conf: Option<&str>,
+    params: &[String],
+    is_text: impl Fn(&str) -> bool,
+) -> Result<Map<String, Value>, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
     let mut values = match conf.map(serde_json::from_str::<Map<String, Value>>) {
         Some(Ok(values)) => values,
@@ -50,7 +54,12 @@ pub fn logical_date(text: Option<&str>) -> Result<Option<Ts>, Failure> {
 /// # Errors
 /// When it is none.
 pub fn duration(text: &str) -> Result<Duration, Failure> {
-    let refuse = || Failure::new(Exit::Usage, format!("`{text}` is not a duration such as 90s, 5m or 1h30m"));
+    let refuse = || {
+        Failure::new(
+            Exit::Usage,
+            format!("`{text}` is not a duration such as 90s, 5m or 1h30m"),
+        )
+    };
     let span: jiff::SignedDuration = text.parse().map_err(|_| refuse())?;
     Duration::try_from(span).map_err(|_| refuse())
 }

@@ -62,8 +62,21 @@ pub struct ReadFile {
 
 impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
     /// The folder, with the DAGs that the store knows already.
-    pub fn new(folder: PathBuf, store: Arc<S>, door: EngineDoor, versions: PathBuf, known: BTreeMap<String, DagNo>) -> Self {
-        DagFolder { folder, store, door, versions, seen: HashMap::new(), known }
+    pub fn new(
+        folder: PathBuf,
+        store: Arc<S>,
+        door: EngineDoor,
+        versions: PathBuf,
+        known: BTreeMap<String, DagNo>,
+    ) -> Self {
+        DagFolder {
+            folder,
+            store,
+            door,
+            versions,
+            seen: HashMap::new(),
+            known,
+        }
     }
 
     /// Scans once, then whenever something changes, for as long as the program lives.
@@ -102,13 +115,21 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
             }
             stamps.insert(file.clone(), stamp);
         }
-        let gone: Vec<PathBuf> = self.seen.keys().filter(|file| !stamps.contains_key(*file)).cloned().collect();
+        let gone: Vec<PathBuf> = self
+            .seen
+            .keys()
+            .filter(|file| !stamps.contains_key(*file))
+            .cloned()
+            .collect();
         if changed.is_empty() && gone.is_empty() {
             return Ok(());
         }
         let folder = self.folder.clone();
         let read = tokio::task::spawn_blocking(move || {
-            changed.into_iter().map(|file| (file.clone(), read_file(&folder, &file))).collect::<Vec<_>>()
+            changed
+                .into_iter()
+                .map(|file| (file.clone(), read_file(&folder, &file)))
+                .collect::<Vec<_>>()
         });
         let mut read = read.await.unwrap_or_default();
         self.refuse_duplicates(&mut read);
@@ -127,38 +148,69 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let now_read: Vec<&PathBuf> = read.iter().map(|(file, _)| file).collect();
         for (file, seen) in &self.seen {
-            if let Some(id) = seen.dag_id.as_ref().filter(|_| !now_read.contains(&file) && file.exists()) {
-                owners.entry(id.clone()).or_default().push(relative(&self.folder, file));
+            if let Some(id) = seen
+                .dag_id
+                .as_ref()
+                .filter(|_| !now_read.contains(&file) && file.exists())
+            {
+                owners
+                    .entry(id.clone())
+                    .or_default()
+                    .push(relative(&self.folder, file));
             }
         }
         for (_, file) in read.iter() {
             if let Some(dag) = &file.loaded.dag {
-                owners.entry(dag.id.clone()).or_default().push(file.name.clone());
+                owners
+                    .entry(dag.id.clone())
+                    .or_default()
+                    .push(file.name.clone());
             }
         }
         for (_, file) in read.iter_mut() {
-            let Some(dag) = &file.loaded.dag else { continue };
-            let other = owners.get(&dag.id).and_then(|names| names.iter().find(|name| **name != file.name));
+            let Some(dag) = &file.loaded.dag else {
+                continue;
+            };
+            let other = owners
+                .get(&dag.id)
+                .and_then(|names| names.iter().find(|name| **name != file.name));
             if let Some(other) = other {
-                let diagnostic = tidemill_dagfile::duplicate_id(&dag.id, other, file.loaded.id_span.clone());
+                let diagnostic =
+                    tidemill_dagfile::duplicate_id(&dag.id, other, file.loaded.id_span.clone());
                 file.loaded.diagnostics.push(diagnostic);
                 file.loaded.dag = None;
             }
         }
     }
 
-    async fn take(&mut self, path: PathBuf, stamp: Vec<Stamp>, file: ReadFile) -> Result<(), StoreError> {
+    async fn take(
+        &mut self,
+        path: PathBuf,
+        stamp: Vec<Stamp>,
+        file: ReadFile,
+    ) -> Result<(), StoreError> {
         let errors = import_errors(&file.name, &file.source, &file.loaded.diagnostics);
         let had_errors = self.seen.get(&path).is_some_and(|seen| seen.had_errors);
         if !errors.is_empty() || had_errors || !self.seen.contains_key(&path) {
-            self.store.put_import_errors(&file.name, &errors, clock::now()).await?;
+            self.store
+                .put_import_errors(&file.name, &errors, clock::now())
+                .await?;
         }
         let dag_id = file.loaded.dag.as_ref().map(|dag| dag.id.clone());
         let old_id = self.seen.get(&path).and_then(|seen| seen.dag_id.clone());
-        let seen = Seen { stamp, dag_id: dag_id.clone().or(old_id), had_errors: !errors.is_empty() };
+        let seen = Seen {
+            stamp,
+            dag_id: dag_id.clone().or(old_id),
+            had_errors: !errors.is_empty(),
+        };
         match file.loaded.dag {
-            Some(dag) => self.keep(file.name, file.source, file.hash, file.files, dag).await?,
-            None => tracing::warn!(file = %file.name, n_errors = errors.len(), "File not loaded: it has errors"),
+            Some(dag) => {
+                self.keep(file.name, file.source, file.hash, file.files, dag)
+                    .await?
+            }
+            None => {
+                tracing::warn!(file = %file.name, n_errors = errors.len(), "File not loaded: it has errors")
+            }
         }
         self.seen.insert(path, seen);
         Ok(())
@@ -198,10 +250,18 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
     }
 
     async fn forget(&mut self, file: &Path) -> Result<(), StoreError> {
-        let Some(seen) = self.seen.remove(file) else { return Ok(()) };
-        self.store.put_import_errors(&relative(&self.folder, file), &[], clock::now()).await?;
+        let Some(seen) = self.seen.remove(file) else {
+            return Ok(());
+        };
+        self.store
+            .put_import_errors(&relative(&self.folder, file), &[], clock::now())
+            .await?;
         let Some(id) = seen.dag_id else { return Ok(()) };
-        if self.seen.values().any(|other| other.dag_id.as_ref() == Some(&id)) {
+        if self
+            .seen
+            .values()
+            .any(|other| other.dag_id.as_ref() == Some(&id))
+        {
             return Ok(());
         }
         if let Some(dag) = self.known.get(&id).copied() {
@@ -214,9 +274,17 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
 
     /// DAGs of the store whose file is not there any more: known after the first scan.
     async fn mark_missing(&mut self) -> Result<(), StoreError> {
-        let here: Vec<&String> = self.seen.values().filter_map(|seen| seen.dag_id.as_ref()).collect();
-        let missing: Vec<DagNo> =
-            self.known.iter().filter(|(id, _)| !here.contains(id)).map(|(_, dag)| *dag).collect();
+        let here: Vec<&String> = self
+            .seen
+            .values()
+            .filter_map(|seen| seen.dag_id.as_ref())
+            .collect();
+        let missing: Vec<DagNo> = self
+            .known
+            .iter()
+            .filter(|(id, _)| !here.contains(id))
+            .map(|(_, dag)| *dag)
+            .collect();
         if !missing.is_empty() {
             self.store.mark_stale(&missing, clock::now()).await?;
             self.door.send(Input::Stale(missing));
@@ -247,7 +315,9 @@ pub fn dag_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![(folder.to_path_buf(), 0)];
     while let Some((folder, depth)) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         let own = folder.join("dag.toml");
         if own.is_file() {
             files.push(own);
@@ -273,7 +343,8 @@ pub fn dag_files(folder: &Path) -> Vec<PathBuf> {
 
 /// Does it hold a `[dag]` or `[tasks]` table, or nothing that can be read as one or the other?
 fn is_dag(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name != "tidemill.toml" && name != "Cargo.toml")
+    path.file_name()
+        .is_some_and(|name| name != "tidemill.toml" && name != "Cargo.toml")
 }
 
 /// Reads a file and what is pinned with it.
@@ -284,7 +355,11 @@ pub fn read_file(folder: &Path, path: &Path) -> ReadFile {
     let files = if path.file_name().is_some_and(|name| name == "dag.toml") {
         whole_folder(home)
     } else {
-        loaded.files.iter().filter_map(|name| pinned(home, &home.join(name))).collect()
+        loaded
+            .files
+            .iter()
+            .filter_map(|name| pinned(home, &home.join(name)))
+            .collect()
     };
     let mut hash = Sha256::new();
     hash.update(loaded.hash.as_bytes());
@@ -294,9 +369,19 @@ pub fn read_file(folder: &Path, path: &Path) -> ReadFile {
         hash.update(Sha256::digest(&file.bytes));
         hash.update(file.mode.to_be_bytes());
     }
-    let hash = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let source = String::from_utf8_lossy(&bytes).into_owned();
-    ReadFile { name: relative(folder, path), source, loaded, files, hash }
+    ReadFile {
+        name: relative(folder, path),
+        source,
+        loaded,
+        files,
+        hash,
+    }
 }
 
 fn whole_folder(home: &Path) -> Vec<PinnedFile> {
@@ -304,9 +389,13 @@ fn whole_folder(home: &Path) -> Vec<PinnedFile> {
     let mut folders = vec![home.to_path_buf()];
     let mut n_bytes = 0u64;
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else { continue };
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
             if is_hidden || kind.is_symlink() {
                 continue;
@@ -330,20 +419,31 @@ fn whole_folder(home: &Path) -> Vec<PinnedFile> {
 fn pinned(home: &Path, path: &Path) -> Option<PinnedFile> {
     let meta = std::fs::metadata(path).ok()?;
     let bytes = std::fs::read(path).ok()?;
-    Some(PinnedFile { path: relative(home, path), mode: meta.permissions().mode() & 0o777, bytes })
+    Some(PinnedFile {
+        path: relative(home, path),
+        mode: meta.permissions().mode() & 0o777,
+        bytes,
+    })
 }
 
 fn relative(folder: &Path, path: &Path) -> String {
-    path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned()
+    path.strip_prefix(folder)
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The file's own stamp with those of the files that may be pinned with it: everything beside a
 /// `dag.toml`, the scripts beside a flat file. `scripts` remembers folders within one scan.
 fn stamps_of(path: &Path, scripts: &mut HashMap<PathBuf, Vec<Stamp>>) -> Vec<Stamp> {
     let mut stamps: Vec<Stamp> = stamp(path).into_iter().collect();
-    let Some(home) = path.parent() else { return stamps };
+    let Some(home) = path.parent() else {
+        return stamps;
+    };
     let is_folder_dag = path.file_name().is_some_and(|name| name == "dag.toml");
-    let beside = scripts.entry(home.to_path_buf()).or_insert_with(|| stamps_beside(home, is_folder_dag));
+    let beside = scripts
+        .entry(home.to_path_buf())
+        .or_insert_with(|| stamps_beside(home, is_folder_dag));
     stamps.extend_from_slice(beside);
     stamps
 }
@@ -352,7 +452,9 @@ fn stamps_beside(home: &Path, everything: bool) -> Vec<Stamp> {
     let mut stamps = Vec::new();
     let mut folders = vec![home.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             let is_script = path.extension().is_none_or(|ext| ext != "toml") && path.is_file();

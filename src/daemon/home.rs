@@ -33,17 +33,27 @@ impl Home {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> io::Result<Home> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let home = Home { path: path.canonicalize()? };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        let home = Home {
+            path: path.canonicalize()?,
+        };
         for folder in [home.logs(), home.versions(), home.runs()] {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
         Ok(home)
     }
 
     /// The folder as it is, for commands that only read.
     pub fn at(path: &Path) -> Home {
-        Home { path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()) }
+        Home {
+            path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        }
     }
 
     /// The folder itself.
@@ -82,7 +92,8 @@ impl Home {
         if here.as_os_str().len() <= SOCKET_PATH_MAX {
             return here;
         }
-        let folder = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let folder =
+            std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
         folder.join(format!("tidemill-{}.sock", std::process::id()))
     }
 
@@ -97,7 +108,12 @@ impl Home {
     /// When the folder cannot be written.
     pub fn announce(&self, server: &ServerFile) -> io::Result<()> {
         let draft = self.path.join("server.json.new");
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         serde_json::to_writer(&file, server)?;
         std::fs::rename(draft, self.server_file())
     }

@@ -1,9 +1,9 @@
 //! `serve`: everything in one process, from start to a clean end.
 
+use crate::daemon::clock;
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::engine::{Engine, EngineDoor, EngineOptions, Input};
 use crate::daemon::home::{Home, ServerFile};
-use crate::daemon::clock;
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,20 +59,42 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(unexpected)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unexpected)?;
     let home = Home::create(&options.home).map_err(|err| {
-        Failure::new(Exit::Unreachable, format!("cannot make {}: {err}", options.home.display()))
+        Failure::new(
+            Exit::Unreachable,
+            format!("cannot make {}: {err}", options.home.display()),
+        )
     })?;
-    let store = Arc::new(SqliteStore::open(&home.database()).await.map_err(store_failure)?);
+    let store = Arc::new(
+        SqliteStore::open(&home.database())
+            .await
+            .map_err(store_failure)?,
+    );
     let worker = start_worker(&options, &home).await?;
     let (changes, _) = broadcast::channel(CHANGES_KEPT);
     let (engine, door) = start_engine(&options, &home, &store, worker, changes.clone()).await?;
 
     let listener = TcpListener::bind(options.listen).await.map_err(|err| {
-        Failure::new(Exit::Unreachable, format!("cannot listen on {}: {err}", options.listen))
-            .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
+        Failure::new(
+            Exit::Unreachable,
+            format!("cannot listen on {}: {err}", options.listen),
+        )
+        .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
     })?;
     let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
-    let known = store.dags().await.map_err(store_failure)?.into_iter().map(|dag| (dag.dag_id, dag.dag)).collect();
-    let folder = DagFolder::new(options.dags.clone(), Arc::clone(&store), door.clone(), home.versions(), known);
+    let known = store
+        .dags()
+        .await
+        .map_err(store_failure)?
+        .into_iter()
+        .map(|dag| (dag.dag_id, dag.dag))
+        .collect();
+    let folder = DagFolder::new(
+        options.dags.clone(),
+        Arc::clone(&store),
+        door.clone(),
+        home.versions(),
+        known,
+    );
     let (scanned, first_scan) = oneshot::channel();
     tokio::spawn(folder.watch(scanned));
 
@@ -96,7 +118,10 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            eprintln!("stopping: waiting up to {:?} for running tasks; a second signal ends them now", options.shutdown_grace);
+            eprintln!(
+                "stopping: waiting up to {:?} for running tasks; a second signal ends them now",
+                options.shutdown_grace
+            );
             door.send(Input::Stop(options.shutdown_grace));
             tokio::select! {
                 ended = &mut engine => ended,
@@ -112,7 +137,10 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     match ended {
         Ok(Ok(())) => Ok(Exit::Ok),
         Ok(Err(err)) => Err(store_failure(err)),
-        Err(_) => Err(Failure::new(Exit::Error, "the scheduler's thread has ended without a word")),
+        Err(_) => Err(Failure::new(
+            Exit::Error,
+            "the scheduler's thread has ended without a word",
+        )),
     }
 }
 
@@ -124,7 +152,12 @@ async fn start_worker(options: &ServeOptions, home: &Home) -> Result<Worker, Fai
 }
 
 /// The settings of a worker in a state folder, for `serve` and for `run`.
-pub fn worker_options(home: &Home, slots: u32, kill_grace: Duration, env_passthrough: Vec<String>) -> WorkerOptions {
+pub fn worker_options(
+    home: &Home,
+    slots: u32,
+    kill_grace: Duration,
+    env_passthrough: Vec<String>,
+) -> WorkerOptions {
     WorkerOptions {
         home: home.path().to_path_buf(),
         slots,
@@ -153,7 +186,9 @@ async fn start_engine(
         runs: home.runs(),
         no_retry: false,
     };
-    spawn_engine(engine_options, Arc::clone(store), worker, changes).await.map_err(store_failure)
+    spawn_engine(engine_options, Arc::clone(store), worker, changes)
+        .await
+        .map_err(store_failure)
 }
 
 /// Starts an engine's thread. The first receiver tells its end.
@@ -169,20 +204,24 @@ pub async fn spawn_engine<S: tidemill_store::EngineStore + PageStore + 'static>(
     let runtime = tokio::runtime::Handle::current();
     let (started, start) = oneshot::channel();
     let (ended, end) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("engine".to_string()).spawn(move || {
-        match Engine::new(options, store, runtime, worker, changes) {
-            Ok((engine, door)) => {
-                let _ = started.send(Ok(door));
-                let _ = ended.send(engine.run());
-            }
-            Err(err) => {
-                let _ = started.send(Err(err));
-            }
-        }
-    });
+    let thread = std::thread::Builder::new()
+        .name("engine".to_string())
+        .spawn(
+            move || match Engine::new(options, store, runtime, worker, changes) {
+                Ok((engine, door)) => {
+                    let _ = started.send(Ok(door));
+                    let _ = ended.send(engine.run());
+                }
+                Err(err) => {
+                    let _ = started.send(Err(err));
+                }
+            },
+        );
     let lost = |what: String| StoreError::Unreadable { what };
     thread.map_err(|err| lost(format!("the scheduler's thread cannot be started: {err}")))?;
-    let door = start.await.map_err(|_| lost("the scheduler's thread has ended".to_string()))??;
+    let door = start
+        .await
+        .map_err(|_| lost("the scheduler's thread has ended".to_string()))??;
     Ok((end, door))
 }
 
@@ -216,14 +255,25 @@ pub fn command_door(door: &EngineDoor) -> CommandDoor {
     })
 }
 
-fn serve_pages(listener: TcpListener, home: &Home, doors: tidemill_web::Doors) -> Result<(), Failure> {
+fn serve_pages(
+    listener: TcpListener,
+    home: &Home,
+    doors: tidemill_web::Doors,
+) -> Result<(), Failure> {
     let path = home.socket();
     let _ = std::fs::remove_file(&path); // of a server that is gone: this one owns the home
-    let socket = UnixListener::bind(&path)
-        .map_err(|err| Failure::new(Exit::Unreachable, format!("cannot listen on {}: {err}", path.display())))?;
+    let socket = UnixListener::bind(&path).map_err(|err| {
+        Failure::new(
+            Exit::Unreachable,
+            format!("cannot listen on {}: {err}", path.display()),
+        )
+    })?;
     let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&path, owner_only).map_err(unexpected)?;
-    let (pages, commands) = (tidemill_web::tcp_router(doors.clone()), tidemill_web::socket_router(doors));
+    let (pages, commands) = (
+        tidemill_web::tcp_router(doors.clone()),
+        tidemill_web::socket_router(doors),
+    );
     tokio::spawn(async move { axum::serve(listener, pages).await });
     tokio::spawn(async move { axum::serve(socket, commands).await });
     Ok(())
@@ -256,8 +306,12 @@ pub fn unexpected(err: impl std::error::Error + 'static) -> Failure {
 pub fn store_failure(err: StoreError) -> Failure {
     let failure = Failure::new(Exit::Unreachable, chain(&err));
     match err {
-        StoreError::Owned { .. } => failure.hint("a server runs in this home already; --home takes another folder"),
-        StoreError::Unavailable { .. } | StoreError::TermLost | StoreError::Unreadable { .. } => failure,
+        StoreError::Owned { .. } => {
+            failure.hint("a server runs in this home already; --home takes another folder")
+        }
+        StoreError::Unavailable { .. } | StoreError::TermLost | StoreError::Unreadable { .. } => {
+            failure
+        }
     }
 }
 
@@ -265,7 +319,9 @@ pub fn store_failure(err: StoreError) -> Failure {
 pub fn worker_failure(err: WorkerError) -> Failure {
     let failure = Failure::new(Exit::Unreachable, chain(&err));
     match err {
-        WorkerError::Locked { .. } => failure.hint("tasks of an earlier server are still being ended; try again"),
+        WorkerError::Locked { .. } => {
+            failure.hint("tasks of an earlier server are still being ended; try again")
+        }
         WorkerError::System { .. } => failure,
     }
 }

@@ -94,7 +94,11 @@ pub fn check(text: &str) -> Result<References, TemplateError> {
     let template = shared().template_from_str(text).map_err(wrong)?;
     let undeclared = template.undeclared_variables(false);
     let tree = parse(text, "<template>", SyntaxConfig::default()).map_err(wrong)?;
-    let mut walk = Walk { text, undeclared, found: References::default() };
+    let mut walk = Walk {
+        text,
+        undeclared,
+        found: References::default(),
+    };
     if let ast::Stmt::Template(root) = &tree {
         walk.body(&root.children);
     }
@@ -102,7 +106,17 @@ pub fn check(text: &str) -> Result<References, TemplateError> {
 }
 
 /// Filters whose result cannot hold shell syntax, whatever goes in.
-const SAFE_FILTERS: &[&str] = &["quote", "int", "float", "length", "count", "b64encode", "bool", "abs", "round"];
+const SAFE_FILTERS: &[&str] = &[
+    "quote",
+    "int",
+    "float",
+    "length",
+    "count",
+    "b64encode",
+    "bool",
+    "abs",
+    "round",
+];
 
 struct Walk<'t> {
     text: &'t str,
@@ -116,7 +130,8 @@ fn range(span: minijinja::machinery::Span) -> Range<usize> {
 
 /// The value of a text constant.
 fn constant(expr: &ast::Expr) -> Option<String> {
-    expr.as_const().and_then(|value| value.as_str().map(str::to_string))
+    expr.as_const()
+        .and_then(|value| value.as_str().map(str::to_string))
 }
 
 impl Walk<'_> {
@@ -134,7 +149,9 @@ impl Walk<'_> {
             S::EmitRaw(_) => {}
             S::ForLoop(node) => {
                 self.expr(&node.iter, false);
-                node.filter_expr.iter().for_each(|expr| self.expr(expr, true));
+                node.filter_expr
+                    .iter()
+                    .for_each(|expr| self.expr(expr, true));
                 self.body(&node.body);
                 self.body(&node.else_body);
             }
@@ -144,7 +161,9 @@ impl Walk<'_> {
                 self.body(&node.false_body);
             }
             S::WithBlock(node) => {
-                node.assignments.iter().for_each(|(_, expr)| self.expr(expr, false));
+                node.assignments
+                    .iter()
+                    .for_each(|(_, expr)| self.expr(expr, false));
                 self.body(&node.body);
             }
             S::Set(node) => self.expr(&node.expr, false),
@@ -175,7 +194,10 @@ impl Walk<'_> {
     }
 
     fn refuse(&mut self, at: Range<usize>, word: &str) {
-        self.found.unchecked.push((at, format!("`{{% {word} %}}` is not part of this format: a template stands alone")));
+        self.found.unchecked.push((
+            at,
+            format!("`{{% {word} %}}` is not part of this format: a template stands alone"),
+        ));
     }
 
     fn expr(&mut self, expr: &ast::Expr, is_safe: bool) {
@@ -201,7 +223,9 @@ impl Walk<'_> {
             E::IfExpr(node) => {
                 self.expr(&node.test_expr, true);
                 self.expr(&node.true_expr, is_safe);
-                node.false_expr.iter().for_each(|expr| self.expr(expr, is_safe));
+                node.false_expr
+                    .iter()
+                    .for_each(|expr| self.expr(expr, is_safe));
             }
             E::Filter(node) => {
                 self.filter(node.name, range(node.span()));
@@ -217,7 +241,11 @@ impl Walk<'_> {
             E::Call(node) => self.call(node, range(node.span()), is_safe),
             E::List(node) => node.items.iter().for_each(|item| self.expr(item, is_safe)),
             E::Tuple(node) => node.items.iter().for_each(|item| self.expr(item, is_safe)),
-            E::Map(node) => node.keys.iter().chain(&node.values).for_each(|item| self.expr(item, is_safe)),
+            E::Map(node) => node
+                .keys
+                .iter()
+                .chain(&node.values)
+                .for_each(|item| self.expr(item, is_safe)),
         }
     }
 
@@ -236,7 +264,10 @@ impl Walk<'_> {
         if !self.undeclared.contains(name) || FUNCTIONS.contains(&name) {
             return;
         }
-        let named = Named { name: name.to_string(), range: at.clone() };
+        let named = Named {
+            name: name.to_string(),
+            range: at.clone(),
+        };
         if RESULT_NAMES.contains(&name) {
             self.found.result_names.push(named);
         } else if LATER_NAMES.contains(&name) {
@@ -244,7 +275,11 @@ impl Walk<'_> {
         } else if !NAMES.contains(&name) {
             self.found.unknown_names.push(named);
         } else if name == "params" {
-            self.found.conf.push(Use { name: name.to_string(), range: at, is_safe });
+            self.found.conf.push(Use {
+                name: name.to_string(),
+                range: at,
+                is_safe,
+            });
         } else if name == "tasks" {
             let message = "name the task: `tasks.NAME.output`".to_string();
             self.found.unchecked.push((at, message));
@@ -255,8 +290,15 @@ impl Walk<'_> {
         if FILTERS.contains(&name) {
             return;
         }
-        let start = self.text.get(at.clone()).and_then(|text| text.rfind(name)).map_or(at.start, |by| at.start + by);
-        self.found.unknown_filters.push(Named { name: name.to_string(), range: start..start + name.len() });
+        let start = self
+            .text
+            .get(at.clone())
+            .and_then(|text| text.rfind(name))
+            .map_or(at.start, |by| at.start + by);
+        self.found.unknown_filters.push(Named {
+            name: name.to_string(),
+            range: start..start + name.len(),
+        });
     }
 
     /// `a.b["c"].d` with constant steps is a path; other steps are walked as expressions.
@@ -267,12 +309,18 @@ impl Walk<'_> {
             match node {
                 ast::Expr::GetAttr(attr) => {
                     let end = attr.span().end_offset as usize;
-                    steps.push(Named { name: attr.name.to_string(), range: end.saturating_sub(attr.name.len())..end });
+                    steps.push(Named {
+                        name: attr.name.to_string(),
+                        range: end.saturating_sub(attr.name.len())..end,
+                    });
                     node = &attr.expr;
                 }
                 ast::Expr::GetItem(item) => match constant(&item.subscript_expr) {
                     Some(name) => {
-                        steps.push(Named { name, range: range(item.subscript_expr.span()) });
+                        steps.push(Named {
+                            name,
+                            range: range(item.subscript_expr.span()),
+                        });
                         node = &item.expr;
                     }
                     None => {
@@ -281,7 +329,12 @@ impl Walk<'_> {
                         node = &item.expr;
                     }
                 },
-                ast::Expr::Var(var) => break Named { name: var.id.to_string(), range: range(var.span()) },
+                ast::Expr::Var(var) => {
+                    break Named {
+                        name: var.id.to_string(),
+                        range: range(var.span()),
+                    };
+                }
                 _ => return self.expr(node, is_safe),
             }
         };
@@ -290,14 +343,29 @@ impl Walk<'_> {
         match (root.name.as_str(), steps.as_slice()) {
             ("params", [param, ..]) if self.undeclared.contains("params") => {
                 let range = root.range.start..param.range.end;
-                self.found.params.push(Use { name: param.name.clone(), range, is_safe });
+                self.found.params.push(Use {
+                    name: param.name.clone(),
+                    range,
+                    is_safe,
+                });
             }
             ("dag_run", [conf, ..]) if conf.name == "conf" => {
-                let name = self.text.get(whole.clone()).unwrap_or("dag_run.conf").to_string();
-                self.found.conf.push(Use { name, range: whole, is_safe });
+                let name = self
+                    .text
+                    .get(whole.clone())
+                    .unwrap_or("dag_run.conf")
+                    .to_string();
+                self.found.conf.push(Use {
+                    name,
+                    range: whole,
+                    is_safe,
+                });
             }
             ("tasks", [task, rest @ ..]) if self.undeclared.contains("tasks") => {
-                self.found.tasks.push(TaskUse { task: task.clone(), value: task_value(rest) });
+                self.found.tasks.push(TaskUse {
+                    task: task.clone(),
+                    value: task_value(rest),
+                });
             }
             _ => self.name(&root.name, root.range, is_safe),
         }
@@ -316,7 +384,11 @@ impl Walk<'_> {
                     if let Some(ast::CallArg::Pos(name)) = call.args.first()
                         && let Some(name) = constant(name)
                     {
-                        self.found.params.push(Use { name, range: at, is_safe });
+                        self.found.params.push(Use {
+                            name,
+                            range: at,
+                            is_safe,
+                        });
                         return self.args(&call.args, is_safe);
                     }
                 }
@@ -344,11 +416,19 @@ impl Walk<'_> {
             None => Some(TaskValue::Output),
             Some(expr) => constant(expr).map(|name| match name.as_str() {
                 "return_value" => TaskValue::Output,
-                _ => TaskValue::Key(Named { name, range: range(expr.span()) }),
+                _ => TaskValue::Key(Named {
+                    name,
+                    range: range(expr.span()),
+                }),
             }),
         };
         let names: Option<Vec<Named>> = tasks.and_then(|expr| {
-            let one = |expr: &ast::Expr| Some(Named { name: constant(expr)?, range: range(expr.span()) });
+            let one = |expr: &ast::Expr| {
+                Some(Named {
+                    name: constant(expr)?,
+                    range: range(expr.span()),
+                })
+            };
             match expr {
                 ast::Expr::List(list) => list.items.iter().map(one).collect(),
                 ast::Expr::Tuple(tuple) => tuple.items.iter().map(one).collect(),
@@ -359,7 +439,10 @@ impl Walk<'_> {
             let message = "xcom_pull needs task_ids (and key) written out as text, so that they can be checked";
             return self.found.unchecked.push((at, message.to_string()));
         };
-        let uses = names.into_iter().map(|task| TaskUse { task, value: value.clone() });
+        let uses = names.into_iter().map(|task| TaskUse {
+            task,
+            value: value.clone(),
+        });
         self.found.tasks.extend(uses);
     }
 }

@@ -48,7 +48,9 @@ fn build() -> Environment<'static> {
     env.add_filter("tojson", to_json);
     env.add_filter("fromjson", from_json);
     env.add_filter("quote", quote);
-    env.add_filter("b64encode", |value: Value| base64(text_of(&value).as_bytes()));
+    env.add_filter("b64encode", |value: Value| {
+        base64(text_of(&value).as_bytes())
+    });
     env.add_global("macros", Value::from_object(Macros));
     env.set_unknown_method_callback(python_method);
     env
@@ -73,7 +75,12 @@ fn int(
     minijinja::filters::int(state, &trimmed(value), default, base, options)
 }
 
-fn float(state: &State, value: Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+fn float(
+    state: &State,
+    value: Value,
+    default: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
     minijinja::filters::float(state, &trimmed(value), default, options)
 }
 
@@ -109,7 +116,9 @@ fn quote(value: Value) -> Result<String, Error> {
 }
 
 fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_string)
 }
 
 pub(crate) fn base64(bytes: &[u8]) -> String {
@@ -159,7 +168,12 @@ impl minijinja::value::Object for Macros {
 }
 
 /// Methods of Python's `str` and `dict`.
-fn python_method(_state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn python_method(
+    _state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
         return string_method(text, method, args);
     }
@@ -172,7 +186,10 @@ fn python_method(_state: &mut State, value: &Value, method: &str, args: &[Value]
 fn string_method(text: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
     let trim_chars = |args: &[Value]| -> Result<Vec<char>, Error> {
         let (chars,): (Option<String>,) = from_args(args)?;
-        Ok(chars.map_or_else(|| vec![' ', '\t', '\n', '\r'], |chars| chars.chars().collect()))
+        Ok(chars.map_or_else(
+            || vec![' ', '\t', '\n', '\r'],
+            |chars| chars.chars().collect(),
+        ))
     };
     Ok(match method {
         "upper" => Value::from(text.to_uppercase()),
@@ -194,7 +211,11 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Result<Value, Erro
         "join" => {
             let (Rest(items),): (Rest<Value>,) = from_args(args)?;
             let items = items.first().map(Value::try_iter).transpose()?;
-            let texts: Vec<String> = items.into_iter().flatten().map(|item| text_of(&item)).collect();
+            let texts: Vec<String> = items
+                .into_iter()
+                .flatten()
+                .map(|item| text_of(&item))
+                .collect();
             Value::from(texts.join(text))
         }
         _ => return Err(Error::from(ErrorKind::UnknownMethod)),
@@ -206,13 +227,24 @@ fn dict_method(dict: &Value, method: &str, args: &[Value]) -> Result<Value, Erro
         "get" => {
             let (key, fallback): (Value, Option<Value>) = from_args(args)?;
             let found = dict.get_item(&key)?;
-            if found.is_undefined() { fallback.unwrap_or(Value::from(())) } else { found }
+            if found.is_undefined() {
+                fallback.unwrap_or(Value::from(()))
+            } else {
+                found
+            }
         }
         "keys" => dict.try_iter()?.collect(),
-        "values" => dict.try_iter()?.map(|key| dict.get_item(&key)).collect::<Result<Vec<_>, _>>()?.into(),
+        "values" => dict
+            .try_iter()?
+            .map(|key| dict.get_item(&key))
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         "items" => {
             let pair = |key: Value| Ok(Value::from(vec![key.clone(), dict.get_item(&key)?]));
-            dict.try_iter()?.map(pair).collect::<Result<Vec<_>, Error>>()?.into()
+            dict.try_iter()?
+                .map(pair)
+                .collect::<Result<Vec<_>, Error>>()?
+                .into()
         }
         _ => return Err(Error::from(ErrorKind::UnknownMethod)),
     })

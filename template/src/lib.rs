@@ -90,11 +90,17 @@ pub fn render(text: &str, facts: &Facts) -> Result<String, TemplateError> {
         return Ok(text.to_string());
     }
     let wrong = |err: Error| TemplateError::of(&err, text);
-    let template = environment::shared().template_from_str(text).map_err(wrong)?;
+    let template = environment::shared()
+        .template_from_str(text)
+        .map_err(wrong)?;
     let mut output = Bounded(Vec::new());
-    template.render_captured_to(scope::value(facts), &mut output).map_err(wrong)?;
-    String::from_utf8(output.0)
-        .map_err(|_| TemplateError { message: "the result is not UTF-8".to_string(), range: None })
+    template
+        .render_captured_to(scope::value(facts), &mut output)
+        .map_err(wrong)?;
+    String::from_utf8(output.0).map_err(|_| TemplateError {
+        message: "the result is not UTF-8".to_string(),
+        range: None,
+    })
 }
 
 /// Renders a value: a text that is exactly one `{{ }}` keeps the value's type.
@@ -147,21 +153,35 @@ fn to_json(value: &Value, text: &str) -> Result<serde_json::Value, TemplateError
 impl TemplateError {
     fn too_long() -> TemplateError {
         let message = format!("the result has more than {OUTPUT_BYTES_MAX} bytes");
-        TemplateError { message, range: None }
+        TemplateError {
+            message,
+            range: None,
+        }
     }
 
     /// The engine's error in words for the person who wrote `text`.
     fn of(err: &Error, text: &str) -> TemplateError {
-        let range = err.range().filter(|range| text.get(range.clone()).is_some());
+        let range = err
+            .range()
+            .filter(|range| text.get(range.clone()).is_some());
         let range = range.map(|range| whole_path(text, range));
-        let place = range.clone().and_then(|range| text.get(range)).unwrap_or("a name").trim();
+        let place = range
+            .clone()
+            .and_then(|range| text.get(range))
+            .unwrap_or("a name")
+            .trim();
         let detail = err.detail().map(str::to_string);
         let message = match err.kind() {
             ErrorKind::UndefinedError => format!("`{place}` has no value here"),
             ErrorKind::OutOfFuel => {
                 format!("the template takes more than {} steps", environment::FUEL)
             }
-            ErrorKind::WriteFailure => return TemplateError { range, ..TemplateError::too_long() },
+            ErrorKind::WriteFailure => {
+                return TemplateError {
+                    range,
+                    ..TemplateError::too_long()
+                };
+            }
             ErrorKind::SyntaxError => detail.unwrap_or_else(|| err.kind().to_string()),
             kind => detail.map_or_else(
                 || format!("{kind} in `{place}`"),
@@ -180,7 +200,11 @@ impl TemplateError {
 /// The engine's range of a path begins at its first dot; people want the name before it too.
 fn whole_path(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
-    let before = text.as_bytes()[..range.start].iter().rev().take_while(|byte| is_part(**byte)).count();
+    let before = text.as_bytes()[..range.start]
+        .iter()
+        .rev()
+        .take_while(|byte| is_part(**byte))
+        .count();
     range.start - before..range.end
 }
 

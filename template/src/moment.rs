@@ -35,11 +35,16 @@ impl Moment {
     }
 
     pub(crate) fn strftime(&self, format: &str) -> Result<String, Error> {
-        strtime::format(format, &self.0).map_err(|err| refuse(format!("`{format}` is not a date format: {err}")))
+        strtime::format(format, &self.0)
+            .map_err(|err| refuse(format!("`{format}` is not a date format: {err}")))
     }
 
     fn isoformat(&self) -> String {
-        let format = if self.0.subsec_nanosecond() == 0 { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S.%6f%:z" };
+        let format = if self.0.subsec_nanosecond() == 0 {
+            "%Y-%m-%dT%H:%M:%S%:z"
+        } else {
+            "%Y-%m-%dT%H:%M:%S.%6f%:z"
+        };
         strtime::format(format, &self.0).unwrap_or_else(|_| self.0.timestamp().to_string())
     }
 
@@ -47,7 +52,9 @@ impl Moment {
         let (spans,): (Kwargs,) = from_args(args)?;
         let of = |name: &str| -> Result<i64, Error> {
             let amount: i64 = spans.get::<Option<i64>>(name)?.unwrap_or(0);
-            amount.checked_mul(sign).ok_or_else(|| refuse("the span is too long"))
+            amount
+                .checked_mul(sign)
+                .ok_or_else(|| refuse("the span is too long"))
         };
         let too_long = |_| refuse("the span is too long");
         let span = Span::new()
@@ -66,7 +73,8 @@ impl Moment {
 
     fn in_timezone(&self, args: &[Value]) -> Result<Value, Error> {
         let (name,): (String,) = from_args(args)?;
-        let zone = TimeZone::get(&name).map_err(|_| refuse(format!("`{name}` is not a time zone")))?;
+        let zone =
+            TimeZone::get(&name).map_err(|_| refuse(format!("`{name}` is not a time zone")))?;
         Ok(Value::from_object(Moment(self.0.with_time_zone(zone))))
     }
 }
@@ -103,21 +111,32 @@ impl Object for Moment {
         args: &[Value],
     ) -> Result<Value, Error> {
         match method {
-            "strftime" | "format" => self.strftime(&from_args::<(String,)>(args)?.0).map(Value::from),
+            "strftime" | "format" => self
+                .strftime(&from_args::<(String,)>(args)?.0)
+                .map(Value::from),
             "isoformat" => Ok(Value::from(self.isoformat())),
             "date" | "to_date_string" => self.strftime("%Y-%m-%d").map(Value::from),
-            "timestamp" => Ok(Value::from(self.0.timestamp().as_microsecond() as f64 / 1e6)),
+            "timestamp" => Ok(Value::from(
+                self.0.timestamp().as_microsecond() as f64 / 1e6,
+            )),
             "int_timestamp" => Ok(Value::from(self.0.timestamp().as_second())),
             "weekday" => Ok(Value::from(self.0.weekday().to_monday_zero_offset())),
             "add" => self.shifted(args, 1),
             "subtract" => self.shifted(args, -1),
             "in_timezone" | "in_tz" => self.in_timezone(args),
-            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("a date has no {method}; it has {METHODS}"))),
+            _ => Err(Error::new(
+                ErrorKind::UnknownMethod,
+                format!("a date has no {method}; it has {METHODS}"),
+            )),
         }
     }
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
-        Some(self.0.timestamp().cmp(&other.downcast_ref::<Moment>()?.0.timestamp()))
+        Some(
+            self.0
+                .timestamp()
+                .cmp(&other.downcast_ref::<Moment>()?.0.timestamp()),
+        )
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,9 +146,16 @@ impl Object for Moment {
 
 /// Airflow's `macros.ds_add`: a day some days later, as `YYYY-MM-DD`.
 pub(crate) fn ds_add(day: &str, n_days: i64) -> Result<String, Error> {
-    let date: Date = day.parse().map_err(|_| refuse(format!("`{day}` is not a date such as 2026-11-20")))?;
-    let span = Span::new().try_days(n_days).map_err(|_| refuse("the span is too long"))?;
-    Ok(date.checked_add(span).map_err(|_| refuse("the span is too long"))?.to_string())
+    let date: Date = day
+        .parse()
+        .map_err(|_| refuse(format!("`{day}` is not a date such as 2026-11-20")))?;
+    let span = Span::new()
+        .try_days(n_days)
+        .map_err(|_| refuse("the span is too long"))?;
+    Ok(date
+        .checked_add(span)
+        .map_err(|_| refuse("the span is too long"))?
+        .to_string())
 }
 
 /// Airflow's `macros.ds_format`: a date read by one format and written by another.

@@ -47,7 +47,11 @@ impl Object for Scope {
         let moment = |at: Option<Ts>| at.map(Moment::value);
         let day = |format: &str| {
             let value = facts.logical_date.map(Moment::value)?;
-            Moment::from_value(&value).ok()?.strftime(format).ok().map(Value::from)
+            Moment::from_value(&value)
+                .ok()?
+                .strftime(format)
+                .ok()
+                .map(Value::from)
         };
         let result = facts.result.as_ref();
         match name {
@@ -69,13 +73,21 @@ impl Object for Scope {
             "ti" | "task_instance" => Some(Value::from_object(TaskInstance(facts.clone()))),
             "task_instance_key_str" => {
                 let day = day("%Y%m%d")?;
-                Some(Value::from(format!("{}__{}__{day}", facts.dag_id, facts.task_id)))
+                Some(Value::from(format!(
+                    "{}__{}__{day}",
+                    facts.dag_id, facts.task_id
+                )))
             }
             "try_number" => Some(Value::from(facts.try_number)),
             "params" => Some(json(&facts.params)),
             "map" => Some(dict([])),
             "run_dir" => Some(Value::from(&*facts.run_dir)),
-            "tasks" => Some(Value::from_pairs(facts.tasks.iter().map(|(name, task)| (name.as_str(), task_value(task))))),
+            "tasks" => Some(Value::from_pairs(
+                facts
+                    .tasks
+                    .iter()
+                    .map(|(name, task)| (name.as_str(), task_value(task))),
+            )),
             "test_mode" => Some(Value::from(false)),
             "stdout" => result.map(|result| Value::from(&*result.stdout)),
             "result" => result.map(|result| json(&result.result)),
@@ -148,17 +160,25 @@ impl Object for TaskInstance {
         args: &[Value],
     ) -> Result<Value, Error> {
         if method != "xcom_pull" {
-            return Err(Error::new(ErrorKind::UnknownMethod, format!("ti has no {method}; it has xcom_pull")));
+            return Err(Error::new(
+                ErrorKind::UnknownMethod,
+                format!("ti has no {method}; it has xcom_pull"),
+            ));
         }
         let (first, options): (Option<Value>, Kwargs) = from_args(args)?;
         let named: Option<Value> = options.get("task_ids")?;
         let key: Option<String> = options.get("key")?;
         options.assert_all_used()?;
-        let which = first.or(named).ok_or_else(|| refuse("xcom_pull needs task_ids"))?;
+        let which = first
+            .or(named)
+            .ok_or_else(|| refuse("xcom_pull needs task_ids"))?;
         let key = key.as_deref().unwrap_or(RETURN_VALUE);
         match which.as_str() {
             Some(task) => Ok(pull(&self.0, task, key)),
-            None => Ok(which.try_iter()?.map(|task| pull(&self.0, task.as_str().unwrap_or(""), key)).collect()),
+            None => Ok(which
+                .try_iter()?
+                .map(|task| pull(&self.0, task.as_str().unwrap_or(""), key))
+                .collect()),
         }
     }
 }

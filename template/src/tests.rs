@@ -20,7 +20,10 @@ fn facts() -> Facts {
         logical_date: at,
         data_interval_start: at,
         data_interval_end: at,
-        params: json!({"region": "eu; rm -rf /", "full": true, "n": 3}).as_object().unwrap().clone(),
+        params: json!({"region": "eu; rm -rf /", "full": true, "n": 3})
+            .as_object()
+            .unwrap()
+            .clone(),
         conf: serde_json::Map::new(),
         task_id: "load".to_string(),
         try_number: 2,
@@ -40,20 +43,44 @@ fn airflows_names_render_as_airflow_renders_them() {
     let expected = [
         ("{{ ds }} {{ ds_nodash }}", "2026-11-20 20261120"),
         ("{{ ts }}", "2026-11-20T06:00:00+00:00"),
-        ("{{ ts_nodash }} {{ ts_nodash_with_tz }}", "20261120T060000 20261120T060000+0000"),
+        (
+            "{{ ts_nodash }} {{ ts_nodash_with_tz }}",
+            "20261120T060000 20261120T060000+0000",
+        ),
         ("{{ logical_date.strftime('%d.%m.%y') }}", "20.11.26"),
         ("{{ logical_date.add(days=-1) | ds }}", "2026-11-19"),
-        ("{{ logical_date.subtract(months=1, hours=7).isoformat() }}", "2026-10-19T23:00:00+00:00"),
-        ("{{ logical_date.in_timezone('Europe/Paris') | ts }}", "2026-11-20T07:00:00+01:00"),
+        (
+            "{{ logical_date.subtract(months=1, hours=7).isoformat() }}",
+            "2026-10-19T23:00:00+00:00",
+        ),
+        (
+            "{{ logical_date.in_timezone('Europe/Paris') | ts }}",
+            "2026-11-20T07:00:00+01:00",
+        ),
         ("{{ data_interval_end.timestamp() | int }}", "1795154400"),
-        ("{{ logical_date.date() }} {{ logical_date.year }}", "2026-11-20 2026"),
+        (
+            "{{ logical_date.date() }} {{ logical_date.year }}",
+            "2026-11-20 2026",
+        ),
         ("{{ macros.ds_add(ds, 5) }}", "2026-11-25"),
-        ("{{ macros.ds_format(ds, '%Y-%m-%d', '%m/%d/%Y') }}", "11/20/2026"),
-        ("{{ dag.dag_id }}/{{ task.task_id }}/{{ ti.try_number }}", "orders/load/2"),
+        (
+            "{{ macros.ds_format(ds, '%Y-%m-%d', '%m/%d/%Y') }}",
+            "11/20/2026",
+        ),
+        (
+            "{{ dag.dag_id }}/{{ task.task_id }}/{{ ti.try_number }}",
+            "orders/load/2",
+        ),
         ("{{ ti.xcom_pull(task_ids='count') }}", "42"),
-        ("{{ ti.xcom_pull(task_ids='count', key='rows') | tojson }}", "[3,1,2]"),
+        (
+            "{{ ti.xcom_pull(task_ids='count', key='rows') | tojson }}",
+            "[3,1,2]",
+        ),
         ("{{ dag_run.run_type }}", "scheduled"),
-        ("{{ logical_date == data_interval_start }} {{ none }}", "True None"),
+        (
+            "{{ logical_date == data_interval_start }} {{ none }}",
+            "True None",
+        ),
     ];
     for (template, text) in expected {
         assert_eq!(rendered(template), text, "{template}");
@@ -63,17 +90,38 @@ fn airflows_names_render_as_airflow_renders_them() {
 #[test]
 fn tasks_params_and_filters_render() {
     let expected = [
-        ("{{ tasks.count.output | int + 1 }} {{ tasks.count.state }}", "43 success"),
+        (
+            "{{ tasks.count.output | int + 1 }} {{ tasks.count.state }}",
+            "43 success",
+        ),
         ("{{ tasks.count.outputs.rows | sort | join('-') }}", "1-2-3"),
         ("{{ params.region | quote }}", "'eu; rm -rf /'"),
-        ("{{ \"it's\" | quote }} {{ '' | quote }} {{ 'a-b' | quote }}", "'it'\"'\"'s' '' a-b"),
-        ("{{ 'Man' | b64encode }} {{ 'Ma' | b64encode }}", "TWFu TWE="),
-        ("{{ '{\"a\": [1, 2]}' | fromjson | tojson }}", "{\"a\":[1,2]}"),
+        (
+            "{{ \"it's\" | quote }} {{ '' | quote }} {{ 'a-b' | quote }}",
+            "'it'\"'\"'s' '' a-b",
+        ),
+        (
+            "{{ 'Man' | b64encode }} {{ 'Ma' | b64encode }}",
+            "TWFu TWE=",
+        ),
+        (
+            "{{ '{\"a\": [1, 2]}' | fromjson | tojson }}",
+            "{\"a\":[1,2]}",
+        ),
         ("{{ {'a': '<'} | tojson }}", "{\"a\":\"<\"}"),
-        ("{{ params.get('none', 7) }} {{ params.absent | default('x') }}", "7 x"),
-        ("{{ 'a,b'.split(',') | last }} {{ ' x '.strip().upper() }}", "b X"),
+        (
+            "{{ params.get('none', 7) }} {{ params.absent | default('x') }}",
+            "7 x",
+        ),
+        (
+            "{{ 'a,b'.split(',') | last }} {{ ' x '.strip().upper() }}",
+            "b X",
+        ),
         ("{% for n in range(3) %}{{ n }}{% endfor %}", "012"),
-        ("{{ '5\\n' | int + 1 }} {{ ' 2.5 ' | float }} {{ 'x' | int(default=3) }}", "6 2.5 3"),
+        (
+            "{{ '5\\n' | int + 1 }} {{ ' 2.5 ' | float }} {{ 'x' | int(default=3) }}",
+            "6 2.5 3",
+        ),
         ("plain { text } $% {", "plain { text } $% {"),
     ];
     for (template, text) in expected {
@@ -88,7 +136,10 @@ fn a_single_expression_keeps_its_type() {
     assert_eq!(value("{{ tasks.count.outputs.rows }}"), json!([3, 1, 2]));
     assert_eq!(value("{{ params.n }} of {{ params.n }}"), json!("3 of 3"));
     assert_eq!(value("{{ {'a': {'b': 1}} }}"), json!({"a": {"b": 1}}));
-    assert_eq!(value("{{ logical_date }}"), json!("2026-11-20T06:00:00+00:00"));
+    assert_eq!(
+        value("{{ logical_date }}"),
+        json!("2026-11-20T06:00:00+00:00")
+    );
     assert_eq!(value("text"), json!("text"));
 }
 
@@ -106,7 +157,8 @@ fn a_missing_value_is_an_error_with_its_place() {
 
 #[test]
 fn endless_work_and_output_are_stopped() {
-    let steps = rendered("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}");
+    let steps =
+        rendered("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}");
     assert!(steps.contains("more than 50000 steps"), "{steps}");
     assert!(rendered("{{ 'x' * 2000000 }}").contains("bytes"));
     assert!(render_value("{{ 'x' * 2000000 }}", &facts()).is_err());
@@ -119,7 +171,13 @@ fn endless_work_and_output_are_stopped() {
 fn a_check_lists_names_with_their_places() {
     let text = "{{ dss }} {{ conn.x.host }} {{ stdout }} {{ ds | shout }}{% set a = 1 %}{{ a }}";
     let found = check(text).unwrap();
-    let at = |named: &[Named]| named.iter().map(|n| &text[n.range.clone()]).collect::<Vec<_>>().join(" ");
+    let at = |named: &[Named]| {
+        named
+            .iter()
+            .map(|n| &text[n.range.clone()])
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     assert_eq!(at(&found.unknown_names), "dss");
     assert_eq!(at(&found.later_names), "conn");
     assert_eq!(at(&found.result_names), "stdout");
@@ -130,22 +188,42 @@ fn a_check_lists_names_with_their_places() {
 fn a_check_lists_tasks_and_what_is_used_of_them() {
     let text = "{{ tasks.a.output }} {{ tasks['b'].outputs.rows }} {{ ti.xcom_pull(task_ids=['c', 'd'], key='k') }}";
     let found = check(text).unwrap();
-    let tasks: Vec<&str> = found.tasks.iter().map(|one| one.task.name.as_str()).collect();
+    let tasks: Vec<&str> = found
+        .tasks
+        .iter()
+        .map(|one| one.task.name.as_str())
+        .collect();
     assert_eq!(tasks, ["a", "b", "c", "d"]);
     assert_eq!(found.tasks[0].value, TaskValue::Output);
     assert_eq!(&text[found.tasks[0].task.range.clone()], "a");
     assert_eq!(&text[found.tasks[1].task.range.clone()], "'b'");
     assert!(matches!(&found.tasks[1].value, TaskValue::Key(key) if key.name == "rows"));
     assert!(matches!(&found.tasks[3].value, TaskValue::Key(key) if key.name == "k"));
-    assert_eq!(check("{{ tasks[params.x].output }}").unwrap().unchecked.len(), 1);
+    assert_eq!(
+        check("{{ tasks[params.x].output }}")
+            .unwrap()
+            .unchecked
+            .len(),
+        1
+    );
     assert_eq!(check("{{ ti.xcom_pull() }}").unwrap().unchecked.len(), 1);
 }
 
 #[test]
 fn a_check_knows_which_outside_values_reach_the_text() {
-    let safe = |text: &str| check(text).unwrap().params.iter().map(|one| one.is_safe).collect::<Vec<_>>();
+    let safe = |text: &str| {
+        check(text)
+            .unwrap()
+            .params
+            .iter()
+            .map(|one| one.is_safe)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(safe("{{ params.a }}"), [false]);
-    assert_eq!(safe("{{ params.a | quote }} {{ params['b'] | int }}"), [true, true]);
+    assert_eq!(
+        safe("{{ params.a | quote }} {{ params['b'] | int }}"),
+        [true, true]
+    );
     assert_eq!(safe("{{ (params.a ~ params.b) | quote }}"), [true, true]);
     assert_eq!(safe("{{ 'x' if params.a else params.b }}"), [true, false]);
     assert_eq!(safe("{% if params.a %}x{% endif %}"), [true]);
@@ -164,6 +242,9 @@ fn a_syntax_error_has_a_place() {
 fn every_listed_filter_exists() {
     for filter in analysis::filters() {
         let err = render(&format!("{{{{ 1 | {filter} }}}}"), &facts()).err();
-        assert!(!err.is_some_and(|err| err.message.contains("unknown")), "{filter}");
+        assert!(
+            !err.is_some_and(|err| err.message.contains("unknown")),
+            "{filter}"
+        );
     }
 }

@@ -13,23 +13,41 @@ fn dag(source: &str) -> Dag {
 
 fn upstream(dag: &Dag, task: &str) -> Vec<String> {
     let index = dag.index_of(task).unwrap();
-    dag.graph.upstream(index).iter().map(|&at| dag.task(at).id.clone()).collect()
+    dag.graph
+        .upstream(index)
+        .iter()
+        .map(|&at| dag.task(at).id.clone())
+        .collect()
 }
 
 #[test]
 fn the_smallest_file_has_the_defaults_of_the_format() {
     let dag = dag("[tasks]\nhello = 'echo hi'\n");
-    assert_eq!((dag.id.as_str(), dag.owner.as_str(), dag.timezone.as_str()), ("sample", "tidemill", "UTC"));
+    assert_eq!(
+        (dag.id.as_str(), dag.owner.as_str(), dag.timezone.as_str()),
+        ("sample", "tidemill", "UTC")
+    );
     assert!(matches!(dag.schedule, Schedule::Manual));
-    assert_eq!((dag.max_active_runs, dag.max_active_tasks, dag.catchup), (16, 16, false));
+    assert_eq!(
+        (dag.max_active_runs, dag.max_active_tasks, dag.catchup),
+        (16, 16, false)
+    );
     assert_eq!(dag.allowed_run_types, RunType::ALL);
     let task = &dag.tasks[0];
     assert_eq!(task.retry.retries, 0);
     assert_eq!(task.retry.delay, Duration::from_secs(300));
-    assert_eq!((task.on_lost, task.line, task.inherit_env), (OnLost::Fail, 2, true));
-    let Operator::Shell(shell) = &task.operator else { panic!("not a shell task") };
+    assert_eq!(
+        (task.on_lost, task.line, task.inherit_env),
+        (OnLost::Fail, 2, true)
+    );
+    let Operator::Shell(shell) = &task.operator else {
+        panic!("not a shell task")
+    };
     assert_eq!(shell.body, ShellBody::Command("echo hi".to_string()));
-    assert_eq!((shell.output, shell.skip_on_exit_code.as_slice()), (ShellOutput::LastLine, [99].as_slice()));
+    assert_eq!(
+        (shell.output, shell.skip_on_exit_code.as_slice()),
+        (ShellOutput::LastLine, [99].as_slice())
+    );
 }
 
 #[test]
@@ -54,15 +72,30 @@ shell = 'true'
 shell = { script = './lib/two.sh', args = ['{{ ds }}'] }
 ");
     let one = &dag.tasks[0];
-    let env: Vec<(&str, &str)> = one.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let env: Vec<(&str, &str)> = one
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     assert_eq!(env, [("A", "dag"), ("B", "group"), ("C", "task")]);
-    assert_eq!((one.retry.retries, one.retry.multiplier, one.retry.jitter), (0, 2.0, true));
-    assert_eq!((one.queue.as_str(), one.owner.as_str(), one.on_lost), ("g", "group", OnLost::Fail));
+    assert_eq!(
+        (one.retry.retries, one.retry.multiplier, one.retry.jitter),
+        (0, 2.0, true)
+    );
+    assert_eq!(
+        (one.queue.as_str(), one.owner.as_str(), one.on_lost),
+        ("g", "group", OnLost::Fail)
+    );
     let two = &dag.tasks[1];
     assert_eq!((two.owner.as_str(), two.on_lost), ("data", OnLost::Retry));
-    let Operator::Shell(shell) = &two.operator else { panic!("not a shell task") };
+    let Operator::Shell(shell) = &two.operator else {
+        panic!("not a shell task")
+    };
     assert_eq!(shell.body, ShellBody::Script("lib/two.sh".to_string()));
-    assert_eq!(shell.interpreter.as_deref(), Some(["sh".to_string(), "-c".to_string()].as_slice()));
+    assert_eq!(
+        shell.interpreter.as_deref(),
+        Some(["sh".to_string(), "-c".to_string()].as_slice())
+    );
 }
 
 #[test]
@@ -105,7 +138,10 @@ operator = 'empty'
 fn schedules_come_short_and_long() {
     let schedule = |line: &str| dag(&format!("[dag]\n{line}\n[tasks]\nt = 'true'"));
     let daily = schedule("schedule = '@daily'\ntimezone = 'Europe/Paris'");
-    assert_eq!((daily.schedule_text.as_str(), daily.timezone.as_str()), ("@daily", "Europe/Paris"));
+    assert_eq!(
+        (daily.schedule_text.as_str(), daily.timezone.as_str()),
+        ("@daily", "Europe/Paris")
+    );
     assert_eq!(daily.schedule.next_after(Ts(0)), Some(Ts(82_800_000_000)));
     let every = schedule("schedule = '@every 1h30m'\nstart_date = 1970-01-01T00:10:00Z");
     assert_eq!(every.schedule.next_after(Ts(0)), Some(Ts(600_000_000)));
@@ -115,7 +151,10 @@ fn schedules_come_short_and_long() {
     assert!(matches!(long.schedule, Schedule::Every { .. }));
     let zoned = schedule("schedule = { cron = '0 0 * * *', timezone = 'Asia/Tokyo' }");
     assert_eq!(zoned.schedule.next_after(Ts(0)), Some(Ts(54_000_000_000)));
-    assert!(matches!(schedule("schedule = '@once'\nstart_date = 2026-01-01").schedule, Schedule::Once(Some(_))));
+    assert!(matches!(
+        schedule("schedule = '@once'\nstart_date = 2026-01-01").schedule,
+        Schedule::Once(Some(_))
+    ));
 }
 
 #[test]
@@ -143,7 +182,9 @@ shell = 'echo {{ params.region | quote }}'
 fn the_hash_does_not_depend_on_comments_and_order_but_on_what_is_said() {
     let hash = |source: &str| good(source).hash;
     let one = hash("[dag]\nowner = 'a'\nid = 'x'\n[tasks.t]\nshell = 'true'\nretries = 1\n");
-    let same = hash("# a comment\ntasks = { t = { retries = 0x1, shell = \"true\" } }\n[dag]\nid = 'x'\nowner='a'");
+    let same = hash(
+        "# a comment\ntasks = { t = { retries = 0x1, shell = \"true\" } }\n[dag]\nid = 'x'\nowner='a'",
+    );
     let other = hash("[dag]\nowner = 'a'\nid = 'x'\n[tasks.t]\nshell = 'true'\nretries = 2\n");
     assert_eq!(one, same);
     assert_ne!(one, other);
@@ -152,16 +193,27 @@ fn the_hash_does_not_depend_on_comments_and_order_but_on_what_is_said() {
 
 #[test]
 fn scripts_are_listed_once() {
-    let loaded = good("[tasks.a]\nshell = { script = 'x.sh' }\n[tasks.b]\nshell = { script = './x.sh' }\n");
+    let loaded =
+        good("[tasks.a]\nshell = { script = 'x.sh' }\n[tasks.b]\nshell = { script = './x.sh' }\n");
     assert_eq!(loaded.files, ["x.sh"]);
 }
 
 #[test]
 fn params_become_schemas() {
-    let dag = dag("[params]\nregion = 'eu'\nn = 3\n[params.day]\ntype = ['string', 'null']\nformat = 'date'\n[tasks]\nt = 'true'");
-    let [region, n, day] = dag.params.as_slice() else { panic!("three parameters") };
-    assert_eq!((region.schema["type"].as_str(), n.schema["type"].as_str()), (Some("string"), Some("integer")));
-    assert_eq!((day.default.is_null(), day.schema["format"].as_str()), (true, Some("date")));
+    let dag = dag(
+        "[params]\nregion = 'eu'\nn = 3\n[params.day]\ntype = ['string', 'null']\nformat = 'date'\n[tasks]\nt = 'true'",
+    );
+    let [region, n, day] = dag.params.as_slice() else {
+        panic!("three parameters")
+    };
+    assert_eq!(
+        (region.schema["type"].as_str(), n.schema["type"].as_str()),
+        (Some("string"), Some("integer"))
+    );
+    assert_eq!(
+        (day.default.is_null(), day.schema["format"].as_str()),
+        (true, Some("date"))
+    );
 }
 
 #[test]
@@ -177,7 +229,8 @@ fn a_long_chain_and_a_wide_fan_load() {
     assert_eq!(loaded.diagnostics, []);
     assert_eq!(loaded.dag.unwrap().tasks.len(), 100_000);
 
-    let mut fan = String::from("[groups.wide]\ndepends_on = ['start']\n[tasks.start]\nshell = 'true'\n");
+    let mut fan =
+        String::from("[groups.wide]\ndepends_on = ['start']\n[tasks.start]\nshell = 'true'\n");
     for at in 0..10_000 {
         fan.push_str(&format!("[tasks.w{at}]\ngroup = 'wide'\nshell = 'true'\n"));
     }

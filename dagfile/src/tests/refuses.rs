@@ -119,10 +119,14 @@ const CASES: &[(&str, &str)] = &[
 fn every_mistake_is_reported_with_its_code_and_place() {
     let mut wrong = Vec::new();
     for (source, expected) in CASES {
-        let source = source.strip_suffix('T').map_or(source.to_string(), |start| format!("{start}{T}"));
+        let source = source
+            .strip_suffix('T')
+            .map_or(source.to_string(), |start| format!("{start}{T}"));
         let found = found(&source).join(", ");
         if found != *expected && !(expected.ends_with(':') && found.starts_with(expected)) {
-            wrong.push(format!("{source}\n  expected {expected}\n  found    {found}\n"));
+            wrong.push(format!(
+                "{source}\n  expected {expected}\n  found    {found}\n"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -139,7 +143,10 @@ fn bytes_that_are_no_text_get_one_error_each() {
     assert_eq!(code(b"[tasks]\nt = 'a\xff'"), "TM0002");
     assert_eq!(code(b"[tasks]\nt = 'a\0'"), "TM0003");
     assert_eq!(code(b"\xef\xbb\xbf[tasks]\nt = 'true'"), "TM0004");
-    assert_eq!(code(&vec![b'#'; crate::parse::FILE_BYTES_MAX + 1]), "TM0005");
+    assert_eq!(
+        code(&vec![b'#'; crate::parse::FILE_BYTES_MAX + 1]),
+        "TM0005"
+    );
 }
 
 #[test]
@@ -151,7 +158,11 @@ fn nesting_bombs_get_one_error() {
         format!("a = {}", "{a=".repeat(n_levels)),
         format!("{} = 1", "a.".repeat(n_levels) + "a"),
         format!("[{}]", "a.".repeat(n_levels) + "a"),
-        format!("[tasks.t]\nshell = 'true'\nenv = {}1{}", "[".repeat(70), "]".repeat(70)),
+        format!(
+            "[tasks.t]\nshell = 'true'\nenv = {}1{}",
+            "[".repeat(70),
+            "]".repeat(70)
+        ),
     ];
     for bomb in bombs {
         let loaded = load(bomb.as_bytes(), "sample");
@@ -170,7 +181,9 @@ fn limits_of_tasks_edges_and_diagnostics_hold() {
 
     let mut wide = String::from("[groups.a]\n[groups.b]\ndepends_on = ['a']\n");
     for at in 0..1_500 {
-        wide.push_str(&format!("[tasks.a{at}]\ngroup='a'\nshell='x'\n[tasks.b{at}]\ngroup='b'\nshell='x'\n"));
+        wide.push_str(&format!(
+            "[tasks.a{at}]\ngroup='a'\nshell='x'\n[tasks.b{at}]\ngroup='b'\nshell='x'\n"
+        ));
     }
     assert_eq!(found(&wide), ["TM0008 3:15"]);
 
@@ -185,8 +198,14 @@ fn limits_of_tasks_edges_and_diagnostics_hold() {
 
 #[test]
 fn every_code_has_a_case_and_an_explanation() {
-    let mut tested: BTreeSet<&str> = CASES.iter().flat_map(|(_, codes)| codes.split(", ")).map(|one| &one[..6]).collect();
-    tested.extend(["TM0002", "TM0003", "TM0004", "TM0005", "TM0006", "TM0007", "TM0008", "TM0009", "TM0144"]);
+    let mut tested: BTreeSet<&str> = CASES
+        .iter()
+        .flat_map(|(_, codes)| codes.split(", "))
+        .map(|one| &one[..6])
+        .collect();
+    tested.extend([
+        "TM0002", "TM0003", "TM0004", "TM0005", "TM0006", "TM0007", "TM0008", "TM0009", "TM0144",
+    ]);
     assert_eq!(tested, codes().collect());
     for code in codes() {
         assert!(crate::explain(code).unwrap().starts_with(code));

@@ -4,7 +4,12 @@ use super::good;
 use crate::{duplicate_id, load, render_text, schema};
 
 fn shown(source: &str) -> String {
-    render_text("dags/x.toml", source, &load(source.as_bytes(), "x").diagnostics, false)
+    render_text(
+        "dags/x.toml",
+        source,
+        &load(source.as_bytes(), "x").diagnostics,
+        false,
+    )
 }
 
 #[test]
@@ -26,20 +31,41 @@ fn a_circle_is_shown_whole() {
     let text = shown(
         "[tasks.extract]\ndepends_on = ['load']\nshell = 'x'\n[tasks.clean]\ndepends_on = ['extract']\nshell = 'x'\n[tasks.load]\ndepends_on = ['clean']\nshell = 'x'\n",
     );
-    assert!(text.contains("dependency cycle: extract -> clean -> load -> extract"), "{text}");
-    assert!(text.contains("closes the cycle") && text.contains("clean waits for extract"), "{text}");
+    assert!(
+        text.contains("dependency cycle: extract -> clean -> load -> extract"),
+        "{text}"
+    );
+    assert!(
+        text.contains("closes the cycle") && text.contains("clean waits for extract"),
+        "{text}"
+    );
 }
 
 #[test]
 fn patches_mend_what_they_are_about() {
     let cases = [
-        ("[tasks.t]\nexecution_timeout = 900\nshell = 'true'\n", "execution_timeout = \"900s\""),
+        (
+            "[tasks.t]\nexecution_timeout = 900\nshell = 'true'\n",
+            "execution_timeout = \"900s\"",
+        ),
         ("[tasks.t]\nrun = 'true'\n", "shell = 'true'"),
         ("[tasks.t]\nretries = '3'\nshell = 'true'\n", "retries = 3"),
-        ("[dag]\ntimezone = 'Europe/Pariss'\n[tasks]\nt = 'true'\n", "timezone = \"Europe/Paris\""),
-        ("[tasks.a]\nshell = 'x'\n[tasks.b]\nshell = 'x'\nenv = { N = '{{ tasks.a.output }}' }\n", "depends_on = [\"a\"]"),
-        ("[tasks.a]\nshell = 'x'\n[tasks.c]\nshell = 'x'\n[tasks.b]\ndepends_on = ['c']\nshell = 'x'\nenv = { N = '{{ tasks.a.output }}' }\n", "depends_on = ['c', \"a\"]"),
-        ("[params]\nn = 'x'\n[tasks.t]\nshell = 'echo {{ params.n }}'\n", "{{ params.n | quote }}"),
+        (
+            "[dag]\ntimezone = 'Europe/Pariss'\n[tasks]\nt = 'true'\n",
+            "timezone = \"Europe/Paris\"",
+        ),
+        (
+            "[tasks.a]\nshell = 'x'\n[tasks.b]\nshell = 'x'\nenv = { N = '{{ tasks.a.output }}' }\n",
+            "depends_on = [\"a\"]",
+        ),
+        (
+            "[tasks.a]\nshell = 'x'\n[tasks.c]\nshell = 'x'\n[tasks.b]\ndepends_on = ['c']\nshell = 'x'\nenv = { N = '{{ tasks.a.output }}' }\n",
+            "depends_on = ['c', \"a\"]",
+        ),
+        (
+            "[params]\nn = 'x'\n[tasks.t]\nshell = 'echo {{ params.n }}'\n",
+            "{{ params.n | quote }}",
+        ),
     ];
     for (source, mended) in cases {
         let loaded = load(source.as_bytes(), "x");
@@ -56,14 +82,26 @@ fn colour_is_only_there_when_asked_for_and_other_files_are_named() {
     let source = "[dag]\nid = 'x'\n[tasks]\nt = 'true'\n";
     let one = duplicate_id("x", "dags/y.toml", good(source).id_span);
     let plain = render_text("dags/x.toml", source, std::slice::from_ref(&one), false);
-    assert!(plain.contains("error[TM0144]") && plain.contains("dags/y.toml") && !plain.contains('\u{1b}'), "{plain}");
+    assert!(
+        plain.contains("error[TM0144]")
+            && plain.contains("dags/y.toml")
+            && !plain.contains('\u{1b}'),
+        "{plain}"
+    );
     assert!(plain.contains("dags/x.toml:2:6"), "{plain}");
     assert!(render_text("dags/x.toml", source, &[one], true).contains('\u{1b}'));
 }
 
 #[test]
 fn broken_text_of_any_kind_is_shown_without_a_panic() {
-    for source in ["é = ", "[tasks]\nt = 'é{{ é }}'", "\n\n[", "a\u{7}", "x = \"\\u12\"", "[tasks]\r\nt = 'x\r\ny'"] {
+    for source in [
+        "é = ",
+        "[tasks]\nt = 'é{{ é }}'",
+        "\n\n[",
+        "a\u{7}",
+        "x = \"\\u12\"",
+        "[tasks]\r\nt = 'x\r\ny'",
+    ] {
         assert!(!shown(source).is_empty());
     }
 }
@@ -84,14 +122,26 @@ fn the_schema_accepts_the_examples_and_refuses_an_unknown_key() {
     let mut n_files = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let path = if path.is_dir() { path.join("dag.toml") } else { path };
+        let path = if path.is_dir() {
+            path.join("dag.toml")
+        } else {
+            path
+        };
         if path.extension().is_none_or(|extension| extension != "toml") || !path.exists() {
             continue;
         }
         let source = std::fs::read_to_string(&path).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&as_json(&source)).map(|err| err.to_string()).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(&as_json(&source))
+            .map(|err| err.to_string())
+            .collect();
         assert_eq!(errors, Vec::<String>::new(), "{}", path.display());
-        assert_eq!(load(source.as_bytes(), "example").diagnostics, [], "{}", path.display());
+        assert_eq!(
+            load(source.as_bytes(), "example").diagnostics,
+            [],
+            "{}",
+            path.display()
+        );
         n_files += 1;
     }
     assert!(n_files > 0, "there are no examples");

@@ -65,8 +65,22 @@ impl Common {
             } };
         }
         pick!(
-            display_name, doc_md, owner, run_if, skip_if, retries, retry_delay, retry_exponential_backoff,
-            max_retry_delay, retry_jitter, execution_timeout, queue, cwd, inherit_env, run_as_user, on_lost,
+            display_name,
+            doc_md,
+            owner,
+            run_if,
+            skip_if,
+            retries,
+            retry_delay,
+            retry_exponential_backoff,
+            max_retry_delay,
+            retry_jitter,
+            execution_timeout,
+            queue,
+            cwd,
+            inherit_env,
+            run_as_user,
+            on_lost,
             do_xcom_push
         )
     }
@@ -80,16 +94,23 @@ impl ShellKeys {
             interpreter: self.interpreter.or_else(|| base.interpreter.clone()),
             args: self.args.or_else(|| base.args.clone()),
             stdin: self.stdin.or_else(|| base.stdin.clone()),
-            skip_on_exit_code: self.skip_on_exit_code.or_else(|| base.skip_on_exit_code.clone()),
-            success_exit_codes: self.success_exit_codes.or_else(|| base.success_exit_codes.clone()),
+            skip_on_exit_code: self
+                .skip_on_exit_code
+                .or_else(|| base.skip_on_exit_code.clone()),
+            success_exit_codes: self
+                .success_exit_codes
+                .or_else(|| base.success_exit_codes.clone()),
             output: self.output.or(base.output),
         }
     }
 }
 
 fn merge<T: Clone>(own: Vec<T>, base: &[T], name: impl Fn(&T) -> &String) -> Vec<T> {
-    let mut merged: Vec<T> =
-        base.iter().filter(|one| !own.iter().any(|other| name(other) == name(one))).cloned().collect();
+    let mut merged: Vec<T> = base
+        .iter()
+        .filter(|one| !own.iter().any(|other| name(other) == name(one)))
+        .cloned()
+        .collect();
     merged.extend(own);
     merged
 }
@@ -111,12 +132,16 @@ impl Walk<'_> {
             retry_jitter: self.boolean(table, "retry_jitter"),
             execution_timeout: self.positive_duration(table, "execution_timeout"),
             queue: self.string(table, "queue"),
-            cwd: self.text(table, "cwd").and_then(|cwd| self.inside_folder("cwd", cwd)),
+            cwd: self
+                .text(table, "cwd")
+                .and_then(|cwd| self.inside_folder("cwd", cwd)),
             env: self.env(table),
             inherit_env: self.boolean(table, "inherit_env"),
             secrets: self.secrets(table),
             run_as_user: self.string(table, "run_as_user"),
-            on_lost: self.choice(table, "on_lost", &["fail", "retry"]).and_then(|word| OnLost::from_name(&word)),
+            on_lost: self
+                .choice(table, "on_lost", &["fail", "retry"])
+                .and_then(|word| OnLost::from_name(&word)),
             do_xcom_push: self.boolean(table, "do_xcom_push"),
             outputs: self.outputs(table),
             shell: ShellKeys::default(),
@@ -128,7 +153,11 @@ impl Walk<'_> {
         let duration = self.duration(table, name)?;
         if duration.is_zero() {
             let span = table.get(name).map_or(0..0, Value::span);
-            self.report(Diagnostic::error("TM0103", span, format!("`{name}` must be more than zero")));
+            self.report(Diagnostic::error(
+                "TM0103",
+                span,
+                format!("`{name}` must be more than zero"),
+            ));
             return None;
         }
         Some(duration)
@@ -149,9 +178,14 @@ impl Walk<'_> {
     /// The keys of a shell table whose keys have been checked.
     pub(crate) fn shell_keys(&mut self, table: &Table) -> ShellKeys {
         let interpreter = self.strings(table, "interpreter");
-        if interpreter.as_ref().is_some_and(|words| words.is_empty() || words[0].is_empty()) {
+        if interpreter
+            .as_ref()
+            .is_some_and(|words| words.is_empty() || words[0].is_empty())
+        {
             let span = table.get("interpreter").map_or(0..0, Value::span);
-            self.report(Diagnostic::error("TM0103", span, "`interpreter` names no program").label("empty"));
+            self.report(
+                Diagnostic::error("TM0103", span, "`interpreter` names no program").label("empty"),
+            );
         }
         ShellKeys {
             command: self.text(table, "command"),
@@ -166,16 +200,25 @@ impl Walk<'_> {
             stdin: self.text(table, "stdin"),
             skip_on_exit_code: self.statuses(table, "skip_on_exit_code"),
             success_exit_codes: self.statuses(table, "success_exit_codes"),
-            output: self.choice(table, "output", keys::SHELL_OUTPUTS).and_then(|word| ShellOutput::from_name(&word)),
+            output: self
+                .choice(table, "output", keys::SHELL_OUTPUTS)
+                .and_then(|word| ShellOutput::from_name(&word)),
         }
     }
 
     /// A relative path that stays inside the DAG's folder.
     fn inside_folder(&mut self, name: &str, path: Text) -> Option<String> {
         let parts = || path.value.split('/');
-        let is_inside = !path.value.is_empty() && !path.value.starts_with('/') && parts().all(|part| part != "..");
+        let is_inside = !path.value.is_empty()
+            && !path.value.starts_with('/')
+            && parts().all(|part| part != "..");
         if is_inside && !path.value.contains('\0') {
-            return Some(parts().filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/"));
+            return Some(
+                parts()
+                    .filter(|part| !matches!(*part, "" | "."))
+                    .collect::<Vec<_>>()
+                    .join("/"),
+            );
         }
         let message = format!("`{name}` must be a path inside the DAG's folder");
         self.report(
@@ -187,7 +230,9 @@ impl Walk<'_> {
     }
 
     fn named_texts(&mut self, table: &Table, name: &str) -> Vec<(String, Range<usize>, Text)> {
-        let Some(inner) = self.table(table, name) else { return Vec::new() };
+        let Some(inner) = self.table(table, name) else {
+            return Vec::new();
+        };
         let mut found = Vec::new();
         for (key, value) in inner {
             if let Some(text) = self.text_of(&format!("{name}.{}", key.get_ref()), value) {
@@ -199,7 +244,11 @@ impl Walk<'_> {
 
     fn env(&mut self, table: &Table) -> Texts {
         let named = self.named_texts(table, "env");
-        named.into_iter().filter(|(name, span, _)| self.is_good_env(name, span)).map(|(name, _, text)| (name, text)).collect()
+        named
+            .into_iter()
+            .filter(|(name, span, _)| self.is_good_env(name, span))
+            .map(|(name, _, text)| (name, text))
+            .collect()
     }
 
     fn is_good_env(&mut self, name: &str, span: &Range<usize>) -> bool {
@@ -208,7 +257,8 @@ impl Walk<'_> {
         }
         let message = format!("`{name}` cannot be the name of an environment variable");
         self.report(
-            Diagnostic::error("TM0107", span.clone(), message).label("letters, digits and _, no digit first"),
+            Diagnostic::error("TM0107", span.clone(), message)
+                .label("letters, digits and _, no digit first"),
         );
         false
     }
@@ -223,14 +273,18 @@ impl Walk<'_> {
                 outputs.push((name, text));
             } else {
                 let message = format!("`{name}` cannot be the key of an output");
-                self.report(Diagnostic::error("TM0107", span, message).label("A-Z a-z 0-9 _ and - only"));
+                self.report(
+                    Diagnostic::error("TM0107", span, message).label("A-Z a-z 0-9 _ and - only"),
+                );
             }
         }
         outputs
     }
 
     fn secrets(&mut self, table: &Table) -> Vec<Secret> {
-        let Some(inner) = self.table(table, "secrets") else { return Vec::new() };
+        let Some(inner) = self.table(table, "secrets") else {
+            return Vec::new();
+        };
         let mut secrets = Vec::new();
         for (key, value) in inner {
             let env = key.get_ref().to_string();
@@ -239,7 +293,9 @@ impl Walk<'_> {
             }
             let name = format!("secrets.{env}");
             let (from, as_file) = match value.get_ref() {
-                DeValue::Table(long) => (self.secret_source(long, &name, value), self.is_file(long)),
+                DeValue::Table(long) => {
+                    (self.secret_source(long, &name, value), self.is_file(long))
+                }
                 _ => (self.text_of(&name, value), false),
             };
             if let Some(from) = from.and_then(|from| self.checked_source(from)) {
@@ -253,7 +309,9 @@ impl Walk<'_> {
         for (key, _) in long {
             if !matches!(key.get_ref().as_ref(), "from" | "as") {
                 let message = format!("unknown key `{}` in `{name}`", key.get_ref());
-                self.report(Diagnostic::error("TM0104", key.span(), message).help("there are from, as"));
+                self.report(
+                    Diagnostic::error("TM0104", key.span(), message).help("there are from, as"),
+                );
             }
         }
         if !long.contains_key("from") {
@@ -264,7 +322,8 @@ impl Walk<'_> {
     }
 
     fn is_file(&mut self, long: &Table) -> bool {
-        self.choice(long, "as", &["env", "file"]).is_some_and(|word| word == "file")
+        self.choice(long, "as", &["env", "file"])
+            .is_some_and(|word| word == "file")
     }
 
     fn checked_source(&mut self, from: Text) -> Option<String> {

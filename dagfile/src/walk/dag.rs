@@ -43,13 +43,16 @@ impl Walk<'_> {
     pub(crate) fn dag(&mut self, table: &Table, header: Range<usize>, stem: &str) -> DagKeys {
         self.check_keys(table, &Place::Dag, keys::DAG);
         let (id, id_span) = self.dag_id(table, header, stem);
-        let (timezone, zone) = self.zone(table).unwrap_or_else(|| ("UTC".to_string(), TimeZone::UTC));
+        let (timezone, zone) = self
+            .zone(table)
+            .unwrap_or_else(|| ("UTC".to_string(), TimeZone::UTC));
         let start_date = self.date(table, "start_date", &zone);
         let end_date = self.date(table, "end_date", &zone);
         if let (Some(start), Some(end), Some(value)) = (start_date, end_date, table.get("end_date"))
             && end < start
         {
-            let one = Diagnostic::error("TM0133", value.span(), "`end_date` is before `start_date`");
+            let one =
+                Diagnostic::error("TM0133", value.span(), "`end_date` is before `start_date`");
             let start = table.get("start_date").map_or(0..0, |value| value.span());
             self.report(one.label("the end").other(start, "the start"));
         }
@@ -61,7 +64,9 @@ impl Walk<'_> {
             display_name: self.string(table, "display_name"),
             description: self.string(table, "description"),
             doc_md: self.string(table, "doc_md"),
-            owner: self.string(table, "owner").unwrap_or_else(|| OWNER.to_string()),
+            owner: self
+                .string(table, "owner")
+                .unwrap_or_else(|| OWNER.to_string()),
             tags: self.strings(table, "tags").unwrap_or_default(),
             schedule,
             schedule_text,
@@ -69,7 +74,9 @@ impl Walk<'_> {
             start_date,
             end_date,
             catchup: self.boolean(table, "catchup").unwrap_or(false),
-            is_paused_upon_creation: self.boolean(table, "is_paused_upon_creation").unwrap_or(false),
+            is_paused_upon_creation: self
+                .boolean(table, "is_paused_upon_creation")
+                .unwrap_or(false),
             allowed_run_types: self.run_types(table),
             max_active_runs: self.limit(table, "max_active_runs", 10_000),
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
@@ -78,13 +85,19 @@ impl Walk<'_> {
         }
     }
 
-    fn dag_id(&mut self, table: &Table, header: Range<usize>, stem: &str) -> (String, Range<usize>) {
+    fn dag_id(
+        &mut self,
+        table: &Table,
+        header: Range<usize>,
+        stem: &str,
+    ) -> (String, Range<usize>) {
         match self.text(table, "id") {
             Some(id) if is_id(&id.value) => (id.value, id.span),
             Some(id) => {
                 let message = format!("`{}` cannot be the id of a DAG", id.value);
                 self.report(
-                    Diagnostic::error("TM0107", id.span.clone(), message).label("A-Z a-z 0-9 _ and - only"),
+                    Diagnostic::error("TM0107", id.span.clone(), message)
+                        .label("A-Z a-z 0-9 _ and - only"),
                 );
                 (id.value, id.span)
             }
@@ -102,12 +115,17 @@ impl Walk<'_> {
 
     fn limit(&mut self, table: &Table, name: &str, high: i64) -> u32 {
         let number = self.int(table, name, 1, high);
-        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(ACTIVE_DEFAULT)
+        number
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(ACTIVE_DEFAULT)
     }
 
     fn run_types(&mut self, table: &Table) -> Vec<RunType> {
         match self.choices(table, "allowed_run_types", keys::RUN_TYPES) {
-            Some(words) => words.iter().filter_map(|word| RunType::from_name(word)).collect(),
+            Some(words) => words
+                .iter()
+                .filter_map(|word| RunType::from_name(word))
+                .collect(),
             None => RunType::ALL.to_vec(),
         }
     }

@@ -33,7 +33,10 @@ impl Walk<'_> {
             };
             if !is_id(&id) {
                 let message = format!("`{id}` cannot be the name of a group");
-                self.report(Diagnostic::error("TM0107", key.span(), message).label("A-Z a-z 0-9 _ and - only"));
+                self.report(
+                    Diagnostic::error("TM0107", key.span(), message)
+                        .label("A-Z a-z 0-9 _ and - only"),
+                );
             }
             let place = Place::Group(id.clone());
             self.check_keys(inner, &place, keys::GROUP);
@@ -45,7 +48,9 @@ impl Walk<'_> {
                 doc_md: self.string(inner, "doc_md"),
                 parent: self.text(inner, "group"),
                 depends_on: self.depends_on(inner),
-                default_args: defaults.map(|table| self.default_args(table, &place)).unwrap_or_default(),
+                default_args: defaults
+                    .map(|table| self.default_args(table, &place))
+                    .unwrap_or_default(),
             });
         }
         groups

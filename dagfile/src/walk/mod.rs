@@ -99,7 +99,11 @@ impl<'s> Walk<'s> {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.n_dropped > 0 || self.diagnostics.iter().any(|one| one.severity == Severity::Error)
+        self.n_dropped > 0
+            || self
+                .diagnostics
+                .iter()
+                .any(|one| one.severity == Severity::Error)
     }
 
     pub(crate) fn need_file(&mut self, path: &str) {
@@ -124,7 +128,9 @@ impl<'s> Walk<'s> {
     fn check_fixed(&mut self, name: &str, value: &Value, key: &Key) {
         let (is_default, is_right_type) = match (&key.kind, value.get_ref()) {
             (Kind::Only(only), DeValue::String(text)) => (text == only, true),
-            (Kind::OnlyInt(only), DeValue::Integer(_)) => (value::integer(value) == Some(*only), true),
+            (Kind::OnlyInt(only), DeValue::Integer(_)) => {
+                (value::integer(value) == Some(*only), true)
+            }
             (Kind::OnlyBool(only), DeValue::Boolean(one)) => (one == only, true),
             (Kind::Only(_), _) => (false, false),
             (Kind::OnlyInt(_), _) | (Kind::OnlyBool(_), _) => (false, false),
@@ -148,7 +154,9 @@ impl<'s> Walk<'s> {
             Diagnostic::error(
                 "TM0190",
                 span,
-                format!("{what} is part of the format, but this version of Tidemill does not run it yet"),
+                format!(
+                    "{what} is part of the format, but this version of Tidemill does not run it yet"
+                ),
             )
             .label("not built yet"),
         );

@@ -18,7 +18,10 @@ impl Walk<'_> {
             let name = key.get_ref().to_string();
             if !is_id(&name) {
                 let message = format!("`{name}` cannot be the name of a parameter");
-                self.report(Diagnostic::error("TM0107", key.span(), message).label("A-Z a-z 0-9 _ and - only"));
+                self.report(
+                    Diagnostic::error("TM0107", key.span(), message)
+                        .label("A-Z a-z 0-9 _ and - only"),
+                );
                 continue;
             }
             let param = match value.get_ref() {
@@ -26,7 +29,11 @@ impl Walk<'_> {
                 _ => {
                     let default = json(value);
                     let schema = Json::Object(Map::from_iter(type_name(&default).map(typed)));
-                    Param { name, default, schema }
+                    Param {
+                        name,
+                        default,
+                        schema,
+                    }
                 }
             };
             let default_span = match value.get_ref() {
@@ -48,7 +55,13 @@ impl Walk<'_> {
         for count in ["minLength", "maxLength", "minItems", "maxItems"] {
             self.int(table, count, 0, 1 << 20);
         }
-        for number in ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"] {
+        for number in [
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ] {
             if let Some(value) = table.get(number)
                 && !matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_))
             {
@@ -62,12 +75,17 @@ impl Walk<'_> {
         }
         let default = table.get("default").map_or(Json::Null, json);
         let words = table.iter().filter(|(key, _)| key.get_ref() != "default");
-        let mut schema: Map<String, Json> =
-            words.map(|(key, value)| (key.get_ref().to_string(), json(value))).collect();
+        let mut schema: Map<String, Json> = words
+            .map(|(key, value)| (key.get_ref().to_string(), json(value)))
+            .collect();
         if !schema.contains_key("type") {
             schema.extend(type_name(&default).map(typed));
         }
-        Param { name: name.to_string(), default, schema: Json::Object(schema) }
+        Param {
+            name: name.to_string(),
+            default,
+            schema: Json::Object(schema),
+        }
     }
 
     fn check_default(
@@ -84,7 +102,10 @@ impl Walk<'_> {
                 self.report(Diagnostic::error("TM0150", span, message).label("does not fit"));
             }
             (Err(_), None) if is_scheduled => {
-                let message = format!("parameter `{}` has no default, but the DAG has a schedule", param.name);
+                let message = format!(
+                    "parameter `{}` has no default, but the DAG has a schedule",
+                    param.name
+                );
                 self.report(
                     Diagnostic::error("TM0151", name_span, message)
                         .label("a scheduled run has nobody to ask")

@@ -24,7 +24,9 @@ impl Walk<'_> {
     /// `schedule` of `[dag]`. `zone` and `start` are the DAG's.
     pub(crate) fn schedule(&mut self, dag: &Table, zone: &TimeZone, start: Option<Ts>) -> Planned {
         let none = (Schedule::Manual, String::new());
-        let Some(value) = dag.get("schedule") else { return none };
+        let Some(value) = dag.get("schedule") else {
+            return none;
+        };
         match value.get_ref() {
             DeValue::String(_) => match self.text_of("schedule", value) {
                 Some(text) => self.short_schedule(text, zone, start),
@@ -56,13 +58,23 @@ impl Walk<'_> {
             }
             "None" | "none" | "null" => {
                 self.report(
-                    Diagnostic::error("TM0131", text.span, "a DAG without a schedule leaves `schedule` out")
-                        .help("take the key away"),
+                    Diagnostic::error(
+                        "TM0131",
+                        text.span,
+                        "a DAG without a schedule leaves `schedule` out",
+                    )
+                    .help("take the key away"),
                 );
                 none
             }
             _ => match self.cron(&text) {
-                Some(cron) => (Schedule::Cron { crons: vec![cron], zone: zone.clone() }, trimmed),
+                Some(cron) => (
+                    Schedule::Cron {
+                        crons: vec![cron],
+                        zone: zone.clone(),
+                    },
+                    trimmed,
+                ),
                 None => none,
             },
         }
@@ -70,7 +82,10 @@ impl Walk<'_> {
 
     /// `15m` of `@every 15m`, through the same reader as other durations.
     fn every_text(&mut self, distance: &str, text: &Text) -> Option<Duration> {
-        let value = toml::Spanned::new(text.span.clone(), DeValue::String(distance.to_string().into()));
+        let value = toml::Spanned::new(
+            text.span.clone(),
+            DeValue::String(distance.to_string().into()),
+        );
         let n_before = self.diagnostics.len();
         let period = self.duration_of("schedule", &value);
         if let Some(one) = self.diagnostics.get_mut(n_before) {
@@ -91,46 +106,79 @@ impl Walk<'_> {
 
     fn crons_of(&mut self, name: &str, value: &Value, zone: &TimeZone) -> Planned {
         let texts: Vec<Text> = match value.get_ref() {
-            DeValue::Array(items) => items.iter().filter_map(|item| self.text_of(name, item)).collect(),
+            DeValue::Array(items) => items
+                .iter()
+                .filter_map(|item| self.text_of(name, item))
+                .collect(),
             _ => self.text_of(name, value).into_iter().collect(),
         };
         if let DeValue::Array(items) = value.get_ref()
             && items.is_empty()
         {
             let message = format!("`{name}` is an empty list");
-            self.report(Diagnostic::error("TM0131", value.span(), message).help("take the key away"));
+            self.report(
+                Diagnostic::error("TM0131", value.span(), message).help("take the key away"),
+            );
         }
         let crons: Vec<Cron> = texts.iter().filter_map(|text| self.cron(text)).collect();
-        let words = texts.iter().map(|text| text.value.trim()).collect::<Vec<_>>().join("; ");
+        let words = texts
+            .iter()
+            .map(|text| text.value.trim())
+            .collect::<Vec<_>>()
+            .join("; ");
         if crons.is_empty() {
             return (Schedule::Manual, words);
         }
-        (Schedule::Cron { crons, zone: zone.clone() }, words)
+        (
+            Schedule::Cron {
+                crons,
+                zone: zone.clone(),
+            },
+            words,
+        )
     }
 
-    fn long_schedule(&mut self, table: &Table, span: Range<usize>, zone: &TimeZone, start: Option<Ts>) -> Planned {
+    fn long_schedule(
+        &mut self,
+        table: &Table,
+        span: Range<usize>,
+        zone: &TimeZone,
+        start: Option<Ts>,
+    ) -> Planned {
         self.check_keys(table, &Place::Schedule, keys::SCHEDULE);
-        let zone = self.zone(table).map_or_else(|| zone.clone(), |(_, own)| own);
+        let zone = self
+            .zone(table)
+            .map_or_else(|| zone.clone(), |(_, own)| own);
         let every_value = table.get("every");
         match (table.get("cron"), every_value) {
             (Some(cron), None) => self.crons_of("cron", cron, &zone),
             (None, Some(value)) => {
                 let period = self.duration_of("every", value);
                 match period.and_then(|period| self.checked_period(period, value.span())) {
-                    Some(period) => (every(period, start), format!("@every {}", self.written(value))),
+                    Some(period) => (
+                        every(period, start),
+                        format!("@every {}", self.written(value)),
+                    ),
                     None => (Schedule::Manual, String::new()),
                 }
             }
             (Some(_), Some(value)) => {
                 let message = "a schedule has `cron` or `every`, not both";
-                self.report(Diagnostic::error("TM0131", value.span(), message).label("one too many"));
+                self.report(
+                    Diagnostic::error("TM0131", value.span(), message).label("one too many"),
+                );
                 (Schedule::Manual, String::new())
             }
             (None, None) => {
-                let has_other = keys::SCHEDULE.iter().any(|key| !key.is_built && table.contains_key(key.name));
+                let has_other = keys::SCHEDULE
+                    .iter()
+                    .any(|key| !key.is_built && table.contains_key(key.name));
                 if !has_other {
                     let message = "the schedule does not say when";
-                    self.report(Diagnostic::error("TM0102", span, message).help("give it `cron` or `every`"));
+                    self.report(
+                        Diagnostic::error("TM0102", span, message)
+                            .help("give it `cron` or `every`"),
+                    );
                 }
                 (Schedule::Manual, String::new())
             }
@@ -151,12 +199,17 @@ impl Walk<'_> {
             let canonical = zone.iana_name().unwrap_or(&name.value).to_string();
             return Some((canonical, zone));
         }
-        let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+        let known: Vec<String> = jiff::tz::db()
+            .available()
+            .map(|zone| zone.to_string())
+            .collect();
         let near = nearest(&name.value, known.iter().map(String::as_str));
         let message = format!("`{}` is not a time zone", name.value);
         let one = Diagnostic::error("TM0132", name.span.clone(), message).label("not an IANA name");
         self.report(match near {
-            Some(near) => one.help(format!("did you mean `{near}`?")).patch(name.span, format!("\"{near}\"")),
+            Some(near) => one
+                .help(format!("did you mean `{near}`?"))
+                .patch(name.span, format!("\"{near}\"")),
             None => one.help("write an IANA name such as \"Europe/Paris\""),
         });
         None
@@ -174,7 +227,11 @@ impl Walk<'_> {
                     offset_in_source(self.source, &text.span, range.start)
                         ..offset_in_source(self.source, &text.span, range.end)
                 });
-                let code = if err.field.is_some() { "TM0130" } else { "TM0131" };
+                let code = if err.field.is_some() {
+                    "TM0130"
+                } else {
+                    "TM0131"
+                };
                 self.report(Diagnostic::error(code, span, err.message).label("here"));
                 None
             }
@@ -190,16 +247,22 @@ impl Walk<'_> {
             && !is_open(weekday)
             && !weekday.starts_with('+')
         {
-            let message = format!("this runs on every day that matches `{day}` or `{weekday}`, not both");
-            self.report(Diagnostic::warning("TM0312", text.span.clone(), message).help(format!(
-                "for days that match both, put `+` before the day of week: `+{weekday}`"
-            )));
+            let message =
+                format!("this runs on every day that matches `{day}` or `{weekday}`, not both");
+            self.report(
+                Diagnostic::warning("TM0312", text.span.clone(), message).help(format!(
+                    "for days that match both, put `+` before the day of week: `+{weekday}`"
+                )),
+            );
         }
     }
 }
 
 fn every(period: Duration, start: Option<Ts>) -> Schedule {
-    Schedule::Every { period, anchor: start.unwrap_or(Ts(0)) }
+    Schedule::Every {
+        period,
+        anchor: start.unwrap_or(Ts(0)),
+    }
 }
 
 /// Where a field of an expression stands in it, in bytes.

@@ -46,20 +46,34 @@ impl Walk<'_> {
     pub(crate) fn tasks(&mut self, table: &Table) -> Vec<TaskKeys> {
         let mut tasks = Vec::with_capacity(table.len().min(TASKS_MAX));
         if table.len() > TASKS_MAX {
-            let span = table.iter().nth(TASKS_MAX).map_or(0..0, |(key, _)| key.span());
-            let message = format!("the DAG has {} tasks; the limit is {TASKS_MAX}", table.len());
-            self.report(Diagnostic::error("TM0007", span, message).help("split it into several DAGs"));
+            let span = table
+                .iter()
+                .nth(TASKS_MAX)
+                .map_or(0..0, |(key, _)| key.span());
+            let message = format!(
+                "the DAG has {} tasks; the limit is {TASKS_MAX}",
+                table.len()
+            );
+            self.report(
+                Diagnostic::error("TM0007", span, message).help("split it into several DAGs"),
+            );
             return tasks;
         }
         for (key, value) in table {
             let id = key.get_ref().to_string();
             if !is_id(&id) {
                 let message = format!("`{id}` cannot be the name of a task");
-                self.report(Diagnostic::error("TM0107", key.span(), message).label("A-Z a-z 0-9 _ and - only"));
+                self.report(
+                    Diagnostic::error("TM0107", key.span(), message)
+                        .label("A-Z a-z 0-9 _ and - only"),
+                );
             }
             match value.get_ref() {
                 DeValue::String(text) => {
-                    let command = Text { value: text.to_string(), span: value.span() };
+                    let command = Text {
+                        value: text.to_string(),
+                        span: value.span(),
+                    };
                     tasks.push(short_task(id, key.span(), command));
                 }
                 DeValue::Table(inner) => tasks.push(self.task(id, key.span(), inner)),
@@ -96,7 +110,8 @@ impl Walk<'_> {
             .collect();
         if let [(_, first), (_, second), ..] = written.as_slice() {
             let message = format!("task `{id}` has two operators");
-            let mut one = Diagnostic::error("TM0111", second.clone(), message).label("second operator");
+            let mut one =
+                Diagnostic::error("TM0111", second.clone(), message).label("second operator");
             one = one.other(first.clone(), "first operator");
             self.report(one.help("a task does one thing: make two tasks of it"));
             return OperatorKey::None;
@@ -106,7 +121,9 @@ impl Walk<'_> {
         match (by_key, by_name) {
             (Some(key), Some(name)) if name.value != key => {
                 let message = format!("`operator` says `{}`, but the task has `{key}`", name.value);
-                self.report(Diagnostic::error("TM0112", name.span, message).help("take `operator` out"));
+                self.report(
+                    Diagnostic::error("TM0112", name.span, message).help("take `operator` out"),
+                );
                 OperatorKey::None
             }
             (Some("shell"), _) => OperatorKey::Shell,
@@ -122,7 +139,10 @@ impl Walk<'_> {
 
     fn no_operator(&mut self, table: &Table, span: &Range<usize>, id: &str) {
         // An unknown key has been reported; it is probably the operator, written wrongly.
-        if table.iter().any(|(key, _)| keys::find(keys::TASK, key.get_ref()).is_none()) {
+        if table
+            .iter()
+            .any(|(key, _)| keys::find(keys::TASK, key.get_ref()).is_none())
+        {
             return;
         }
         let message = format!("task `{id}` does not say what it does");
@@ -138,10 +158,15 @@ impl Walk<'_> {
             return OperatorKey::Empty;
         }
         if OPERATORS.contains(&name.value.as_str()) {
-            let message = format!("task `{id}` has the operator `{}` without its settings", name.value);
+            let message = format!(
+                "task `{id}` has the operator `{}` without its settings",
+                name.value
+            );
             self.report(
-                Diagnostic::error("TM0110", name.span, message)
-                    .help(format!("write the key `{}` instead of `operator`", name.value)),
+                Diagnostic::error("TM0110", name.span, message).help(format!(
+                    "write the key `{}` instead of `operator`",
+                    name.value
+                )),
             );
             return OperatorKey::None;
         }
@@ -162,9 +187,15 @@ impl Walk<'_> {
     fn shell(&mut self, value: &Value, place: &Place) -> ShellKeys {
         let table = match value.get_ref() {
             DeValue::String(text) => {
-                let command = Text { value: text.to_string(), span: value.span() };
+                let command = Text {
+                    value: text.to_string(),
+                    span: value.span(),
+                };
                 self.no_empty_command(&command);
-                return ShellKeys { command: Some(command), ..ShellKeys::default() };
+                return ShellKeys {
+                    command: Some(command),
+                    ..ShellKeys::default()
+                };
             }
             DeValue::Table(table) => table,
             _ => {
@@ -175,15 +206,22 @@ impl Walk<'_> {
         self.check_keys(table, &Place::Shell(Box::new(place.clone())), keys::SHELL);
         let keys = self.shell_keys(table);
         match (table.get("command"), table.get("script")) {
-            (Some(_), None) => keys.command.iter().for_each(|command| self.no_empty_command(command)),
+            (Some(_), None) => keys
+                .command
+                .iter()
+                .for_each(|command| self.no_empty_command(command)),
             (None, Some(_)) => {}
             (Some(_), Some(script)) => {
                 let message = "a shell task has `command` or `script`, not both";
-                self.report(Diagnostic::error("TM0113", script.span(), message).label("one too many"));
+                self.report(
+                    Diagnostic::error("TM0113", script.span(), message).label("one too many"),
+                );
             }
             (None, None) => {
                 let message = "the shell task says neither `command` nor `script`";
-                self.report(Diagnostic::error("TM0113", value.span(), message).label("nothing to run"));
+                self.report(
+                    Diagnostic::error("TM0113", value.span(), message).label("nothing to run"),
+                );
             }
         }
         keys
@@ -200,9 +238,14 @@ impl Walk<'_> {
 
     /// `depends_on`: a name, or a list of names and of tables with `task` and `label`.
     pub(crate) fn depends_on(&mut self, table: &Table) -> Vec<Upstream> {
-        let Some(value) = table.get("depends_on") else { return Vec::new() };
+        let Some(value) = table.get("depends_on") else {
+            return Vec::new();
+        };
         match value.get_ref() {
-            DeValue::Array(items) => items.iter().filter_map(|item| self.upstream(item)).collect(),
+            DeValue::Array(items) => items
+                .iter()
+                .filter_map(|item| self.upstream(item))
+                .collect(),
             DeValue::String(_) | DeValue::Table(_) => self.upstream(value).into_iter().collect(),
             _ => {
                 self.wrong_type("depends_on", value, "a task's name or a list of them");
@@ -217,7 +260,10 @@ impl Walk<'_> {
                 for (key, _) in long {
                     if !matches!(key.get_ref().as_ref(), "task" | "label") {
                         let message = format!("unknown key `{}` in `depends_on`", key.get_ref());
-                        self.report(Diagnostic::error("TM0104", key.span(), message).help("there are task, label"));
+                        self.report(
+                            Diagnostic::error("TM0104", key.span(), message)
+                                .help("there are task, label"),
+                        );
                     }
                 }
                 self.text(long, "label");
@@ -229,12 +275,18 @@ impl Walk<'_> {
             }
             _ => self.text_of("depends_on", item),
         }?;
-        Some(Upstream { name: name.value, span: name.span })
+        Some(Upstream {
+            name: name.value,
+            span: name.span,
+        })
     }
 }
 
 fn short_task(id: String, span: Range<usize>, command: Text) -> TaskKeys {
-    let shell = ShellKeys { command: Some(command), ..ShellKeys::default() };
+    let shell = ShellKeys {
+        command: Some(command),
+        ..ShellKeys::default()
+    };
     TaskKeys {
         id,
         span,
@@ -242,6 +294,9 @@ fn short_task(id: String, span: Range<usize>, command: Text) -> TaskKeys {
         depends_on_span: None,
         group: None,
         operator: OperatorKey::Shell,
-        common: Common { shell, ..Common::default() },
+        common: Common {
+            shell,
+            ..Common::default()
+        },
     }
 }

@@ -32,11 +32,18 @@ impl Walk<'_> {
     /// A word of another tool.
     fn other_name(&self, span: Range<usize>, name: &str, known: &[Key]) -> Option<Diagnostic> {
         let is_known = |(_, here, _): &&(&str, &str, &str)| keys::find(known, here).is_some();
-        let (_, here, why) = ALIASES.iter().filter(|(theirs, ..)| *theirs == name).find(is_known)?;
-        let one = Diagnostic::error("TM0105", span.clone(), format!("`{name}` is called `{here}` here"))
-            .label(if why.is_empty() { "another name" } else { why })
-            .help("rename the key")
-            .patch(span, *here);
+        let (_, here, why) = ALIASES
+            .iter()
+            .filter(|(theirs, ..)| *theirs == name)
+            .find(is_known)?;
+        let one = Diagnostic::error(
+            "TM0105",
+            span.clone(),
+            format!("`{name}` is called `{here}` here"),
+        )
+        .label(if why.is_empty() { "another name" } else { why })
+        .help("rename the key")
+        .patch(span, *here);
         Some(one)
     }
 
@@ -53,28 +60,47 @@ impl Walk<'_> {
         };
         keys::find(parent_keys, name)?;
         let header = format!("{place}");
-        let above = self.source[..span.start].rfind(&header).map(|at| self.lines.line(at));
+        let above = self.source[..span.start]
+            .rfind(&header)
+            .map(|at| self.lines.line(at));
         let help = match above {
             Some(line) => format!("move it above line {line}, where {header} begins"),
             None => format!("move it to {parent}"),
         };
         Some(
-            Diagnostic::error("TM0106", span, format!("`{name}` belongs to {parent}, not to {place}"))
-                .label(format!("a key of {parent}"))
-                .help(help),
+            Diagnostic::error(
+                "TM0106",
+                span,
+                format!("`{name}` belongs to {parent}, not to {place}"),
+            )
+            .label(format!("a key of {parent}"))
+            .help(help),
         )
     }
 }
 
 /// `[tasks.load.users]` is a key `users` of the task `load`, not a task.
 fn dotted_task(span: Range<usize>, name: &str, value: &Value, place: &Place) -> Option<Diagnostic> {
-    let Place::Task(task) = place else { return None };
-    let DeValue::Table(table) = value.get_ref() else { return None };
-    let holds_operator = keys::OPERATORS.iter().chain(&["operator"]).any(|key| table.contains_key(*key));
+    let Place::Task(task) = place else {
+        return None;
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        return None;
+    };
+    let holds_operator = keys::OPERATORS
+        .iter()
+        .chain(&["operator"])
+        .any(|key| table.contains_key(*key));
     holds_operator.then(|| {
-        Diagnostic::error("TM0104", span, format!("a task's name holds no dot: this is a key `{name}` of the task `{task}`"))
-            .label("not a task")
-            .help(format!("write [tasks.{task}_{name}], and group = \"{task}\" to keep them together"))
+        Diagnostic::error(
+            "TM0104",
+            span,
+            format!("a task's name holds no dot: this is a key `{name}` of the task `{task}`"),
+        )
+        .label("not a task")
+        .help(format!(
+            "write [tasks.{task}_{name}], and group = \"{task}\" to keep them together"
+        ))
     })
 }
 
@@ -88,11 +114,17 @@ fn not_known(span: Range<usize>, name: &str, place: &Place, known: &[Key]) -> Di
         Place::Root => "not a table of a DAG file".to_string(),
         place => format!("not a key of {place}"),
     };
-    let one = Diagnostic::error("TM0104", span.clone(), format!("unknown key `{name}` {of}")).label(label);
+    let one = Diagnostic::error("TM0104", span.clone(), format!("unknown key `{name}` {of}"))
+        .label(label);
     let home = [(keys::DAG, "[dag]"), (keys::TASK, "a task")];
     match nearest(name, known.iter().map(|key| key.name)) {
-        Some(near) => one.help(format!("did you mean `{near}`?")).patch(span, near),
-        None => match home.iter().find(|(keys, _)| keys::find(keys, name).is_some()) {
+        Some(near) => one
+            .help(format!("did you mean `{near}`?"))
+            .patch(span, near),
+        None => match home
+            .iter()
+            .find(|(keys, _)| keys::find(keys, name).is_some())
+        {
             Some((_, home)) => one.help(format!("it is a key of {home}")),
             None if known.len() <= 12 => {
                 let names: Vec<&str> = known.iter().map(|key| key.name).collect();

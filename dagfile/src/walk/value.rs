@@ -38,13 +38,19 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
 pub(crate) fn is_id(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 250
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// Is a name one that a shell can use as a variable?
 pub(crate) fn is_env_name(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well && name.len() <= 250 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    starts_well
+        && name.len() <= 250
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl Walk<'_> {
@@ -58,11 +64,17 @@ impl Walk<'_> {
         .label(format!("expected {expected}"));
         let written = self.source.get(span.clone()).unwrap_or("").to_string();
         match value.get_ref() {
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) if expected == "a text" => {
-                one = one.help("put it in quotes").patch(span, format!("\"{written}\""));
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)
+                if expected == "a text" =>
+            {
+                one = one
+                    .help("put it in quotes")
+                    .patch(span, format!("\"{written}\""));
             }
             DeValue::String(text) if expected == "a list of texts" => {
-                one = one.help("put it in brackets").patch(span, format!("[{written}]"));
+                one = one
+                    .help("put it in brackets")
+                    .patch(span, format!("[{written}]"));
                 let _ = text;
             }
             DeValue::String(text)
@@ -71,7 +83,9 @@ impl Walk<'_> {
                     || (expected == "a number" && text.parse::<f64>().is_ok())
                     || (expected == "a date" && Ts::parse(text, &TimeZone::UTC).is_ok()) =>
             {
-                one = one.help("take the quotes away").patch(span, text.to_string());
+                one = one
+                    .help("take the quotes away")
+                    .patch(span, text.to_string());
             }
             _ => {}
         }
@@ -80,7 +94,10 @@ impl Walk<'_> {
 
     pub(crate) fn text_of(&mut self, name: &str, value: &Value) -> Option<Text> {
         match value.get_ref() {
-            DeValue::String(text) => Some(Text { value: text.to_string(), span: value.span() }),
+            DeValue::String(text) => Some(Text {
+                value: text.to_string(),
+                span: value.span(),
+            }),
             _ => {
                 self.wrong_type(name, value, "a text");
                 None
@@ -152,11 +169,21 @@ impl Walk<'_> {
             self.wrong_type(name, value, "a list of texts");
             return None;
         };
-        Some(items.iter().filter_map(|item| self.text_of(name, item)).collect())
+        Some(
+            items
+                .iter()
+                .filter_map(|item| self.text_of(name, item))
+                .collect(),
+        )
     }
 
     pub(crate) fn strings(&mut self, table: &Table, name: &str) -> Option<Vec<String>> {
-        Some(self.texts(table, name)?.into_iter().map(|text| text.value).collect())
+        Some(
+            self.texts(table, name)?
+                .into_iter()
+                .map(|text| text.value)
+                .collect(),
+        )
     }
 
     /// Exit statuses, 0 to 255.
@@ -170,12 +197,23 @@ impl Walk<'_> {
                 return None;
             }
         };
-        let numbers = items.into_iter().filter_map(|item| self.int_of(name, item, 0, 255));
-        Some(numbers.filter_map(|number| i32::try_from(number).ok()).collect())
+        let numbers = items
+            .into_iter()
+            .filter_map(|item| self.int_of(name, item, 0, 255));
+        Some(
+            numbers
+                .filter_map(|number| i32::try_from(number).ok())
+                .collect(),
+        )
     }
 
     /// One of some words.
-    pub(crate) fn choice_of(&mut self, name: &str, value: &Value, words: &[&str]) -> Option<String> {
+    pub(crate) fn choice_of(
+        &mut self,
+        name: &str,
+        value: &Value,
+        words: &[&str],
+    ) -> Option<String> {
         let text = self.text_of(name, value)?;
         if words.contains(&text.value.as_str()) {
             return Some(text.value);
@@ -185,9 +223,10 @@ impl Walk<'_> {
         let all = format!("one of {}", words.join(", "));
         let near = nearest(&text.value, words.iter().copied());
         self.report(match near {
-            Some(near) => {
-                one.label(all).help(format!("did you mean `{near}`?")).patch(text.span, format!("\"{near}\""))
-            }
+            Some(near) => one
+                .label(all)
+                .help(format!("did you mean `{near}`?"))
+                .patch(text.span, format!("\"{near}\"")),
             None => one.label(all),
         });
         None
@@ -199,10 +238,20 @@ impl Walk<'_> {
     }
 
     /// A list of some words, or one of them.
-    pub(crate) fn choices(&mut self, table: &Table, name: &str, words: &[&str]) -> Option<Vec<String>> {
+    pub(crate) fn choices(
+        &mut self,
+        table: &Table,
+        name: &str,
+        words: &[&str],
+    ) -> Option<Vec<String>> {
         let value = table.get(name)?;
         match value.get_ref() {
-            DeValue::Array(items) => Some(items.iter().filter_map(|item| self.choice_of(name, item, words)).collect()),
+            DeValue::Array(items) => Some(
+                items
+                    .iter()
+                    .filter_map(|item| self.choice_of(name, item, words))
+                    .collect(),
+            ),
             _ => self.choice_of(name, value, words).map(|word| vec![word]),
         }
     }
@@ -239,7 +288,8 @@ impl Walk<'_> {
             }
             Err(DurationError::Unreadable) => {
                 let message = format!("`{written}` is not a duration");
-                let one = Diagnostic::error("TM0121", span, message).label("whole numbers with ms, s, m, h or d");
+                let one = Diagnostic::error("TM0121", span, message)
+                    .label("whole numbers with ms, s, m, h or d");
                 self.report(one.help("write it like \"250ms\", \"90s\", \"1h30m\" or \"2d\""));
                 None
             }
@@ -250,7 +300,9 @@ impl Walk<'_> {
         let one = Diagnostic::error("TM0120", span.clone(), "a duration needs a unit").label(label);
         let whole: Option<u64> = written.replace('_', "").parse().ok();
         self.report(match whole {
-            Some(seconds) => one.help("write it with a unit").patch(span, format!("\"{seconds}s\"")),
+            Some(seconds) => one
+                .help("write it with a unit")
+                .patch(span, format!("\"{seconds}s\"")),
             None => one.help("write it like \"250ms\", \"90s\", \"1h30m\" or \"2d\""),
         });
     }
@@ -266,13 +318,20 @@ impl Walk<'_> {
         let read = Ts::parse(&date.to_string().replacen(' ', "T", 1), zone);
         if read.is_err() {
             let message = format!("`{date}` is not a date or an instant");
-            self.report(Diagnostic::error("TM0122", value.span(), message).help("write it like 2026-11-20 or 2026-11-20T06:00:00Z"));
+            self.report(
+                Diagnostic::error("TM0122", value.span(), message)
+                    .help("write it like 2026-11-20 or 2026-11-20T06:00:00Z"),
+            );
         }
         read.ok()
     }
 
     /// The table under a key.
-    pub(crate) fn table<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Option<&'t Table<'s>> {
+    pub(crate) fn table<'t, 's>(
+        &mut self,
+        table: &'t Table<'s>,
+        name: &str,
+    ) -> Option<&'t Table<'s>> {
         let value = table.get(name)?;
         match value.get_ref() {
             DeValue::Table(inner) => Some(inner),
@@ -317,7 +376,13 @@ fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         };
         rest = &rest[n_letters..];
         let part = number.checked_mul(millis).ok_or(DurationError::TooLong)?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or(DurationError::TooLong)?;
+        total = total
+            .checked_add(Duration::from_millis(part))
+            .ok_or(DurationError::TooLong)?;
     }
-    if total > DURATION_MAX { Err(DurationError::TooLong) } else { Ok(total) }
+    if total > DURATION_MAX {
+        Err(DurationError::TooLong)
+    } else {
+        Ok(total)
+    }
 }

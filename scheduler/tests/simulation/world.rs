@@ -7,8 +7,8 @@ use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{Dag, OnLost, Operator, RetryPolicy, Task};
 use tidemill_model::schedule::Schedule;
 use tidemill_model::{
-    Attempt, DagNo, Graph, Outcome, Reason, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo, TaskState, TriggerRule, Ts,
-    VersionNo,
+    Attempt, DagNo, Graph, Outcome, Reason, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo,
+    TaskState, TriggerRule, Ts, VersionNo,
 };
 use tidemill_scheduler::{ClearChoice, Effect, Event, Run, plan_clear, step};
 
@@ -81,7 +81,11 @@ impl World {
             self.act();
             self.check();
         }
-        panic!("seed {}: the run does not end: {:?}", self.seed, self.states());
+        panic!(
+            "seed {}: the run does not end: {:?}",
+            self.seed,
+            self.states()
+        );
     }
 
     fn act(&mut self) {
@@ -111,7 +115,12 @@ impl World {
             if self.n_people > 0 && self.n_people < u32::MAX {
                 continue; // a person may have cleared or marked what this task had waited for
             }
-            assert_eq!(state, TaskState::Success, "seed {}: {task:?} starts before {up:?}", self.seed);
+            assert_eq!(
+                state,
+                TaskState::Success,
+                "seed {}: {task:?} starts before {up:?}",
+                self.seed
+            );
         }
         let (attempt, _) = self.run.launch(task, 1, self.now);
         *self.starts.entry(task).or_default() += 1;
@@ -125,11 +134,19 @@ impl World {
         let at = self.chance.below(self.live.len() as u64) as usize;
         let (task, attempt) = self.live.swap_remove(at);
         let outcome = self.outcome_of(task);
-        self.step(Event::AttemptEnded { attempt, outcome: Box::new(outcome), chance: 5 });
+        self.step(Event::AttemptEnded {
+            attempt,
+            outcome: Box::new(outcome),
+            chance: 5,
+        });
     }
 
     fn outcome_of(&mut self, task: TaskIndex) -> Outcome {
-        let fate = if self.is_quiet { Chance(self.seed ^ u64::from(task.0) << 20).below(8) } else { self.chance.below(8) };
+        let fate = if self.is_quiet {
+            Chance(self.seed ^ u64::from(task.0) << 20).below(8)
+        } else {
+            self.chance.below(8)
+        };
         match fate {
             0 => Outcome::without_process(Verdict::Failed, Reason::ExitStatus, "exit 1"),
             1 => Outcome::without_process(Verdict::Skipped, Reason::SkippedItself, "exit 99"),
@@ -148,15 +165,31 @@ impl World {
 
     fn lose_one(&mut self) {
         if let Some((_, attempt)) = self.live.pop() {
-            self.step(Event::AttemptLost { attempt, blame: true });
+            self.step(Event::AttemptLost {
+                attempt,
+                blame: true,
+            });
         }
     }
 
     fn report_stale(&mut self) {
-        let Some((_, attempt)) = self.live.first().copied() else { return };
-        let stale = Attempt { epoch: tidemill_model::Epoch(attempt.epoch.0 - 1), ..attempt };
+        let Some((_, attempt)) = self.live.first().copied() else {
+            return;
+        };
+        let stale = Attempt {
+            epoch: tidemill_model::Epoch(attempt.epoch.0 - 1),
+            ..attempt
+        };
         let before = self.states();
-        let effects = step(&mut self.run, Event::AttemptEnded { attempt: stale, outcome: Box::new(Outcome::success()), chance: 0 }, self.now);
+        let effects = step(
+            &mut self.run,
+            Event::AttemptEnded {
+                attempt: stale,
+                outcome: Box::new(Outcome::success()),
+                chance: 0,
+            },
+            self.now,
+        );
         assert_eq!(effects, vec![Effect::Stale(stale)], "seed {}", self.seed);
         assert_eq!(before, self.states(), "seed {}", self.seed);
     }
@@ -164,13 +197,27 @@ impl World {
     /// The process dies: memory is rebuilt from rows, what was live is lost.
     fn crash(&mut self) {
         let task_nos: Vec<TaskNo> = self.run.tasks.iter().map(|task| task.task_no).collect();
-        let touched = self.run.tasks.iter().filter(|task| task.state != TaskState::None).cloned().collect();
-        self.run = Run::new(self.run.row.clone(), Arc::clone(&self.run.dag), &task_nos, touched);
+        let touched = self
+            .run
+            .tasks
+            .iter()
+            .filter(|task| task.state != TaskState::None)
+            .cloned()
+            .collect();
+        self.run = Run::new(
+            self.run.row.clone(),
+            Arc::clone(&self.run.dag),
+            &task_nos,
+            touched,
+        );
         self.ready.clear();
         self.timers.clear();
         self.step(Event::Resume);
         for (_, attempt) in std::mem::take(&mut self.live) {
-            self.step(Event::AttemptLost { attempt, blame: false });
+            self.step(Event::AttemptLost {
+                attempt,
+                blame: false,
+            });
         }
     }
 
@@ -182,7 +229,11 @@ impl World {
         let at = TaskIndex(self.chance.below(self.run.tasks.len() as u64) as u32);
         match self.chance.below(4) {
             0 => {
-                let choice = ClearChoice { tasks: vec![at], downstream: true, ..ClearChoice::default() };
+                let choice = ClearChoice {
+                    tasks: vec![at],
+                    downstream: true,
+                    ..ClearChoice::default()
+                };
                 let chosen = plan_clear(&self.run, &choice);
                 self.step(Event::Clear(chosen));
             }
@@ -208,7 +259,12 @@ impl World {
     fn check(&self) {
         let n_live = self.run.tasks.iter().filter(|task| task.is_live()).count();
         assert_eq!(n_live, self.live.len(), "seed {}: live attempts", self.seed);
-        assert_eq!(n_live, self.run.n_live() as usize, "seed {}: counted attempts", self.seed);
+        assert_eq!(
+            n_live,
+            self.run.n_live() as usize,
+            "seed {}: counted attempts",
+            self.seed
+        );
         for (at, task) in self.run.tasks.iter().enumerate() {
             let index = TaskIndex(at as u32);
             let mut counts = tidemill_scheduler::UpstreamCounts::default();
@@ -216,8 +272,17 @@ impl World {
                 counts.total += 1;
                 counts.count(self.run.tasks[up.at()].state, 1);
             }
-            assert_eq!(&counts, self.run.upstream(index), "seed {}: counters of {at}", self.seed);
-            assert_eq!(task.epoch.0 as i32, task.try_number, "seed {}: each attempt is a try", self.seed);
+            assert_eq!(
+                &counts,
+                self.run.upstream(index),
+                "seed {}: counters of {at}",
+                self.seed
+            );
+            assert_eq!(
+                task.epoch.0 as i32, task.try_number,
+                "seed {}: each attempt is a try",
+                self.seed
+            );
         }
     }
 
@@ -231,17 +296,39 @@ impl World {
     }
 
     pub fn assert_over(&self) {
-        assert!(self.states().iter().all(|state| state.is_terminal()), "seed {}: {:?}", self.seed, self.states());
-        assert!(self.live.is_empty(), "seed {}: an attempt outlives its run", self.seed);
+        assert!(
+            self.states().iter().all(|state| state.is_terminal()),
+            "seed {}: {:?}",
+            self.seed,
+            self.states()
+        );
+        assert!(
+            self.live.is_empty(),
+            "seed {}: an attempt outlives its run",
+            self.seed
+        );
         if self.run.row.state == RunState::Success {
             let ends_well = |state: &TaskState| !state.is_failure();
-            let leaves = (0..self.run.tasks.len() as u32).map(TaskIndex).filter(|at| self.run.dag.graph.downstream(*at).is_empty());
-            assert!(leaves.map(|at| self.run.tasks[at.at()].state).all(|state| ends_well(&state)), "seed {}", self.seed);
+            let leaves = (0..self.run.tasks.len() as u32)
+                .map(TaskIndex)
+                .filter(|at| self.run.dag.graph.downstream(*at).is_empty());
+            assert!(
+                leaves
+                    .map(|at| self.run.tasks[at.at()].state)
+                    .all(|state| ends_well(&state)),
+                "seed {}",
+                self.seed
+            );
         }
     }
 
     pub fn assert_started_once(&self) {
-        assert!(self.starts.values().all(|n| *n == 1), "seed {}: {:?}", self.seed, self.starts);
+        assert!(
+            self.starts.values().all(|n| *n == 1),
+            "seed {}: {:?}",
+            self.seed,
+            self.starts
+        );
     }
 }
 
@@ -292,7 +379,13 @@ fn task(at: u32, retries: u32) -> Task {
         trigger_rule: TriggerRule::AllSuccess,
         run_if: None,
         skip_if: None,
-        retry: RetryPolicy { retries, delay: Duration::from_secs(1), multiplier: 0.0, max_delay: None, jitter: false },
+        retry: RetryPolicy {
+            retries,
+            delay: Duration::from_secs(1),
+            multiplier: 0.0,
+            max_delay: None,
+            jitter: false,
+        },
         execution_timeout: None,
         pool: "default_pool".to_string(),
         pool_slots: 1,
@@ -305,7 +398,11 @@ fn task(at: u32, retries: u32) -> Task {
         run_as_user: None,
         outputs: Vec::new(),
         do_xcom_push: true,
-        on_lost: if retries > 0 { OnLost::Retry } else { OnLost::Fail },
+        on_lost: if retries > 0 {
+            OnLost::Retry
+        } else {
+            OnLost::Fail
+        },
         reads: Vec::new(),
         line: 1,
     }

@@ -9,9 +9,15 @@ use tidemill_store::{Answer, Command, Refusal, RunKey};
 use tokio::sync::oneshot;
 
 impl Engine {
-    pub(super) fn command(&mut self, command: Command, reply: oneshot::Sender<Result<Answer, Refusal>>) {
+    pub(super) fn command(
+        &mut self,
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, Refusal>>,
+    ) {
         let answer = if self.stopping.is_some() {
-            Err(Refusal::Unavailable { what: "the server is stopping; ask again when it is back".to_string() })
+            Err(Refusal::Unavailable {
+                what: "the server is stopping; ask again when it is back".to_string(),
+            })
         } else {
             self.carry_out(command)
         };
@@ -22,12 +28,34 @@ impl Engine {
         match command {
             Command::Trigger { .. } => self.trigger(command),
             Command::SetPaused { dag_id, paused } => self.set_paused(&dag_id, paused),
-            Command::Clear { dag_id, run_id, tasks, only_failed, downstream, upstream, dry_run } => {
+            Command::Clear {
+                dag_id,
+                run_id,
+                tasks,
+                only_failed,
+                downstream,
+                upstream,
+                dry_run,
+            } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 let tasks = self.places(run_no, &tasks)?;
-                self.clear(run_no, &ClearChoice { tasks, only_failed, downstream, upstream }, dry_run)
+                self.clear(
+                    run_no,
+                    &ClearChoice {
+                        tasks,
+                        only_failed,
+                        downstream,
+                        upstream,
+                    },
+                    dry_run,
+                )
             }
-            Command::MarkTasks { dag_id, run_id, tasks, state } => {
+            Command::MarkTasks {
+                dag_id,
+                run_id,
+                tasks,
+                state,
+            } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 let places = self.places(run_no, &tasks)?;
                 let touched = self.named(run_no, &places);
@@ -35,7 +63,11 @@ impl Engine {
                 self.forget_if_over(run_no);
                 Ok(Answer::Tasks(touched))
             }
-            Command::MarkRun { dag_id, run_id, state } => {
+            Command::MarkRun {
+                dag_id,
+                run_id,
+                state,
+            } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 self.step(run_no, Event::MarkRun(state));
                 self.answer_run(run_no)
@@ -44,7 +76,9 @@ impl Engine {
                 let run_no = self.find(&dag_id, &run_id)?;
                 if self.runs[&run_no].run.row.state.is_terminal() {
                     self.forget_if_over(run_no);
-                    return Err(Refusal::Conflict { what: format!("run {run_id} of {dag_id} is over already") });
+                    return Err(Refusal::Conflict {
+                        what: format!("run {run_id} of {dag_id} is over already"),
+                    });
                 }
                 self.step(run_no, Event::Cancel);
                 self.answer_run(run_no)
@@ -53,20 +87,35 @@ impl Engine {
     }
 
     fn trigger(&mut self, command: Command) -> Result<Answer, Refusal> {
-        let Command::Trigger { dag_id, run_id, logical_date, data_interval, conf, note, idempotency_key, triggered_by } =
-            command
+        let Command::Trigger {
+            dag_id,
+            run_id,
+            logical_date,
+            data_interval,
+            conf,
+            note,
+            idempotency_key,
+            triggered_by,
+        } = command
         else {
             return Ok(Answer::Done);
         };
         let dag_no = self.dag_no(&dag_id)?;
         let state = &self.dags[&dag_no];
         let Some(definition) = state.definition.as_ref().filter(|_| !state.record.is_stale) else {
-            return Err(Refusal::Conflict { what: format!("the file of DAG {dag_id} is gone or cannot be read") });
+            return Err(Refusal::Conflict {
+                what: format!("the file of DAG {dag_id} is gone or cannot be read"),
+            });
         };
         if !definition.dag.allowed_run_types.contains(&RunType::Manual) {
-            return Err(Refusal::Invalid { what: format!("DAG {dag_id} does not allow manual runs") });
+            return Err(Refusal::Invalid {
+                what: format!("DAG {dag_id} does not allow manual runs"),
+            });
         }
-        definition.dag.check_conf(&conf).map_err(|what| Refusal::Invalid { what })?;
+        definition
+            .dag
+            .check_conf(&conf)
+            .map_err(|what| Refusal::Invalid { what })?;
         let given = run_id.is_some();
         let mut logical_date = logical_date;
         let mut key = RunKey {
@@ -79,7 +128,10 @@ impl Engine {
                 return Ok(Answer::Run(Box::new(row)));
             }
             if given || triggered_by == "api" {
-                let what = format!("DAG {dag_id} has run {} with that name or logical date already", row.run_id);
+                let what = format!(
+                    "DAG {dag_id} has run {} with that name or logical date already",
+                    row.run_id
+                );
                 return Err(Refusal::Conflict { what });
             }
             // Two triggers in one microsecond: the later one is a microsecond later.
@@ -89,12 +141,21 @@ impl Engine {
         }
         let data_interval = data_interval.or(logical_date.map(|at| (at, at)));
         let conf = serde_json::Value::Object(conf);
-        let new = NewRun { key, run_type: RunType::Manual, data_interval, conf, triggered_by: Some(triggered_by), note };
+        let new = NewRun {
+            key,
+            run_type: RunType::Manual,
+            data_interval,
+            conf,
+            triggered_by: Some(triggered_by),
+            note,
+        };
         let made = self.make_run(dag_no, new);
         self.begin_runs(dag_no);
         match made {
             Some(run_no) => self.answer_run(run_no),
-            None => Err(Refusal::Conflict { what: format!("DAG {dag_id} cannot be read") }),
+            None => Err(Refusal::Conflict {
+                what: format!("DAG {dag_id} cannot be read"),
+            }),
         }
     }
 
@@ -111,7 +172,12 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    fn clear(&mut self, run_no: RunNo, choice: &ClearChoice, dry_run: bool) -> Result<Answer, Refusal> {
+    fn clear(
+        &mut self,
+        run_no: RunNo,
+        choice: &ClearChoice,
+        dry_run: bool,
+    ) -> Result<Answer, Refusal> {
         let chosen = plan_clear(&self.runs[&run_no].run, choice);
         let named = self.named(run_no, &chosen);
         if dry_run || chosen.is_empty() {
@@ -123,9 +189,14 @@ impl Engine {
     }
 
     fn dag_no(&self, dag_id: &str) -> Result<DagNo, Refusal> {
-        self.dag_ids.get(dag_id).copied().ok_or_else(|| Refusal::NotFound {
-            what: format!("there is no DAG {dag_id}; `tidemill dags list` shows those that there are"),
-        })
+        self.dag_ids
+            .get(dag_id)
+            .copied()
+            .ok_or_else(|| Refusal::NotFound {
+                what: format!(
+                    "there is no DAG {dag_id}; `tidemill dags list` shows those that there are"
+                ),
+            })
     }
 
     fn find(&mut self, dag_id: &str, run_id: &str) -> Result<RunNo, Refusal> {
@@ -135,10 +206,16 @@ impl Engine {
         })
     }
 
-    fn places(&self, run_no: RunNo, tasks: &[(String, MapIndex)]) -> Result<Vec<TaskIndex>, Refusal> {
+    fn places(
+        &self,
+        run_no: RunNo,
+        tasks: &[(String, MapIndex)],
+    ) -> Result<Vec<TaskIndex>, Refusal> {
         let dag = &self.runs[&run_no].run.dag;
         let find = |(name, _): &(String, MapIndex)| {
-            dag.index_of(name).ok_or_else(|| Refusal::NotFound { what: format!("DAG {} has no task {name}", dag.id) })
+            dag.index_of(name).ok_or_else(|| Refusal::NotFound {
+                what: format!("DAG {} has no task {name}", dag.id),
+            })
         };
         tasks.iter().map(find).collect()
     }
@@ -147,7 +224,13 @@ impl Engine {
         let run = &self.runs[&run_no].run;
         places
             .iter()
-            .map(|at| (run.dag.task(*at).id.clone(), run.tasks[at.at()].map_index, run.tasks[at.at()].state))
+            .map(|at| {
+                (
+                    run.dag.task(*at).id.clone(),
+                    run.tasks[at.at()].map_index,
+                    run.tasks[at.at()].state,
+                )
+            })
             .collect()
     }
 

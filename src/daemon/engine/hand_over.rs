@@ -18,10 +18,15 @@ impl Engine {
         while self.n_live < self.options.slots {
             let runs = &self.runs;
             let still_waits = |waiting: &Waiting| {
-                runs.get(&waiting.run).is_some_and(|active| active.run.wants_slot(waiting.task))
+                runs.get(&waiting.run)
+                    .is_some_and(|active| active.run.wants_slot(waiting.task))
             };
-            let Some(waiting) = self.ready.take(still_waits) else { return };
-            let Some(active) = self.runs.get_mut(&waiting.run) else { continue };
+            let Some(waiting) = self.ready.take(still_waits) else {
+                return;
+            };
+            let Some(active) = self.runs.get_mut(&waiting.run) else {
+                continue;
+            };
             if !active.run.has_room() {
                 active.parked.push(waiting);
                 continue;
@@ -29,17 +34,22 @@ impl Engine {
             let (attempt, effects) = active.run.launch(waiting.task, self.worker_no, now);
             self.n_live += 1;
             self.take_effects(waiting.run, effects, now);
-            self.draft.launches.push((waiting.run, waiting.task, attempt));
+            self.draft
+                .launches
+                .push((waiting.run, waiting.task, attempt));
         }
     }
 
     /// Hands an attempt to the worker. Its row is committed.
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
         let facts = self.facts(run_no, at);
-        let Some(active) = self.runs.get(&run_no) else { return };
+        let Some(active) = self.runs.get(&run_no) else {
+            return;
+        };
         let run = &active.run;
         let task = &run.tasks[at.at()];
-        let has_files = self.definitions.get(&run.row.version).is_some() && self.has_files(run.row.version);
+        let has_files =
+            self.definitions.get(&run.row.version).is_some() && self.has_files(run.row.version);
         let spec = AttemptSpec {
             attempt,
             dag: std::sync::Arc::clone(&run.dag),
@@ -60,9 +70,15 @@ impl Engine {
         let run = &self.runs[&run_no].run;
         let (row, dag, task) = (&run.row, &run.dag, &run.tasks[at.at()]);
         let conf = row.conf.as_object().cloned().unwrap_or_default();
-        let mut params: serde_json::Map<_, _> =
-            dag.params.iter().map(|param| (param.name.clone(), param.default.clone())).collect();
-        params.extend(conf.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut params: serde_json::Map<_, _> = dag
+            .params
+            .iter()
+            .map(|param| (param.name.clone(), param.default.clone()))
+            .collect();
+        params.extend(
+            conf.iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         Facts {
             dag_id: dag.id.clone(),
             timezone: dag.timezone.clone(),
@@ -77,7 +93,12 @@ impl Engine {
             try_number: task.try_number,
             map_index: task.map_index.0,
             tasks: self.upstream_facts(run_no, at),
-            run_dir: self.options.runs.join(run_no.to_string()).to_string_lossy().into_owned(),
+            run_dir: self
+                .options
+                .runs
+                .join(run_no.to_string())
+                .to_string_lossy()
+                .into_owned(),
             result: None,
         }
     }
@@ -89,18 +110,26 @@ impl Engine {
         if reads.is_empty() {
             return BTreeMap::new();
         }
-        let task_nos: Vec<TaskNo> = reads.iter().map(|read| run.tasks[read.at()].task_no).collect();
-        let values = self.runtime.block_on(self.store.values(run_no, &task_nos)).unwrap_or_else(|err| {
-            tracing::error!(%err, "Cannot read the values of upstream tasks");
-            Vec::new()
-        });
+        let task_nos: Vec<TaskNo> = reads
+            .iter()
+            .map(|read| run.tasks[read.at()].task_no)
+            .collect();
+        let values = self
+            .runtime
+            .block_on(self.store.values(run_no, &task_nos))
+            .unwrap_or_else(|err| {
+                tracing::error!(%err, "Cannot read the values of upstream tasks");
+                Vec::new()
+            });
         let mut facts = BTreeMap::new();
         for read in reads {
             let task = &run.tasks[read.at()];
             let mine = values.iter().filter(|value| value.task_no == task.task_no);
             let found = TaskFacts {
                 state: task.state.name().to_string(),
-                values: mine.map(|value| (value.key.clone(), value.value.clone())).collect(),
+                values: mine
+                    .map(|value| (value.key.clone(), value.value.clone()))
+                    .collect(),
             };
             facts.insert(run.dag.task(*read).id.clone(), found);
         }
@@ -110,5 +139,8 @@ impl Engine {
 
 /// Where the log of a try lies.
 pub fn log_path(logs: &std::path::Path, attempt: Attempt, try_number: i32) -> std::path::PathBuf {
-    logs.join(attempt.run.to_string()).join(format!("{}.{}.{try_number}", attempt.task_no, attempt.map_index))
+    logs.join(attempt.run.to_string()).join(format!(
+        "{}.{}.{try_number}",
+        attempt.task_no, attempt.map_index
+    ))
 }

@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use tidemill_executor::Worker;
 use tidemill_model::{Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Event, Ready, step};
-use tidemill_store::{Answer, Change, Command, EngineStore, PageStore, Refusal, StoreError, StoredVersion};
+use tidemill_store::{
+    Answer, Change, Command, EngineStore, PageStore, Refusal, StoreError, StoredVersion,
+};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::daemon::definition::{Definition, TaskNames};
@@ -72,7 +74,9 @@ impl EngineDoor {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Command(command, reply));
         answer.await.unwrap_or_else(|_| {
-            Err(Refusal::Unavailable { what: "the scheduler has stopped".to_string() })
+            Err(Refusal::Unavailable {
+                what: "the scheduler has stopped".to_string(),
+            })
         })
     }
 }
@@ -134,10 +138,19 @@ impl Engine {
         changes: broadcast::Sender<Arc<Change>>,
     ) -> Result<(Engine, EngineDoor), StoreError> {
         let (sender, inputs) = mpsc::channel();
-        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK)
-            .map_err(|err| StoreError::Unavailable { what: "eventfd".to_string(), err: Box::new(err) })?;
+        let wake = rustix::event::eventfd(
+            0,
+            rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK,
+        )
+        .map_err(|err| StoreError::Unavailable {
+            what: "eventfd".to_string(),
+            err: Box::new(err),
+        })?;
         let wake = Arc::new(wake);
-        let door = EngineDoor { inputs: sender, wake: Arc::clone(&wake) };
+        let door = EngineDoor {
+            inputs: sender,
+            wake: Arc::clone(&wake),
+        };
         let holder = format!("pid {}", std::process::id());
         let term = runtime.block_on(store.take_term(&holder, clock::now()))?;
         let loaded = runtime.block_on(store.load())?;
@@ -229,8 +242,14 @@ impl Engine {
 
     fn take_timers(&mut self) {
         let now = clock::now();
-        while self.timers.peek().is_some_and(|Reverse((due, _))| *due <= now) {
-            let Some(Reverse((_, timer))) = self.timers.pop() else { return };
+        while self
+            .timers
+            .peek()
+            .is_some_and(|Reverse((due, _))| *due <= now)
+        {
+            let Some(Reverse((_, timer))) = self.timers.pop() else {
+                return;
+            };
             match timer {
                 Timer::Task(run, at) => self.step(run, Event::TimerDue(at)),
                 Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
@@ -276,12 +295,23 @@ impl Engine {
         }
         if let Some(until) = self.stopping {
             let left = until.saturating_duration_since(Instant::now());
-            wait = wait.min(if self.interrupted { Duration::from_secs(1) } else { left });
+            wait = wait.min(if self.interrupted {
+                Duration::from_secs(1)
+            } else {
+                left
+            });
         }
-        let timeout = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let timeout = Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        };
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
         let worker_fds = self.worker.wake_fds();
-        fds.extend(worker_fds.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        fds.extend(
+            worker_fds
+                .iter()
+                .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)),
+        );
         let _ = poll(&mut fds, Some(&timeout)); // an interrupted wait is a short one
     }
 

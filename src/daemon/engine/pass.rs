@@ -13,7 +13,10 @@ use tokio::sync::oneshot;
 const TASKS_PER_CHANGE_MAX: usize = 200;
 
 /// An answer that waits for its commit.
-pub(super) type Reply = (oneshot::Sender<Result<Answer, Refusal>>, Result<Answer, Refusal>);
+pub(super) type Reply = (
+    oneshot::Sender<Result<Answer, Refusal>>,
+    Result<Answer, Refusal>,
+);
 
 /// What the pass being made will write, and what is done after it.
 #[derive(Default)]
@@ -94,7 +97,10 @@ impl Engine {
         }
         for (run_no, places) in &draft.tasks {
             if let Some(active) = self.runs.get(run_no) {
-                draft.rows.tasks.extend(places.iter().map(|at| active.run.tasks[at.at()].clone()));
+                draft
+                    .rows
+                    .tasks
+                    .extend(places.iter().map(|at| active.run.tasks[at.at()].clone()));
             }
         }
         for dag_no in &draft.dags {
@@ -113,9 +119,17 @@ impl Engine {
 
     /// One change for each run that this pass touches, and one for each DAG.
     fn tell(&mut self, draft: &mut PassDraft, now: Ts) {
-        let touched: BTreeSet<RunNo> = draft.runs.iter().chain(&draft.new_runs).chain(draft.tasks.keys()).copied().collect();
+        let touched: BTreeSet<RunNo> = draft
+            .runs
+            .iter()
+            .chain(&draft.new_runs)
+            .chain(draft.tasks.keys())
+            .copied()
+            .collect();
         for run_no in touched {
-            let Some(active) = self.runs.get(&run_no) else { continue };
+            let Some(active) = self.runs.get(&run_no) else {
+                continue;
+            };
             let run = &active.run;
             let places = draft.tasks.get(&run_no);
             let n_tasks = places.map_or(0, BTreeSet::len);
@@ -132,13 +146,25 @@ impl Engine {
             let body = json!({"dag_id": run.dag.id, "run_id": run.row.run_id, "run_state": run.row.state,
                               "n_tasks": n_tasks, "tasks": tasks});
             self.last_seq += 1;
-            draft.rows.changes.push(Change { seq: self.last_seq, at: now, run: run_no.0, body });
+            draft.rows.changes.push(Change {
+                seq: self.last_seq,
+                at: now,
+                run: run_no.0,
+                body,
+            });
         }
         for dag_no in &draft.dags {
-            let Some(state) = self.dags.get(dag_no) else { continue };
+            let Some(state) = self.dags.get(dag_no) else {
+                continue;
+            };
             let body = json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
             self.last_seq += 1;
-            draft.rows.changes.push(Change { seq: self.last_seq, at: now, run: 0, body });
+            draft.rows.changes.push(Change {
+                seq: self.last_seq,
+                at: now,
+                run: 0,
+                body,
+            });
         }
     }
 
@@ -156,8 +182,16 @@ impl Engine {
             let _ = reply.send(answer); // whoever asked may be gone
         }
         for run_no in draft.over {
-            let is_over = self.runs.get(&run_no).is_some_and(|active| active.run.row.state.is_terminal());
-            if is_over && self.runs.get(&run_no).is_some_and(|active| active.run.n_live() == 0) {
+            let is_over = self
+                .runs
+                .get(&run_no)
+                .is_some_and(|active| active.run.row.state.is_terminal());
+            if is_over
+                && self
+                    .runs
+                    .get(&run_no)
+                    .is_some_and(|active| active.run.n_live() == 0)
+            {
                 self.runs.remove(&run_no);
             }
         }

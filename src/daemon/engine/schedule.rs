@@ -25,17 +25,26 @@ impl Engine {
     /// Makes the runs that a DAG's schedule owes, and sets the timer for the next.
     pub(super) fn tick(&mut self, dag_no: DagNo) {
         let now = clock::now();
-        let Some(state) = self.dags.get_mut(&dag_no) else { return };
-        let Some(definition) = state.definition.clone() else { return };
+        let Some(state) = self.dags.get_mut(&dag_no) else {
+            return;
+        };
+        let Some(definition) = state.definition.clone() else {
+            return;
+        };
         if state.record.is_paused || state.record.is_stale || self.stopping.is_some() {
             return;
         }
-        if !definition.dag.allowed_run_types.contains(&RunType::Scheduled) {
+        if !definition
+            .dag
+            .allowed_run_types
+            .contains(&RunType::Scheduled)
+        {
             return;
         }
         let room = CATCHUP_QUEUE_MAX.saturating_sub(state.queued.len());
         let owed = due(&definition.dag, state.record.schedule_high, now, room);
-        let changed = state.record.schedule_high != Some(owed.high) || state.record.next_run != owed.next;
+        let changed =
+            state.record.schedule_high != Some(owed.high) || state.record.next_run != owed.next;
         state.record.schedule_high = Some(owed.high);
         state.record.next_run = owed.next;
         if changed {
@@ -79,10 +88,12 @@ impl Engine {
         if let Some(active) = self.runs.values().find(|active| same(&active.run.row)) {
             return Some(active.run.row.clone());
         }
-        self.runtime.block_on(self.store.conflicting_run(dag_no, key)).unwrap_or_else(|err| {
-            tracing::error!(%err, "Cannot look for an earlier run of the same cause");
-            None
-        })
+        self.runtime
+            .block_on(self.store.conflicting_run(dag_no, key))
+            .unwrap_or_else(|err| {
+                tracing::error!(%err, "Cannot look for an earlier run of the same cause");
+                None
+            })
     }
 
     /// Makes a run in the pass that is being made. The caller has looked for a conflict.
@@ -117,7 +128,13 @@ impl Engine {
         if self.options.no_retry {
             run.tasks.iter_mut().for_each(|task| task.max_tries = 0);
         }
-        self.runs.insert(run_no, Active { run, parked: Vec::new() });
+        self.runs.insert(
+            run_no,
+            Active {
+                run,
+                parked: Vec::new(),
+            },
+        );
         self.draft.new_runs.insert(run_no);
         Some(run_no)
     }

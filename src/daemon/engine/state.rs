@@ -45,7 +45,9 @@ impl Engine {
             self.names.entry(dag).or_default().insert(name, task_no);
         }
         for version in &loaded.versions {
-            if let Err(err) = definition::lay_out(&self.options.versions, version.version, &version.files) {
+            if let Err(err) =
+                definition::lay_out(&self.options.versions, version.version, &version.files)
+            {
                 tracing::error!(version = %version.version, %err, "Cannot lay out the files of a version");
             }
             if let Some(definition) = definition::from_version(version, &self.names) {
@@ -56,7 +58,12 @@ impl Engine {
             let definition = self.definitions.get(&record.version).cloned();
             self.dag_ids.insert(record.dag_id.clone(), record.dag);
             let dag = record.dag;
-            let state = DagState { record, definition, queued: VecDeque::new(), n_running: 0 };
+            let state = DagState {
+                record,
+                definition,
+                queued: VecDeque::new(),
+                n_running: 0,
+            };
             self.dags.insert(dag, state);
         }
         for (row, tasks) in loaded.runs {
@@ -89,18 +96,31 @@ impl Engine {
             .collect();
         self.n_live += run.n_live();
         let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
-        self.runs.insert(run_no, Active { run, parked: Vec::new() });
+        self.runs.insert(
+            run_no,
+            Active {
+                run,
+                parked: Vec::new(),
+            },
+        );
         match (self.dags.get_mut(&dag_no), state) {
             (Some(dag), RunState::Running) => dag.n_running += 1,
             (Some(dag), RunState::Queued) => dag.queued.push_back(run_no),
             (None, _) | (_, RunState::Success | RunState::Failed) => {}
         }
         if let Some((timeout, started)) = timeout {
-            self.timers.push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
+            self.timers
+                .push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
         }
         self.step(run_no, Event::Resume);
         for attempt in lost {
-            self.step(run_no, Event::AttemptLost { attempt, blame: false });
+            self.step(
+                run_no,
+                Event::AttemptLost {
+                    attempt,
+                    blame: false,
+                },
+            );
         }
     }
 
@@ -110,7 +130,10 @@ impl Engine {
         for (task, &task_no) in dag.tasks.iter().zip(&stored.task_nos) {
             names.insert(task.id.clone(), task_no);
         }
-        let definition = Definition { dag, task_nos: stored.task_nos.into() };
+        let definition = Definition {
+            dag,
+            task_nos: stored.task_nos.into(),
+        };
         self.definitions.insert(stored.version, definition.clone());
         let no = stored.dag.dag;
         self.dag_ids.insert(stored.dag.dag_id.clone(), no);
@@ -118,13 +141,21 @@ impl Engine {
             Some(state) => {
                 // What the engine has settled is newer than what the folder's read has seen.
                 let (is_paused, high) = (state.record.is_paused, state.record.schedule_high);
-                state.record = DagRecord { is_paused, schedule_high: high, ..stored.dag };
+                state.record = DagRecord {
+                    is_paused,
+                    schedule_high: high,
+                    ..stored.dag
+                };
                 state.definition = Some(definition);
             }
             None => {
                 let record = stored.dag;
-                let state =
-                    DagState { record, definition: Some(definition), queued: VecDeque::new(), n_running: 0 };
+                let state = DagState {
+                    record,
+                    definition: Some(definition),
+                    queued: VecDeque::new(),
+                    n_running: 0,
+                };
                 self.dags.insert(no, state);
             }
         }
@@ -142,16 +173,31 @@ impl Engine {
 
     /// A run of a DAG that is over, read again because a person wants something of it.
     pub(super) fn load_run(&mut self, dag_no: DagNo, run_id: &str) -> Option<RunNo> {
-        let active = self.runs.values().find(|active| active.run.row.dag == dag_no && active.run.row.run_id == run_id);
+        let active = self
+            .runs
+            .values()
+            .find(|active| active.run.row.dag == dag_no && active.run.row.run_id == run_id);
         if let Some(active) = active {
             return Some(active.run.row.run);
         }
-        let found = self.runtime.block_on(self.store.find_run(dag_no, run_id)).ok()??;
-        let (row, tasks) = self.runtime.block_on(self.store.run_with_tasks(found.run)).ok()??;
+        let found = self
+            .runtime
+            .block_on(self.store.find_run(dag_no, run_id))
+            .ok()??;
+        let (row, tasks) = self
+            .runtime
+            .block_on(self.store.run_with_tasks(found.run))
+            .ok()??;
         let definition = self.definition_of(row.version)?;
         let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
         let run_no = run.row.run;
-        self.runs.insert(run_no, Active { run, parked: Vec::new() });
+        self.runs.insert(
+            run_no,
+            Active {
+                run,
+                parked: Vec::new(),
+            },
+        );
         Some(run_no)
     }
 
@@ -170,7 +216,9 @@ impl Engine {
 
     /// Takes in what a step wants done: rows into the draft of the pass, the rest for after it.
     pub(super) fn take_effects(&mut self, run_no: RunNo, effects: Vec<Effect>, now: Ts) {
-        let Some(active) = self.runs.get(&run_no) else { return };
+        let Some(active) = self.runs.get(&run_no) else {
+            return;
+        };
         let run = &active.run;
         for effect in effects {
             match effect {
@@ -179,19 +227,39 @@ impl Engine {
                 Effect::Ready(at) => {
                     let weight = run.dag.task(at).priority_weight;
                     let run_after = run.row.run_after;
-                    self.ready.push(Waiting { weight: Reverse(weight), run_after, run: run_no, task: at });
+                    self.ready.push(Waiting {
+                        weight: Reverse(weight),
+                        run_after,
+                        run: run_no,
+                        task: at,
+                    });
                 }
-                Effect::Wake(at, due) => self.timers.push(Reverse((due.max(now), Timer::Task(run_no, at)))),
+                Effect::Wake(at, due) => self
+                    .timers
+                    .push(Reverse((due.max(now), Timer::Task(run_no, at)))),
                 Effect::Kill(attempt, reason) => self.draft.kills.push((attempt, reason)),
-                Effect::KeepTry(task) => self.draft.rows.tries.push(tidemill_store::TryRow { task: *task }),
+                Effect::KeepTry(task) => self
+                    .draft
+                    .rows
+                    .tries
+                    .push(tidemill_store::TryRow { task: *task }),
                 Effect::ClearValues(at) => {
                     let task = &run.tasks[at.at()];
-                    self.draft.rows.cleared_values.push((run_no, task.task_no, task.map_index));
+                    self.draft
+                        .rows
+                        .cleared_values
+                        .push((run_no, task.task_no, task.map_index));
                 }
                 Effect::KeepValue(at, key, value) => {
                     let task = &run.tasks[at.at()];
                     let (task_no, map_index) = (task.task_no, task.map_index);
-                    self.draft.rows.values.push(tidemill_store::ValueRow { run: run_no, task_no, map_index, key, value });
+                    self.draft.rows.values.push(tidemill_store::ValueRow {
+                        run: run_no,
+                        task_no,
+                        map_index,
+                        key,
+                        value,
+                    });
                 }
                 Effect::Stale(attempt) => {
                     self.stale_reports += 1;
@@ -202,7 +270,14 @@ impl Engine {
     }
 
     /// Keeps the count of running runs of a DAG, and lets the next one begin.
-    pub(super) fn follow_run(&mut self, dag_no: DagNo, run_no: RunNo, before: RunState, after: RunState, now: Ts) {
+    pub(super) fn follow_run(
+        &mut self,
+        dag_no: DagNo,
+        run_no: RunNo,
+        before: RunState,
+        after: RunState,
+        now: Ts,
+    ) {
         if before == after {
             return;
         }
@@ -211,15 +286,23 @@ impl Engine {
             state.n_running -= u32::from(before == RunState::Running);
         }
         if after == RunState::Running {
-            let timeout = self.runs.get(&run_no).and_then(|active| active.run.dag.dagrun_timeout);
+            let timeout = self
+                .runs
+                .get(&run_no)
+                .and_then(|active| active.run.dag.dagrun_timeout);
             if let Some(timeout) = timeout {
-                self.timers.push(Reverse((now.after(timeout), Timer::RunTimeout(run_no))));
+                self.timers
+                    .push(Reverse((now.after(timeout), Timer::RunTimeout(run_no))));
             }
         }
         if after.is_terminal() {
             self.draft.over.push(run_no);
             self.begin_runs(dag_no);
-            if self.dags.get(&dag_no).is_some_and(|state| state.is_catching_up()) {
+            if self
+                .dags
+                .get(&dag_no)
+                .is_some_and(|state| state.is_catching_up())
+            {
                 self.timers.push(Reverse((now, Timer::Schedule(dag_no))));
             }
         }
@@ -228,11 +311,16 @@ impl Engine {
     /// Begins queued runs of a DAG, oldest first, up to `max_active_runs`.
     pub(super) fn begin_runs(&mut self, dag_no: DagNo) {
         while let Some(state) = self.dags.get_mut(&dag_no) {
-            let limit = state.definition.as_ref().map_or(0, |definition| definition.dag.max_active_runs);
+            let limit = state
+                .definition
+                .as_ref()
+                .map_or(0, |definition| definition.dag.max_active_runs);
             if self.stopping.is_some() || state.n_running >= limit {
                 return;
             }
-            let Some(run_no) = state.queued.pop_front() else { return };
+            let Some(run_no) = state.queued.pop_front() else {
+                return;
+            };
             self.step(run_no, Event::Begin);
         }
     }
@@ -240,6 +328,8 @@ impl Engine {
 
 impl DagState {
     pub(super) fn is_catching_up(&self) -> bool {
-        self.definition.as_ref().is_some_and(|definition| definition.dag.catchup)
+        self.definition
+            .as_ref()
+            .is_some_and(|definition| definition.dag.catchup)
     }
 }
