@@ -143,7 +143,7 @@ fn sleeping_lines(text: &str) -> Vec<usize> {
 }
 
 #[test]
-fn tests_wait_for_conditions_and_do_not_sleep() {
+fn tests_wait_for_conditions_only() {
     for path in rust_files() {
         let inside = path.strip_prefix(top()).unwrap();
         let is_test = inside.components().any(|part| part.as_os_str() == "tests")

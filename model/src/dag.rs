@@ -124,13 +124,12 @@ impl Param {
             .schema
             .get("enum")
             .and_then(|choices| choices.as_array())
+            && !choices.contains(value)
         {
-            if !choices.contains(value) {
-                return Err(format!(
-                    "must be one of {}, not {value}",
-                    serde_json::Value::from(choices.clone())
-                ));
-            }
+            return Err(format!(
+                "must be one of {}, not {value}",
+                serde_json::Value::from(choices.clone())
+            ));
         }
         let bound = |key: &str| self.schema.get(key).and_then(serde_json::Value::as_f64);
         let sizes = [

@@ -196,6 +196,7 @@ fn shortest_cycle(graph: &DiGraph<(), (), u32>) -> Cycle {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 mod tests {
     use super::*;
 

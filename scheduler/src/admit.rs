@@ -48,10 +48,10 @@ impl Ready {
             self.arrivals.pop_front();
         }
         self.n_taken += 1;
-        if self.n_taken.is_multiple_of(FAIR_SHARE) {
-            if let Some(oldest) = self.arrivals.pop_front() {
-                return Some(oldest);
-            }
+        if self.n_taken.is_multiple_of(FAIR_SHARE)
+            && let Some(oldest) = self.arrivals.pop_front()
+        {
+            return Some(oldest);
         }
         loop {
             let Reverse(next) = self.heap.pop()?;

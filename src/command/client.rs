@@ -35,10 +35,10 @@ impl Client {
     /// When there is neither.
     pub async fn of(home: &Path) -> Result<Client, Failure> {
         let home = Home::at(home);
-        if let Some(server) = home.server() {
-            if UnixStream::connect(&server.socket).await.is_ok() {
-                return Ok(Client::Socket(server.socket));
-            }
+        if let Some(server) = home.server()
+            && UnixStream::connect(&server.socket).await.is_ok()
+        {
+            return Ok(Client::Socket(server.socket));
         }
         let none = || {
             Failure::new(

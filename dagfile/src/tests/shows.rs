@@ -155,3 +155,59 @@ fn the_schema_accepts_the_examples_and_refuses_an_unknown_key() {
         assert!(!validator.is_valid(&as_json(wrong)), "{wrong}");
     }
 }
+
+/// A file with something of everything, to be broken in many ways.
+const RICH: &str = "# é
+[dag]
+schedule = { cron = ['0 6 * * 1-5', '@daily'], timezone = 'Europe/Paris' }
+start_date = 2026-01-01
+[default_args]
+retries = 2
+env = { A = \"\\u00e9 {{ ds }}\" }
+[params]
+name = 'é'
+[params.n]
+type = 'integer'
+default = 3
+[groups.g]
+depends_on = ['a']
+[tasks]
+a = 'echo {{ params.name | quote }}'
+[tasks.b]
+group = 'g'
+depends_on = [{ task = 'a', label = '€' }]
+outputs = { k = '{{ stdout | int }}' }
+shell = \"\"\"
+echo \\
+  {{ params.n }} {{ ti.xcom_pull(task_ids='a') }} é
+\"\"\"
+[tasks.c]
+depends_on = 'g'
+execution_timeout = '1h30m'
+skip_if = '{{ tasks.b.outputs.k > 3 }}'
+shell = { script = 'c.sh', args = ['{{ run_dir }}'], output = 'json' }
+";
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_file_never_panics(
+        cuts in proptest::collection::vec((0usize..900, 0usize..12, "[\\PC\\n'\"\\[\\]{}=.#\\\\|]{0,6}"), 1..4),
+    ) {
+        let mut text: Vec<char> = RICH.chars().collect();
+        for (at, n_chars, new) in cuts {
+            let at = at.min(text.len());
+            let end = (at + n_chars).min(text.len());
+            text.splice(at..end, new.chars());
+        }
+        let source: String = text.into_iter().collect();
+        let loaded = load(source.as_bytes(), "x");
+        proptest::prop_assert!(loaded.dag.is_some() || !loaded.diagnostics.is_empty());
+        render_text("x.toml", &source, &loaded.diagnostics, true);
+        crate::reports("x.toml", &source, &loaded.diagnostics);
+    }
+}
+
+#[test]
+fn the_rich_file_is_right() {
+    good(RICH);
+}

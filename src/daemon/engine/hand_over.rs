@@ -48,8 +48,7 @@ impl Engine {
         };
         let run = &active.run;
         let task = &run.tasks[at.at()];
-        let has_files =
-            self.definitions.get(&run.row.version).is_some() && self.has_files(run.row.version);
+        let has_files = self.has_files(run.row.version);
         let spec = AttemptSpec {
             attempt,
             dag: std::sync::Arc::clone(&run.dag),

@@ -40,7 +40,7 @@ const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// What reaches the engine from outside.
 pub enum Input {
     /// A person's wish.
-    Command(Command, oneshot::Sender<Result<Answer, Refusal>>),
+    Command(Box<Command>, oneshot::Sender<Result<Answer, Refusal>>),
     /// A DAG has a new current version.
     Dag(Box<StoredVersion>, Arc<Dag>),
     /// The files of these DAGs are gone.
@@ -72,7 +72,7 @@ impl EngineDoor {
     /// The engine's refusal, or that it is gone.
     pub async fn ask(&self, command: Command) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Input::Command(command, reply));
+        self.send(Input::Command(Box::new(command), reply));
         answer.await.unwrap_or_else(|_| {
             Err(Refusal::Unavailable {
                 what: "the scheduler has stopped".to_string(),
@@ -212,7 +212,7 @@ impl Engine {
         let _ = rustix::io::read(&self.wake, &mut buffer);
         for taken in 1..=INPUTS_PER_PASS_MAX {
             match self.inputs.try_recv() {
-                Ok(Input::Command(command, reply)) => self.command(command, reply),
+                Ok(Input::Command(command, reply)) => self.command(*command, reply),
                 Ok(Input::Dag(stored, dag)) => self.take_dag(*stored, dag),
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
                 Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
