@@ -125,7 +125,7 @@ fn every_room_stands_in_the_map() {
 
 /// Calls to sleep in a test outside the functions that wait for a condition.
 fn sleeping_lines(text: &str) -> Vec<usize> {
-    let call = ["sleep", "("].concat();
+    let calls = ["::sleep", " sleep"].map(|name| [name, "("].concat());
     let mut function = "";
     let mut found = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -135,7 +135,7 @@ fn sleeping_lines(text: &str) -> Vec<usize> {
         let is_waiting = ["wait", "within", "eventually"]
             .iter()
             .any(|name| function.starts_with(name));
-        if line.contains(&call) && !is_waiting {
+        if calls.iter().any(|call| line.contains(call)) && !is_waiting {
             found.push(at + 1);
         }
     }

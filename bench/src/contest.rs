@@ -2,7 +2,7 @@
 
 use crate::Options;
 use crate::graph::Shape;
-use crate::home::Home;
+use crate::home::{Home, Server};
 use crate::procfs;
 use crate::report::Report;
 use anyhow::{Context, Result, bail};
@@ -21,6 +21,10 @@ struct Lap {
     written: u64,
     /// From the trigger's answer to the news of the end, in seconds.
     wall: f64,
+    /// Of a chain: the median from a task's start to its end as the rows say it, in milliseconds.
+    inside_ms: f64,
+    /// Of a chain: the median from a task's end to the start of the next, in milliseconds.
+    between_ms: f64,
 }
 
 /// Runs all rounds and tells the medians.
@@ -83,6 +87,12 @@ pub fn run(
         "bytes/task",
     );
     if let (Some(hops), Some(commit_ms)) = (shape.hops, commit_ms) {
+        report.row("of a hop: start_date to end_date", ours.inside_ms, "ms");
+        report.row(
+            "of a hop: end_date to the next start_date",
+            ours.between_ms,
+            "ms",
+        );
         let hop = |lap: Lap| lap.seconds * 1000.0 / hops as f64;
         report.row("one hop above make's", hop(ours) - hop(make), "ms");
         report.row(
@@ -136,8 +146,8 @@ fn build_tool(scratch: &Path, noop: &Path, shape: &Shape, tool: &str) -> Result<
     Ok(Lap {
         seconds,
         cpu: procfs::children_cpu_seconds() - cpu,
-        written: 0,
         wall: seconds,
+        ..Lap::default()
     })
 }
 
@@ -166,8 +176,12 @@ fn tidemill(options: &Options, scratch: &Path, noop: &Path, shape: &Shape) -> Re
     })?;
     let wall = begin.elapsed().as_secs_f64();
     let used = procfs::usage(server.pid).since(before);
+    let (inside_ms, between_ms) = match shape.hops {
+        Some(_) => hop(&server, &path, shape.tasks)?,
+        None => (0.0, 0.0),
+    };
     server.stop()?;
-    let executed = home.logged_bytes();
+    let executed = home.executions();
     if ended["state"] != "success" || executed != shape.tasks as u64 {
         bail!(
             "void: the run ended in {} after {executed} of {} tasks",
@@ -183,5 +197,56 @@ fn tidemill(options: &Options, scratch: &Path, noop: &Path, shape: &Shape) -> Re
         cpu: used.cpu_seconds,
         written: used.written,
         wall,
+        inside_ms,
+        between_ms,
     })
+}
+
+/// Where the time of a hop goes: inside the task, and between two tasks.
+fn hop(server: &Server, run: &str, tasks: usize) -> Result<(f64, f64)> {
+    let mut spans = Vec::with_capacity(tasks);
+    while spans.len() < tasks {
+        let page = server.get(&format!(
+            "{run}/taskInstances?limit=100&offset={}",
+            spans.len()
+        ))?;
+        let found = page["task_instances"]
+            .as_array()
+            .context("no task_instances")?;
+        if found.is_empty() {
+            bail!("the API shows {} of {tasks} tasks", spans.len());
+        }
+        for task in found {
+            let at = |key: &str| {
+                task[key]
+                    .as_str()
+                    .and_then(seconds_of_day)
+                    .context("a task without its times")
+            };
+            spans.push((at("start_date")?, at("end_date")?));
+        }
+    }
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let inside = spans
+        .iter()
+        .map(|(start, end)| (end - start) * 1000.0)
+        .collect();
+    let between = spans
+        .windows(2)
+        .map(|pair| (pair[1].0 - pair[0].1) * 1000.0)
+        .collect();
+    Ok((middle(inside), middle(between)))
+}
+
+/// The time of `2026-11-21T10:20:30.123456Z` within its day; a run over midnight is measured again.
+fn seconds_of_day(text: &str) -> Option<f64> {
+    let time = text.split_once('T')?.1.trim_end_matches('Z');
+    let mut parts = time.split(':').map(|part| part.parse::<f64>().ok());
+    Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
+}
+
+/// The median.
+pub fn middle(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }

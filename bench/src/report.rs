@@ -1,5 +1,6 @@
 //! The result, as a table while it is made or as one JSON object at the end.
 
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
 /// Rows by section.
@@ -7,6 +8,7 @@ pub struct Report {
     json: bool,
     sections: Map<String, Value>,
     current: String,
+    n_void: usize,
 }
 
 impl Report {
@@ -16,6 +18,7 @@ impl Report {
             json,
             sections: Map::new(),
             current: String::new(),
+            n_void: 0,
         }
     }
 
@@ -57,10 +60,26 @@ impl Report {
         }
     }
 
+    /// Keeps what went wrong with one measurement, so that the others go on.
+    pub fn keep(&mut self, what: &str, done: Result<()>) {
+        if let Err(err) = done {
+            self.section(&format!("{what}: void"));
+            self.note(&format!("{err:#}"));
+            self.n_void += 1;
+        }
+    }
+
     /// Prints what is still to be printed.
-    pub fn end(self) {
+    ///
+    /// # Errors
+    /// When a measurement is void.
+    pub fn end(self) -> Result<()> {
         if self.json {
             println!("{:#}", Value::Object(self.sections));
         }
+        if self.n_void > 0 {
+            bail!("{} measurements are void", self.n_void);
+        }
+        Ok(())
     }
 }

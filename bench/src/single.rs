@@ -1,6 +1,7 @@
 //! What is measured without a rival: start, load, validation, idling, the command line.
 
 use crate::Options;
+use crate::contest::middle;
 use crate::home::{Home, answer};
 use crate::procfs;
 use crate::report::Report;
@@ -12,24 +13,23 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+type Measure = fn(&Options, &Path, &mut Report) -> Result<()>;
+
 /// Everything of it that is wanted.
-pub fn run(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
-    if options.wants("cold") {
-        cold(options, scratch, report)?;
+pub fn run(options: &Options, scratch: &Path, report: &mut Report) {
+    let all: [(&str, Measure); 5] = [
+        ("cold", cold),
+        ("load", load),
+        ("validate", validate),
+        ("idle", idle),
+        ("cli", cli),
+    ];
+    for (name, measure) in all {
+        if options.wants(name) {
+            let done = measure(options, scratch, report);
+            report.keep(name, done);
+        }
     }
-    if options.wants("load") {
-        load(options, scratch, report)?;
-    }
-    if options.wants("validate") {
-        validate(options, scratch, report)?;
-    }
-    if options.wants("idle") {
-        idle(options, scratch, report)?;
-    }
-    if options.wants("cli") {
-        cli(options, scratch, report)?;
-    }
-    Ok(())
 }
 
 /// From the start of `serve` in a fresh folder to the first 200 of `/livez`.
@@ -62,7 +62,7 @@ fn cold(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
         child.wait()?;
     }
     report.section("cold start, migrations included");
-    report.row("serve to the first 200 of /livez", median(times), "ms");
+    report.row("serve to the first 200 of /livez", middle(times), "ms");
     Ok(())
 }
 
@@ -162,7 +162,7 @@ fn validate(options: &Options, scratch: &Path, report: &mut Report) -> Result<()
             home.call(&["validate", &file])?;
             times.push(begin.elapsed().as_secs_f64());
         }
-        report.row(name, median(times), "s");
+        report.row(name, middle(times), "s");
     }
     Ok(())
 }
@@ -219,14 +219,9 @@ fn cli(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
         }
         report.row(
             &format!("tidemill {}", args.first().copied().unwrap_or_default()),
-            median(times),
+            middle(times),
             "ms",
         );
     }
     Ok(())
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }

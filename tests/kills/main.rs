@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod doubts;
 mod journal;
 mod load;
 mod moment;
@@ -88,10 +89,12 @@ impl Siege {
         }
         let delay = Duration::from_micros(self.chance.between(0, 500_000));
         let family = processes::below(server.child.id());
+        let log = self.place.home().join("tidemill.db-wal");
+        let aim = self.chance.one_in(3);
         std::thread::scope(|scope| {
             let sender = scope.spawn(|| self.triggers.send(&self.place));
             let_pass(delay);
-            self.tally.kill(&mut server);
+            self.tally.kill(&mut server, &log, aim);
             sender.join().unwrap();
         });
         self.look_at_what_is_left(&family);

@@ -3,6 +3,8 @@
 use crate::journal::{Journal, Kill};
 use crate::support::Server;
 use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What the server was doing when it was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +28,16 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Kills the server without a warning, noting what its threads were doing.
-    pub fn kill(&mut self, server: &mut Server) {
-        self.in_commit = is_writing(server.child.id());
+    /// Kills the server without a warning, noting what its threads were doing. With `aim`, waits
+    /// a little for the store's log to grow, since a commit is short and seldom hit by chance.
+    pub fn kill(&mut self, server: &mut Server, log: &Path, aim: bool) {
+        if aim {
+            wait_for_growth(log);
+        }
+        let is_writing = is_writing(server.child.id());
         server.child.kill().unwrap();
         server.child.wait().unwrap();
+        self.in_commit = is_writing || ends_in_a_commit(&std::fs::read(log).unwrap_or_default());
     }
 
     /// Says what the last kill hit, by the journal as it is after everything has ended.
@@ -63,6 +70,38 @@ impl fmt::Display for Tally {
             self.tasks, self.commits, self.idle
         )
     }
+}
+
+/// Looks without a pause, so that a kill follows within microseconds.
+fn wait_for_growth(log: &Path) {
+    let look = || std::fs::metadata(log).and_then(|meta| meta.modified()).ok();
+    let before = look();
+    let until = Instant::now() + Duration::from_millis(200);
+    while look() == before && Instant::now() < until {
+        std::hint::spin_loop();
+    }
+}
+
+/// Does SQLite's write-ahead log end with pages of a transaction that was not complete? Frames
+/// follow a header of 32 bytes; the second word of a frame is zero in all but the last one of a
+/// transaction, and frames of an earlier use of the file have other salts.
+fn ends_in_a_commit(log: &[u8]) -> bool {
+    let word = |at: usize| {
+        log.get(at..at + 4)
+            .map(|four| [four[0], four[1], four[2], four[3]])
+            .map(u32::from_be_bytes)
+    };
+    let (Some(page), Some(salts)) = (word(8), log.get(16..24)) else {
+        return false;
+    };
+    let frame = 24 + page as usize;
+    let mut at = 32;
+    let mut is_open = false;
+    while log.get(at + 8..at + 16) == Some(salts) {
+        is_open = word(at + 4) == Some(0) || log.len() < at + frame;
+        at += frame;
+    }
+    is_open
 }
 
 /// Is a thread of the process inside a call that writes a file at an offset or syncs one? Only

@@ -29,6 +29,13 @@ pub struct States {
 }
 
 impl States {
+    /// These and no others were over.
+    pub fn of(terminal: impl IntoIterator<Item = (String, String)>) -> States {
+        States {
+            terminal: terminal.into_iter().collect(),
+        }
+    }
+
     /// Was it over, so that nothing may start it again?
     pub fn is_terminal(&self, run: &str, task: &str) -> bool {
         self.terminal.contains(&(run.to_string(), task.to_string()))
@@ -45,7 +52,7 @@ pub fn states(home: &Path) -> States {
             }
         }
     }
-    States { terminal }
+    States::of(terminal)
 }
 
 /// All runs by `dag/run`, in a home without a server. The files are copied first, so that looking
