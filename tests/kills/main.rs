@@ -158,9 +158,16 @@ fn lay_siege(name: &str, rounds: usize, retries: u32) -> (Siege, BTreeMap<String
     for _ in 0..rounds {
         siege.round();
     }
+    // A handful of kills may miss by bad luck; many that miss are a fault of the harness.
+    let mut n_more = 2 * rounds;
+    while siege.tally.percent(Moment::Task) < ENOUGH && n_more > 0 {
+        siege.round();
+        n_more -= 1;
+    }
     let runs = siege.end();
     println!(
-        "{name}: {rounds} kills, {} runs, {}",
+        "{name}: {} kills, {} runs, {}",
+        siege.kills.len(),
         runs.len(),
         siege.tally
     );
