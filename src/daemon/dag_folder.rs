@@ -6,7 +6,7 @@
 use crate::daemon::engine::{EngineDoor, Input};
 use crate::daemon::{clock, definition};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 const SLOW_SCAN: Duration = Duration::from_secs(30);
 /// Events of one save come close together; a scan waits until they have.
 const SETTLE: Duration = Duration::from_millis(50);
+/// So many files are taken in by one transaction.
+const BATCH: usize = 500;
 /// A folder DAG pins at most so many files.
 const PINNED_FILES_MAX: usize = 1000;
 /// A folder DAG pins at most so many bytes.
@@ -38,12 +40,15 @@ pub struct DagFolder<S> {
     versions: PathBuf,
     seen: HashMap<PathBuf, Seen>,
     known: BTreeMap<String, DagNo>,
+    /// The DAG of each file, as the store knew it at the start.
+    files: HashMap<String, String>,
+    /// Files about which the store keeps mistakes.
+    with_errors: HashSet<String>,
 }
 
 struct Seen {
     stamp: Vec<Stamp>,
     dag_id: Option<String>,
-    had_errors: bool,
 }
 
 /// A file that was read.
@@ -61,22 +66,31 @@ pub struct ReadFile {
 }
 
 impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
-    /// The folder, with the DAGs that the store knows already.
-    pub fn new(
+    /// The folder, with what the store knows of it already.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn new(
         folder: PathBuf,
         store: Arc<S>,
         door: EngineDoor,
         versions: PathBuf,
-        known: BTreeMap<String, DagNo>,
-    ) -> Self {
-        DagFolder {
+    ) -> Result<Self, StoreError> {
+        let dags = store.dags().await?;
+        let errors = store.import_errors().await?;
+        Ok(DagFolder {
             folder,
             store,
             door,
             versions,
             seen: HashMap::new(),
-            known,
-        }
+            files: dags
+                .iter()
+                .map(|dag| (dag.file.clone(), dag.dag_id.clone()))
+                .collect(),
+            known: dags.into_iter().map(|dag| (dag.dag_id, dag.dag)).collect(),
+            with_errors: errors.into_iter().map(|errors| errors.file).collect(),
+        })
     }
 
     /// Scans once, then whenever something changes, for as long as the program lives.
@@ -136,22 +150,25 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         for file in gone {
             self.forget(&file).await?;
         }
-        for (file, read) in read {
-            let stamp = stamps.remove(&file).unwrap_or_default();
-            self.take(file, stamp, read).await?;
+        let mut read = read.into_iter();
+        loop {
+            let batch: Vec<_> = read.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.take(batch, &mut stamps).await?;
         }
-        Ok(())
     }
 
     /// Two files with one id are wrong both, wherever the other was read before.
     fn refuse_duplicates(&self, read: &mut [(PathBuf, ReadFile)]) {
         let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let now_read: Vec<&PathBuf> = read.iter().map(|(file, _)| file).collect();
+        let now_read: HashSet<&PathBuf> = read.iter().map(|(file, _)| file).collect();
         for (file, seen) in &self.seen {
             if let Some(id) = seen
                 .dag_id
                 .as_ref()
-                .filter(|_| !now_read.contains(&file) && file.exists())
+                .filter(|_| !now_read.contains(file) && file.exists())
             {
                 owners
                     .entry(id.clone())
@@ -183,69 +200,71 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         }
     }
 
+    /// Takes in files: their mistakes, and in one transaction their versions.
     async fn take(
         &mut self,
-        path: PathBuf,
-        stamp: Vec<Stamp>,
-        file: ReadFile,
+        batch: Vec<(PathBuf, ReadFile)>,
+        stamps: &mut HashMap<PathBuf, Vec<Stamp>>,
     ) -> Result<(), StoreError> {
-        let errors = import_errors(&file.name, &file.source, &file.loaded.diagnostics);
-        let had_errors = self.seen.get(&path).is_some_and(|seen| seen.had_errors);
-        if !errors.is_empty() || had_errors || !self.seen.contains_key(&path) {
-            self.store
-                .put_import_errors(&file.name, &errors, clock::now())
-                .await?;
-        }
-        let dag_id = file.loaded.dag.as_ref().map(|dag| dag.id.clone());
-        let old_id = self.seen.get(&path).and_then(|seen| seen.dag_id.clone());
-        let seen = Seen {
-            stamp,
-            dag_id: dag_id.clone().or(old_id),
-            had_errors: !errors.is_empty(),
-        };
-        match file.loaded.dag {
-            Some(dag) => {
-                self.keep(file.name, file.source, file.hash, file.files, dag)
-                    .await?
+        let mut seen = Vec::new();
+        let (mut versions, mut dags) = (Vec::new(), Vec::new());
+        for (path, file) in batch {
+            let errors = import_errors(&file.name, &file.source, &file.loaded.diagnostics);
+            if !errors.is_empty() || self.with_errors.contains(&file.name) {
+                self.store
+                    .put_import_errors(&file.name, &errors, clock::now())
+                    .await?;
             }
-            None => {
-                tracing::warn!(file = %file.name, n_errors = errors.len(), "File not loaded: it has errors")
+            if errors.is_empty() {
+                self.with_errors.remove(&file.name);
+            } else {
+                self.with_errors.insert(file.name.clone());
+            }
+            // A file with errors keeps the DAG that it was.
+            let was = self.seen.get(&path).and_then(|seen| seen.dag_id.clone());
+            let was = was.or_else(|| self.files.get(&file.name).cloned());
+            let is = file.loaded.dag.as_ref().map(|dag| dag.id.clone());
+            let stamp = stamps.remove(&path).unwrap_or_default();
+            seen.push((
+                path,
+                Seen {
+                    stamp,
+                    dag_id: is.or(was),
+                },
+            ));
+            match file.loaded.dag {
+                Some(dag) => {
+                    versions.push(new_version(
+                        &dag,
+                        file.name,
+                        file.source,
+                        file.hash,
+                        file.files,
+                    ));
+                    dags.push(dag);
+                }
+                None => {
+                    tracing::warn!(file = %file.name, n_errors = errors.len(), "File not loaded: it has errors");
+                }
             }
         }
-        self.seen.insert(path, seen);
+        self.keep(&versions, dags).await?;
+        self.seen.extend(seen);
         Ok(())
     }
 
-    async fn keep(
-        &mut self,
-        name: String,
-        source: String,
-        hash: String,
-        files: Vec<PinnedFile>,
-        dag: Dag,
-    ) -> Result<(), StoreError> {
-        let now = clock::now();
-        // More than three runs at once, at the first sight of a file, are better asked for.
-        let owes_many = dag.catchup && tidemill_scheduler::due(&dag, None, now, 4).fires.len() > 3;
-        let version = NewVersion {
-            dag_id: dag.id.clone(),
-            file: name,
-            hash,
-            source,
-            files,
-            task_ids: dag.tasks.iter().map(|task| task.id.clone()).collect(),
-            paused_if_new: dag.is_paused_upon_creation || owes_many,
-            now,
-        };
-        let stored = self.store.put_version(&version).await?;
-        if let Err(err) = definition::lay_out(&self.versions, stored.version, &version.files) {
-            tracing::error!(dag.id = %dag.id, %err, "Cannot lay out the files of a version");
+    async fn keep(&mut self, versions: &[NewVersion], dags: Vec<Dag>) -> Result<(), StoreError> {
+        let stored = self.store.put_versions(versions).await?;
+        for ((version, dag), stored) in versions.iter().zip(dags).zip(stored) {
+            if let Err(err) = definition::lay_out(&self.versions, stored.version, &version.files) {
+                tracing::error!(dag.id = %dag.id, %err, "Cannot lay out the files of a version");
+            }
+            if stored.is_new {
+                tracing::info!(dag.id = %dag.id, version = stored.dag.version_number, "Loaded {}", version.file);
+            }
+            self.known.insert(dag.id.clone(), stored.dag.dag);
+            self.door.send(Input::Dag(Box::new(stored), Arc::new(dag)));
         }
-        if stored.is_new {
-            tracing::info!(dag.id = %dag.id, version = stored.dag.version_number, "Loaded {}", version.file);
-        }
-        self.known.insert(dag.id.clone(), stored.dag.dag);
-        self.door.send(Input::Dag(Box::new(stored), Arc::new(dag)));
         Ok(())
     }
 
@@ -253,9 +272,12 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         let Some(seen) = self.seen.remove(file) else {
             return Ok(());
         };
-        self.store
-            .put_import_errors(&relative(&self.folder, file), &[], clock::now())
-            .await?;
+        let name = relative(&self.folder, file);
+        if self.with_errors.remove(&name) {
+            self.store
+                .put_import_errors(&name, &[], clock::now())
+                .await?;
+        }
         let Some(id) = seen.dag_id else { return Ok(()) };
         if self
             .seen
@@ -290,6 +312,28 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
             self.door.send(Input::Stale(missing));
         }
         Ok(())
+    }
+}
+
+fn new_version(
+    dag: &Dag,
+    file: String,
+    source: String,
+    hash: String,
+    files: Vec<PinnedFile>,
+) -> NewVersion {
+    let now = clock::now();
+    // More than three runs at once, at the first sight of a file, are better asked for.
+    let owes_many = dag.catchup && tidemill_scheduler::due(dag, None, now, 4).fires.len() > 3;
+    NewVersion {
+        dag_id: dag.id.clone(),
+        file,
+        hash,
+        source,
+        files,
+        task_ids: dag.tasks.iter().map(|task| task.id.clone()).collect(),
+        paused_if_new: dag.is_paused_upon_creation || owes_many,
+        now,
     }
 }
 

@@ -81,20 +81,13 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
         .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
     })?;
     let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
-    let known = store
-        .dags()
-        .await
-        .map_err(store_failure)?
-        .into_iter()
-        .map(|dag| (dag.dag_id, dag.dag))
-        .collect();
     let folder = DagFolder::new(
         options.dags.clone(),
         Arc::clone(&store),
         door.clone(),
         home.versions(),
-        known,
     );
+    let folder = folder.await.map_err(store_failure)?;
     let (scanned, first_scan) = oneshot::channel();
     tokio::spawn(folder.watch(scanned));
 

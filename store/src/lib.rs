@@ -57,9 +57,22 @@ pub trait EngineStore: Send + Sync {
     /// Writes one pass in one transaction: all of it or nothing, durable before it returns.
     async fn commit_pass(&self, pass: &Pass) -> Result<(), StoreError>;
 
-    /// Keeps a version of a DAG and makes it the current one. A version with the same hash as an
-    /// earlier one of that DAG is that earlier one.
-    async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError>;
+    /// Keeps versions of DAGs in one transaction and makes each the current one of its DAG. A
+    /// version with the same hash as an earlier one of that DAG is that earlier one. The answers
+    /// are in the order of the versions.
+    async fn put_versions(&self, versions: &[NewVersion])
+    -> Result<Vec<StoredVersion>, StoreError>;
+
+    /// Keeps one version, as [`EngineStore::put_versions`].
+    async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError> {
+        let stored = self.put_versions(std::slice::from_ref(version)).await?;
+        stored
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Unreadable {
+                what: format!("DAG `{}` has vanished", version.dag_id),
+            })
+    }
 
     /// Records what is wrong with a file; an empty list forgets it.
     async fn put_import_errors(

@@ -251,8 +251,15 @@ impl EngineStore for MemoryStore {
         Ok(())
     }
 
-    async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError> {
-        Ok(self.lock().put_version(version))
+    async fn put_versions(
+        &self,
+        versions: &[NewVersion],
+    ) -> Result<Vec<StoredVersion>, StoreError> {
+        let mut tables = self.lock();
+        Ok(versions
+            .iter()
+            .map(|version| tables.put_version(version))
+            .collect())
     }
 
     async fn put_import_errors(

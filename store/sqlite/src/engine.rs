@@ -29,9 +29,12 @@ impl EngineStore for SqliteStore {
             .map_err(|trouble| self.say(trouble))
     }
 
-    async fn put_version(&self, version: &NewVersion) -> Result<StoredVersion, StoreError> {
+    async fn put_versions(
+        &self,
+        versions: &[NewVersion],
+    ) -> Result<Vec<StoredVersion>, StoreError> {
         let mut writer = self.writer().await.map_err(|trouble| self.say(trouble))?;
-        version::put(&mut writer.conn, version)
+        version::put_all(&mut writer.conn, versions)
             .await
             .map_err(|trouble| self.say(trouble))
     }

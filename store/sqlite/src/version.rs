@@ -9,16 +9,25 @@ use std::collections::HashMap;
 use tidemill_model::{DagNo, TaskNo, VersionNo};
 use tidemill_store::{DagRecord, NewVersion, StoredVersion};
 
-/// Keeps a version in one transaction. Where nothing is new, nothing is written.
-pub(crate) async fn put(
+/// Keeps versions in one transaction. Where nothing is new, nothing is written.
+pub(crate) async fn put_all(
     conn: &mut SqliteConnection,
-    new: &NewVersion,
-) -> Result<StoredVersion, Trouble> {
+    versions: &[NewVersion],
+) -> Result<Vec<StoredVersion>, Trouble> {
     let mut tx = conn.begin_with(sql::BEGIN).await?;
-    let known = dag_named(&mut tx, &new.dag_id).await?;
+    let mut stored = Vec::with_capacity(versions.len());
+    for version in versions {
+        stored.push(put(&mut tx, version).await?);
+    }
+    tx.commit().await?;
+    Ok(stored)
+}
+
+async fn put(tx: &mut SqliteConnection, new: &NewVersion) -> Result<StoredVersion, Trouble> {
+    let known = dag_named(tx, &new.dag_id).await?;
     let dag = match &known {
         Some(known) => known.dag,
-        None => insert_dag(&mut tx, new).await?,
+        None => insert_dag(tx, new).await?,
     };
     let earlier = sqlx::query(sql::VERSION_BY_HASH)
         .bind(dag.0)
@@ -29,7 +38,7 @@ pub(crate) async fn put(
     let is_new = earlier.is_none();
     let version = match earlier {
         Some(earlier) => earlier,
-        None => insert_version(&mut tx, dag, new).await?,
+        None => insert_version(tx, dag, new).await?,
     };
     let is_current = known.as_ref().is_some_and(|known| known.version == version);
     let is_unchanged = known
@@ -45,9 +54,8 @@ pub(crate) async fn put(
             .bind(version.0);
         update.bind(updated_at.0).execute(&mut *tx).await?;
     }
-    let task_nos = number_tasks(&mut tx, dag, &new.task_ids).await?;
-    let record = dag_named(&mut tx, &new.dag_id).await?;
-    tx.commit().await?;
+    let task_nos = number_tasks(tx, dag, &new.task_ids).await?;
+    let record = dag_named(tx, &new.dag_id).await?;
     let dag =
         record.ok_or_else(|| Trouble::Unreadable(format!("DAG `{}` has vanished", new.dag_id)))?;
     Ok(StoredVersion {
