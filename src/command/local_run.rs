@@ -3,7 +3,7 @@
 use super::print::{Printer, json, line};
 use super::values;
 use crate::args;
-use crate::daemon::dag_folder::{ReadFile, read_file};
+use crate::daemon::dag_files::{ReadFile, read_file};
 use crate::daemon::definition;
 use crate::daemon::engine::{EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;

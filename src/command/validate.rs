@@ -1,7 +1,7 @@
 //! `validate` and `explain`.
 
 use super::print::{Printer, json, line};
-use crate::daemon::dag_folder::{dag_files, import_errors, read_file};
+use crate::daemon::dag_files::{dag_files, import_errors, read_file};
 use crate::exit::{Exit, Failure};
 use serde_json::Value;
 use std::collections::HashMap;
