@@ -76,6 +76,10 @@ fn options() -> Result<Options> {
                     .clamp(1, 3600)
             }
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
             what if ALL.contains(&what) => options.what.push(what.to_string()),
             other => bail!("`{other}` is nothing that can be measured\n{USAGE}"),
         }
@@ -89,7 +93,18 @@ fn options() -> Result<Options> {
     Ok(options)
 }
 
-fn main() -> Result<()> {
+fn main() -> std::process::ExitCode {
+    match measure() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(err) => {
+            // Without the stack: what went wrong is in the sentence.
+            eprintln!("tidemill-bench: {err:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<()> {
     let options = options()?;
     let mut report = Report::new(options.json);
     let scratch = tempfile::Builder::new()

@@ -259,7 +259,7 @@ impl Running {
         let stored = store.put_version(&version).await.map_err(store_failure)?;
         definition::lay_out(&home.versions(), stored.version, &version.files)
             .map_err(unexpected)?;
-        door.send(Input::Dag(Box::new(stored.clone()), Arc::clone(&dag)));
+        door.send(Input::Dags(vec![(stored.clone(), Arc::clone(&dag))]));
         Ok(Running {
             store,
             door,

@@ -232,6 +232,7 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
 
     async fn keep(&mut self, versions: &[NewVersion], dags: Vec<Dag>) -> Result<(), StoreError> {
         let stored = self.store.put_versions(versions).await?;
+        let mut taken = Vec::with_capacity(stored.len());
         for ((version, dag), stored) in versions.iter().zip(dags).zip(stored) {
             if let Err(err) = definition::lay_out(&self.versions, stored.version, &version.files) {
                 tracing::error!(dag.id = %dag.id, %err, "Cannot lay out the files of a version");
@@ -240,7 +241,10 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
                 tracing::info!(dag.id = %dag.id, version = stored.dag.version_number, "Loaded {}", version.file);
             }
             self.known.insert(dag.id.clone(), stored.dag.dag);
-            self.door.send(Input::Dag(Box::new(stored), Arc::new(dag)));
+            taken.push((stored, Arc::new(dag)));
+        }
+        if !taken.is_empty() {
+            self.door.send(Input::Dags(taken));
         }
         Ok(())
     }

@@ -41,8 +41,8 @@ const COMMIT_RETRY: Duration = Duration::from_secs(1);
 pub enum Input {
     /// A person's wish.
     Command(Box<Command>, oneshot::Sender<Result<Answer, Refusal>>),
-    /// A DAG has a new current version.
-    Dag(Box<StoredVersion>, Arc<Dag>),
+    /// DAGs have new current versions.
+    Dags(Vec<(StoredVersion, Arc<Dag>)>),
     /// The files of these DAGs are gone.
     Stale(Vec<DagNo>),
     /// Start nothing more; wait for what runs, at most so long; then interrupt it and end.
@@ -213,7 +213,11 @@ impl Engine {
         for taken in 1..=INPUTS_PER_PASS_MAX {
             match self.inputs.try_recv() {
                 Ok(Input::Command(command, reply)) => self.command(*command, reply),
-                Ok(Input::Dag(stored, dag)) => self.take_dag(*stored, dag),
+                Ok(Input::Dags(dags)) => {
+                    for (stored, dag) in dags {
+                        self.take_dag(stored, dag);
+                    }
+                }
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
                 Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
                 Ok(Input::StopNow) => {

@@ -1,11 +1,10 @@
--- Names that are new get the next numbers, in the order in which the file has them.
+-- Names that are new get the next numbers of their DAG, in the order in which its file has them.
 insert into task_name (dag, task_no, task_id)
-select ?1,
-       (select coalesce(max(task_no), 0) from task_name where dag = ?1) + row_number() over (order by fresh.place),
+select fresh.dag,
+       (select coalesce(max(task_no), 0) from task_name where task_name.dag = fresh.dag)
+           + row_number() over (partition by fresh.dag order by fresh.place),
        fresh.task_id
 from (
-    select value as task_id, min(key) as place
-    from json_each(?2)
-    where value not in (select task_id from task_name where dag = ?1)
-    group by value
+    select value ->> 'dag' as dag, value ->> 'task_id' as task_id, key as place
+    from json_each(?1)
 ) as fresh

@@ -1,10 +1,9 @@
 //! The verbs of the engine.
 
-use crate::pass::{self, PassStatements};
-use crate::raw::Session;
+use crate::pass;
 use crate::rows::{self, Columns};
 use crate::trouble::Trouble;
-use crate::{SqliteStore, Writer, sql, version};
+use crate::{SqliteStore, sql, version};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
@@ -34,7 +33,7 @@ impl EngineStore for SqliteStore {
         versions: &[NewVersion],
     ) -> Result<Vec<StoredVersion>, StoreError> {
         let mut writer = self.writer().await.map_err(|trouble| self.say(trouble))?;
-        version::put_all(&mut writer.conn, versions)
+        version::put_all(writer.conn(), versions)
             .await
             .map_err(|trouble| self.say(trouble))
     }
@@ -111,7 +110,7 @@ impl SqliteStore {
         let row = sqlx::query(sql::TERM_TAKE)
             .bind(holder)
             .bind(now.0)
-            .fetch_one(&mut writer.conn)
+            .fetch_one(writer.conn())
             .await?;
         Columns::of(&row).next()
     }
@@ -120,16 +119,7 @@ impl SqliteStore {
     /// leaves no transaction open.
     async fn write_pass(&self, pass: &Pass) -> Result<(), Trouble> {
         let mut writer = self.writer().await?;
-        let Writer {
-            pass: statements,
-            conn,
-        } = &mut *writer;
-        let mut handle = conn.lock_handle().await?;
-        let session = Session::new(&mut handle);
-        let statements = match statements {
-            Some(statements) => statements,
-            None => statements.insert(PassStatements::prepare(&session)?),
-        };
+        let (session, statements) = writer.session().await?;
         pass::commit(&session, statements, pass)
     }
 
@@ -147,7 +137,7 @@ impl SqliteStore {
                 .bind(serde_json::to_string(errors)?)
                 .bind(now.0),
         };
-        query.execute(&mut writer.conn).await?;
+        query.execute(writer.conn()).await?;
         Ok(())
     }
 
@@ -156,7 +146,7 @@ impl SqliteStore {
         let list = list_of(stale.iter().map(|dag| dag.0));
         sqlx::query(sql::DAGS_MARK_STALE)
             .bind(list)
-            .execute(&mut writer.conn)
+            .execute(writer.conn())
             .await?;
         Ok(())
     }

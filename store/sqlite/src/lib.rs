@@ -19,6 +19,7 @@ mod version;
 
 use crate::lock::OwnerLock;
 use crate::pass::PassStatements;
+use crate::raw::{QuietConnection, Session};
 use crate::trouble::Trouble;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -64,6 +65,34 @@ pub struct SqliteStore {
 struct Writer {
     pass: Option<PassStatements>,
     conn: SqliteConnection,
+    /// The connection as SQLite knows it, while sqlx has been asked nothing since it was locked
+    /// out of it: a pass then needs no word with sqlx's thread, which would cost two thread
+    /// switches a commit.
+    quiet: Option<QuietConnection>,
+}
+
+impl Writer {
+    /// The connection for sqlx's use. From here on its thread may have something to do, even
+    /// after the caller has been dropped halfway.
+    fn conn(&mut self) -> &mut SqliteConnection {
+        self.quiet = None;
+        &mut self.conn
+    }
+
+    /// The connection and the statements of a pass.
+    async fn session(&mut self) -> Result<(Session<'_>, &mut PassStatements), Trouble> {
+        let quiet = match &mut self.quiet {
+            Some(quiet) => quiet,
+            // Waits until sqlx's thread has done all that it was told.
+            none => none.insert(QuietConnection::of(&mut self.conn.lock_handle().await?)),
+        };
+        let session = Session::new(quiet);
+        let statements = match &mut self.pass {
+            Some(statements) => statements,
+            none => none.insert(PassStatements::prepare(&session)?),
+        };
+        Ok((session, statements))
+    }
 }
 
 impl SqliteStore {
@@ -115,7 +144,7 @@ impl SqliteStore {
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let mut writer = self.writer().await.map_err(|trouble| self.say(trouble))?;
         let done = sqlx::query("pragma wal_checkpoint(truncate)")
-            .execute(&mut writer.conn)
+            .execute(writer.conn())
             .await;
         done.map(|_| ()).map_err(|err| self.say(err.into()))
     }
@@ -129,7 +158,7 @@ impl SqliteStore {
         let Some(writer) = self.writer else {
             return Ok(());
         };
-        let Writer { pass, conn } = writer.into_inner();
+        let Writer { pass, conn, .. } = writer.into_inner();
         drop(pass);
         conn.close()
             .await
@@ -183,7 +212,11 @@ async fn open_writer(path: &Path) -> Result<Writer, Trouble> {
     Migrator::with_migrations(migrations.collect())
         .run(&mut conn)
         .await?;
-    Ok(Writer { pass: None, conn })
+    Ok(Writer {
+        pass: None,
+        conn,
+        quiet: None,
+    })
 }
 
 fn reader_pool(path: &Path) -> SqlitePool {

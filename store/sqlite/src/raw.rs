@@ -1,7 +1,8 @@
 //! Prepared statements of the writing connection, driven without sqlx's thread in between.
 //!
 //! All of this crate's unsafe code stands here. It rests on three promises:
-//! - a [`Session`] exists only while sqlx's own thread is locked out of the connection;
+//! - a [`Session`] exists only while sqlx's own thread has nothing to do for the connection: it
+//!   was locked out of it, and has been asked nothing since (`Writer::conn` sees to that);
 //! - a [`Statement`] is dropped before its connection is closed (field order in `Writer`);
 //! - statements are used only with the connection that prepared them: there is one writer.
 
@@ -58,6 +59,24 @@ impl Drop for Statement {
     }
 }
 
+/// A connection that sqlx's thread was locked out of, and about which it has been asked nothing
+/// since.
+#[derive(Debug)]
+pub(crate) struct QuietConnection {
+    db: NonNull<ffi::sqlite3>,
+}
+
+// SAFETY: as for a statement: one thread at a time by `&mut`, and SQLite's own mutex besides.
+unsafe impl Send for QuietConnection {}
+
+impl QuietConnection {
+    pub(crate) fn of(handle: &mut LockedSqliteHandle<'_>) -> QuietConnection {
+        QuietConnection {
+            db: handle.as_raw_handle(),
+        }
+    }
+}
+
 /// The connection, while it is ours.
 pub(crate) struct Session<'a> {
     db: NonNull<ffi::sqlite3>,
@@ -65,9 +84,9 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(handle: &'a mut LockedSqliteHandle<'_>) -> Session<'a> {
+    pub(crate) fn new(quiet: &'a mut QuietConnection) -> Session<'a> {
         Session {
-            db: handle.as_raw_handle(),
+            db: quiet.db,
             locked: PhantomData,
         }
     }

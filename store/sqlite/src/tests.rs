@@ -30,7 +30,7 @@ async fn connect(path: &Path) -> SqliteConnection {
 async fn pragma(store: &SqliteStore, text: &'static str) -> i64 {
     let mut writer = store.writer().await.unwrap();
     sqlx::query(text)
-        .fetch_one(&mut writer.conn)
+        .fetch_one(writer.conn())
         .await
         .unwrap()
         .get(0)

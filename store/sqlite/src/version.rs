@@ -1,11 +1,17 @@
 //! Versions of DAGs: kept once for each hash, their files once for each content.
+//!
+//! A folder of ten thousand files comes in at once, so each question is asked for all versions of
+//! a batch together, as a JSON list that SQL takes apart.
 
+use crate::engine::list_of;
 use crate::rows::{self, Columns};
 use crate::sql;
 use crate::trouble::Trouble;
+use serde_json::json;
 use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, SqliteConnection};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tidemill_model::{DagNo, TaskNo, VersionNo};
 use tidemill_store::{DagRecord, NewVersion, StoredVersion};
 
@@ -16,141 +22,246 @@ pub(crate) async fn put_all(
 ) -> Result<Vec<StoredVersion>, Trouble> {
     let mut tx = conn.begin_with(sql::BEGIN).await?;
     let mut stored = Vec::with_capacity(versions.len());
-    for version in versions {
-        stored.push(put(&mut tx, version).await?);
+    let mut rest = versions;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(n_of_different_dags(rest));
+        stored.extend(put(&mut tx, batch).await?);
+        rest = after;
     }
     tx.commit().await?;
     Ok(stored)
 }
 
-async fn put(tx: &mut SqliteConnection, new: &NewVersion) -> Result<StoredVersion, Trouble> {
-    let known = dag_named(tx, &new.dag_id).await?;
-    let dag = match &known {
-        Some(known) => known.dag,
-        None => insert_dag(tx, new).await?,
-    };
-    let earlier = sqlx::query(sql::VERSION_BY_HASH)
-        .bind(dag.0)
-        .bind(&new.hash)
-        .fetch_optional(&mut *tx)
-        .await?;
-    let earlier = rows::one(earlier, |columns| columns.next().map(VersionNo))?;
-    let is_new = earlier.is_none();
-    let version = match earlier {
-        Some(earlier) => earlier,
-        None => insert_version(tx, dag, new).await?,
-    };
-    let is_current = known.as_ref().is_some_and(|known| known.version == version);
-    let is_unchanged = known
-        .as_ref()
-        .is_some_and(|known| is_current && !known.is_stale && known.file == new.file);
-    if !is_unchanged {
-        let updated_at = known
-            .filter(|_| is_current)
-            .map_or(new.now, |known| known.updated_at);
-        let update = sqlx::query(sql::DAG_SET_VERSION)
-            .bind(dag.0)
-            .bind(&new.file)
-            .bind(version.0);
-        update.bind(updated_at.0).execute(&mut *tx).await?;
-    }
-    let task_nos = number_tasks(tx, dag, &new.task_ids).await?;
-    let record = dag_named(tx, &new.dag_id).await?;
-    let dag =
-        record.ok_or_else(|| Trouble::Unreadable(format!("DAG `{}` has vanished", new.dag_id)))?;
-    Ok(StoredVersion {
-        dag,
-        version,
-        task_nos,
-        is_new,
-    })
+/// How many versions stand before a DAG comes up again.
+fn n_of_different_dags(versions: &[NewVersion]) -> usize {
+    let mut seen = HashSet::new();
+    versions
+        .iter()
+        .take_while(|version| seen.insert(&version.dag_id))
+        .count()
 }
 
-async fn dag_named(
-    conn: &mut SqliteConnection,
-    dag_id: &str,
-) -> Result<Option<DagRecord>, Trouble> {
-    rows::one(
-        sqlx::query(sql::DAG_BY_NAME)
-            .bind(dag_id)
-            .fetch_optional(conn)
-            .await?,
-        rows::dag,
-    )
-}
-
-async fn insert_dag(conn: &mut SqliteConnection, new: &NewVersion) -> Result<DagNo, Trouble> {
-    let insert = sqlx::query(sql::DAG_INSERT)
-        .bind(&new.dag_id)
-        .bind(&new.file)
-        .bind(new.paused_if_new);
-    let row = insert.bind(new.now.0).fetch_one(conn).await?;
-    Ok(DagNo(Columns::of(&row).next()?))
-}
-
-async fn insert_version(
-    conn: &mut SqliteConnection,
+/// A version on its way in.
+struct Incoming<'a> {
+    new: &'a NewVersion,
     dag: DagNo,
+    version: VersionNo,
+    is_new: bool,
+}
+
+/// Keeps versions of different DAGs.
+async fn put(
+    tx: &mut SqliteConnection,
+    versions: &[NewVersion],
+) -> Result<Vec<StoredVersion>, Trouble> {
+    let known = dags_named(tx, versions).await?;
+    let dags = number_dags(tx, versions, &known).await?;
+    let incoming = number_versions(tx, versions, &dags).await?;
+    set_current(tx, &incoming, &known).await?;
+    let mut task_nos = number_tasks(tx, &incoming).await?;
+    let mut records = dags_named(tx, versions).await?;
+    let stored = incoming.into_iter().map(|incoming| {
+        let record = records.remove(&incoming.new.dag_id);
+        Ok(StoredVersion {
+            dag: record.ok_or_else(|| vanished(incoming.new))?,
+            version: incoming.version,
+            task_nos: task_nos.remove(&incoming.dag).unwrap_or_default(),
+            is_new: incoming.is_new,
+        })
+    });
+    stored.collect()
+}
+
+fn vanished(new: &NewVersion) -> Trouble {
+    Trouble::Unreadable(format!("DAG `{}` has vanished", new.dag_id))
+}
+
+/// Runs a statement that takes a list; with an empty one there is nothing to run.
+async fn rows_of<T>(
+    conn: &mut SqliteConnection,
+    text: &'static str,
+    list: Vec<serde_json::Value>,
+    read: impl Fn(&mut Columns<'_>) -> Result<T, Trouble>,
+) -> Result<Vec<T>, Trouble> {
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = serde_json::Value::Array(list).to_string();
+    let rows: Vec<SqliteRow> = sqlx::query(text).bind(list).fetch_all(conn).await?;
+    rows::all(&rows, read)
+}
+
+async fn dags_named(
+    tx: &mut SqliteConnection,
+    versions: &[NewVersion],
+) -> Result<HashMap<String, DagRecord>, Trouble> {
+    let names = versions.iter().map(|new| json!(new.dag_id)).collect();
+    let dags = rows_of(tx, sql::DAGS_BY_NAMES, names, rows::dag).await?;
+    Ok(dags
+        .into_iter()
+        .map(|dag| (dag.dag_id.clone(), dag))
+        .collect())
+}
+
+/// Numbers of DAGs by name: known ones have theirs, new ones are made.
+async fn number_dags(
+    tx: &mut SqliteConnection,
+    versions: &[NewVersion],
+    known: &HashMap<String, DagRecord>,
+) -> Result<HashMap<String, DagNo>, Trouble> {
+    let new = versions
+        .iter()
+        .filter(|new| !known.contains_key(&new.dag_id));
+    let list = new.map(|new| {
+        json!({"dag_id": new.dag_id, "file": new.file, "at": new.now.0,
+               "is_paused": i32::from(new.paused_if_new)})
+    });
+    let made = rows_of(tx, sql::DAGS_INSERT, list.collect(), |columns| {
+        Ok((columns.next()?, DagNo(columns.next()?)))
+    });
+    let mut dags: HashMap<String, DagNo> = made.await?.into_iter().collect();
+    dags.extend(known.values().map(|dag| (dag.dag_id.clone(), dag.dag)));
+    Ok(dags)
+}
+
+/// The version of each hash: an earlier one, or a new one with its files.
+async fn number_versions<'a>(
+    tx: &mut SqliteConnection,
+    versions: &'a [NewVersion],
+    dags: &HashMap<String, DagNo>,
+) -> Result<Vec<Incoming<'a>>, Trouble> {
+    let of_dag = |columns: &mut Columns<'_>| -> Result<(DagNo, VersionNo), Trouble> {
+        Ok((DagNo(columns.next()?), VersionNo(columns.next()?)))
+    };
+    let with_dag: Vec<(&NewVersion, DagNo)> = versions
+        .iter()
+        .map(|new| {
+            let dag = dags.get(&new.dag_id).ok_or_else(|| vanished(new))?;
+            Ok((new, *dag))
+        })
+        .collect::<Result<_, Trouble>>()?;
+    let hashes = with_dag
+        .iter()
+        .map(|(new, dag)| json!({"dag": dag.0, "hash": new.hash}));
+    let earlier = rows_of(tx, sql::VERSIONS_BY_HASHES, hashes.collect(), of_dag).await?;
+    let earlier: HashMap<DagNo, VersionNo> = earlier.into_iter().collect();
+    let new = with_dag
+        .iter()
+        .filter(|(_, dag)| !earlier.contains_key(dag));
+    let list = new.map(|(new, dag)| {
+        json!({"dag": dag.0, "hash": new.hash, "file": new.file, "source": new.source,
+               "at": new.now.0})
+    });
+    let made = rows_of(tx, sql::VERSIONS_INSERT, list.collect(), of_dag).await?;
+    let made: HashMap<DagNo, VersionNo> = made.into_iter().collect();
+    let mut incoming = Vec::with_capacity(with_dag.len());
+    for (new, dag) in with_dag {
+        let is_new = made.contains_key(&dag);
+        let version = made.get(&dag).or_else(|| earlier.get(&dag));
+        let version = *version.ok_or_else(|| vanished(new))?;
+        if is_new {
+            keep_files(tx, version, new).await?;
+        }
+        incoming.push(Incoming {
+            new,
+            dag,
+            version,
+            is_new,
+        });
+    }
+    Ok(incoming)
+}
+
+async fn keep_files(
+    tx: &mut SqliteConnection,
+    version: VersionNo,
     new: &NewVersion,
-) -> Result<VersionNo, Trouble> {
-    let insert = sqlx::query(sql::VERSION_INSERT)
-        .bind(dag.0)
-        .bind(&new.hash)
-        .bind(&new.file)
-        .bind(&new.source);
-    let row = insert.bind(new.now.0).fetch_one(&mut *conn).await?;
-    let version = VersionNo(Columns::of(&row).next()?);
+) -> Result<(), Trouble> {
     for file in &new.files {
         let sha256 = Sha256::digest(&file.bytes).to_vec();
         sqlx::query(sql::BLOB_INSERT)
             .bind(&sha256)
             .bind(&file.bytes)
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?;
         let insert = sqlx::query(sql::VERSION_FILE_INSERT)
             .bind(version.0)
             .bind(&file.path)
             .bind(file.mode);
-        insert.bind(&sha256).execute(&mut *conn).await?;
+        insert.bind(&sha256).execute(&mut *tx).await?;
     }
-    Ok(version)
+    Ok(())
+}
+
+/// Makes each version the current one of its DAG, where it is not.
+async fn set_current(
+    tx: &mut SqliteConnection,
+    incoming: &[Incoming<'_>],
+    known: &HashMap<String, DagRecord>,
+) -> Result<(), Trouble> {
+    let mut list = Vec::new();
+    for Incoming {
+        new, dag, version, ..
+    } in incoming
+    {
+        let current = known
+            .get(&new.dag_id)
+            .filter(|known| known.version == *version);
+        if current.is_some_and(|known| !known.is_stale && known.file == new.file) {
+            continue;
+        }
+        let at = current.map_or(new.now, |known| known.updated_at);
+        list.push(json!({"dag": dag.0, "file": new.file, "version": version.0, "at": at.0}));
+    }
+    rows_of(tx, sql::DAGS_SET_VERSION, list, |_| Ok(())).await?;
+    Ok(())
 }
 
 /// Numbers for task names: known names keep theirs, new ones get the next.
 async fn number_tasks(
-    conn: &mut SqliteConnection,
-    dag: DagNo,
-    task_ids: &[String],
-) -> Result<Vec<TaskNo>, Trouble> {
-    let mut numbers = names_of(conn, dag).await?;
-    if task_ids
-        .iter()
-        .any(|task_id| !numbers.contains_key(task_id))
-    {
-        let list = serde_json::to_string(task_ids)?;
-        sqlx::query(sql::TASK_NAMES_INSERT)
-            .bind(dag.0)
-            .bind(list)
-            .execute(&mut *conn)
-            .await?;
-        numbers = names_of(conn, dag).await?;
+    tx: &mut SqliteConnection,
+    incoming: &[Incoming<'_>],
+) -> Result<HashMap<DagNo, Vec<TaskNo>>, Trouble> {
+    let mut numbers = names_of(tx, incoming).await?;
+    let mut fresh = Vec::new();
+    for Incoming { new, dag, .. } in incoming {
+        let known = numbers.get(dag);
+        let mut seen = HashSet::new();
+        for task_id in &new.task_ids {
+            let is_known = known.is_some_and(|known| known.contains_key(task_id));
+            if !is_known && seen.insert(task_id) {
+                fresh.push(json!({"dag": dag.0, "task_id": task_id}));
+            }
+        }
     }
-    let numbered = task_ids.iter().map(|task_id| numbers.get(task_id).copied());
-    numbered
-        .collect::<Option<Vec<TaskNo>>>()
-        .ok_or_else(|| Trouble::Unreadable("a task has no number".to_string()))
+    if !fresh.is_empty() {
+        rows_of(tx, sql::TASK_NAMES_INSERT, fresh, |_| Ok(())).await?;
+        numbers = names_of(tx, incoming).await?;
+    }
+    let mut of_dags = HashMap::with_capacity(incoming.len());
+    for Incoming { new, dag, .. } in incoming {
+        let known = numbers.remove(dag).unwrap_or_default();
+        let numbered = new.task_ids.iter().map(|name| known.get(name).copied());
+        let numbered = numbered.collect::<Option<Vec<TaskNo>>>();
+        let numbered =
+            numbered.ok_or_else(|| Trouble::Unreadable("a task has no number".to_string()))?;
+        of_dags.insert(*dag, numbered);
+    }
+    Ok(of_dags)
 }
 
 async fn names_of(
-    conn: &mut SqliteConnection,
-    dag: DagNo,
-) -> Result<HashMap<String, TaskNo>, Trouble> {
-    let names = sqlx::query(sql::TASK_NAMES)
-        .bind(dag.0)
-        .fetch_all(conn)
+    tx: &mut SqliteConnection,
+    incoming: &[Incoming<'_>],
+) -> Result<HashMap<DagNo, HashMap<String, TaskNo>>, Trouble> {
+    let dags = list_of(incoming.iter().map(|incoming| incoming.dag.0));
+    let rows = sqlx::query(sql::TASK_NAMES_OF_DAGS)
+        .bind(dags)
+        .fetch_all(tx)
         .await?;
-    Ok(rows::all(&names, rows::task_name)?
-        .into_iter()
-        .map(|(number, name)| (name, number))
-        .collect())
+    let mut names: HashMap<DagNo, HashMap<String, TaskNo>> = HashMap::new();
+    for (dag, number, name) in rows::all(&rows, rows::task_name_of_dag)? {
+        names.entry(dag).or_default().insert(name, number);
+    }
+    Ok(names)
 }
