@@ -40,9 +40,10 @@ const CODES: &[(&str, &str)] = &[
     ("TM0121", "TM0121: a text is not a duration.\nDurations are made of whole numbers and the units ms, s, m, h, d: \"250ms\", \"90s\", \"1h30m\"."),
     ("TM0122", "TM0122: a value is not a date.\nDates stand without quotes: 2026-11-20, 2026-11-20T06:00:00, 2026-11-20T06:00:00Z. Without an offset they are read in the DAG's time zone."),
     ("TM0130", "TM0130: a field of a cron expression is wrong.\nThe five fields are minute (0-59), hour (0-23), day of month (1-31), month (1-12 or jan-dec) and day of week (0-7 or sun-sat; 0 and 7 are Sunday)."),
-    ("TM0131", "TM0131: a schedule cannot be read.\nA schedule is a cron expression, a list of them, a preset such as @daily, `@every 15m`, @once, or a table with `cron` or `every`."),
+    ("TM0131", "TM0131: a schedule cannot be read.\nA schedule is a cron expression, a list of them, a preset such as @daily, `@every 15m`, @once, @continuous, or a table with one of `cron`, `every` and `at`."),
     ("TM0132", "TM0132: a time zone is not known.\nTime zones have IANA names such as Europe/Paris or UTC."),
     ("TM0133", "TM0133: `end_date` is before `start_date`."),
+    ("TM0134", "TM0134: a DAG that runs continuously has one run at a time.\nThe next run of `@continuous` begins when the last one is over, so `max_active_runs` is 1."),
     ("TM0140", "TM0140: tasks wait for each other in a circle.\nNone of them could ever start. The whole circle is shown; take one of its dependencies out."),
     ("TM0141", "TM0141: `depends_on` names something that is neither a task nor a group of this DAG."),
     ("TM0142", "TM0142: a group is not known, is empty where it is waited for, or is inside itself."),
@@ -60,5 +61,6 @@ const CODES: &[(&str, &str)] = &[
     ("TM0208", "TM0208: a reference in a template cannot be checked before the run.\nWrite the names of tasks and keys out."),
     ("TM0209", "TM0209: `stdout`, `result` and `exit_code` are known only in `outputs`, once the command has ended."),
     ("TM0310", "TM0310: an untrusted value stands in a shell command.\nWhoever triggers a run chooses its parameters, and the shell reads them as code. Pass them in `env` and write \"$NAME\", or put them through the filter `quote`."),
+    ("TM0311", "TM0311: both ends of the data interval are used, but they are one instant.\nBy default a run is about its tick, as in Airflow 3. Write interval = \"previous\" in [dag.schedule] for the time since the tick before, \"period\" for the same with the logical date at its start (Airflow 2), or a duration; or interval = \"tick\" when one instant is what you mean."),
     ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),
 ];

@@ -34,6 +34,10 @@ pub(crate) enum Kind {
     DependsOn,
     Schedule,
     Crons,
+    Dates,
+    Interval,
+    /// True, false or a duration.
+    Switch,
     Shell,
     /// Only this value, for now.
     Only(&'static str),
@@ -96,10 +100,10 @@ pub(crate) const DAG: &[Key] = &[
     key("doc_md", Kind::Text, "", "More about it, in Markdown."),
     key("owner", Kind::Text, "\"tidemill\"", "Who answers for it; the owner of tasks that name none."),
     key("tags", Kind::Texts, "[]", "Words to find it by."),
-    key("schedule", Kind::Schedule, "", "When it runs by itself: a cron expression, a preset, `@every 15m`, or a table."),
+    key("schedule", Kind::Schedule, "", "When it runs by itself: a cron expression or a list of them, a preset such as `@daily`, `@every 15m`, `@once`, `@continuous`, or a table."),
     key("timezone", Kind::Text, "\"UTC\"", "The IANA name of its time zone."),
-    key("start_date", Kind::Date, "", "No run for an instant before this."),
-    key("end_date", Kind::Date, "", "No run for an instant after this."),
+    key("start_date", Kind::Date, "", "No run for a logical date before this."),
+    key("end_date", Kind::Date, "", "No run for a logical date after this."),
     key("catchup", Kind::Bool, "false", "Make a run for every missed tick, not only for the latest?"),
     key("is_paused_upon_creation", Kind::Bool, "false", "Start paused?"),
     key("allowed_run_types", Kind::Choices(RUN_TYPES), "", "Which causes may make runs; all when absent."),
@@ -121,16 +125,18 @@ pub(crate) const DAG: &[Key] = &[
     later("deadlines", "When somebody is told that a run is late."),
 ];
 
+pub(crate) const INTERVALS: &[&str] = &["tick", "previous", "period"];
+
 /// `[dag.schedule]`.
 #[rustfmt::skip]
 pub(crate) const SCHEDULE: &[Key] = &[
     key("cron", Kind::Crons, "", "One or several cron expressions; at most one run for an instant."),
     key("every", Kind::Duration, "", "A fixed distance, counted from `start_date` or the Unix epoch."),
     key("timezone", Kind::Text, "", "The time zone of the schedule only."),
-    key("interval", Kind::Only("tick"), "\"tick\"", "What the data interval of a run is."),
-    later("run_immediately", "Run at once when the DAG appears."),
-    later("jitter", "A stable offset for each DAG."),
-    later("at", "Explicit instants."),
+    key("at", Kind::Dates, "", "Explicit instants, in any order."),
+    key("interval", Kind::Interval, "\"tick\"", "What the data interval of a run is: `tick` (start and end are the tick), `previous` (from the tick before), `period` (the same, with the logical date at its start) or a duration up to the tick."),
+    key("jitter", Kind::Duration, "\"0s\"", "Runs begin up to so much after their tick, always by the same distance for one DAG."),
+    key("run_immediately", Kind::Switch, "", "Run the last tick before the DAG was first seen, when it has no `start_date`? True, false, or when it was within a duration; within a tenth of the period or 5m when absent."),
     later("assets", "Run when assets are fresh."),
     later("partition_key", "A name for each partition."),
 ];

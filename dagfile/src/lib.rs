@@ -5,6 +5,7 @@
 mod codes;
 mod diagnostic;
 mod keys;
+mod lint;
 mod names;
 mod normal;
 mod parse;
@@ -24,7 +25,6 @@ pub use schema::schema;
 use parse::{Table, Value};
 use std::ops::Range;
 use tidemill_model::Dag;
-use tidemill_model::schedule::Schedule;
 use toml::de::DeValue;
 use walk::common::Common;
 use walk::{Place, Walk};
@@ -72,7 +72,7 @@ fn load_text(source: &str, stem: &str) -> Loaded {
         if has_syntax_errors {
             keep_certain(&mut walk, n_syntax);
         } else {
-            dag = resolve::resolve(&mut walk, parts);
+            dag = resolve::resolve(&mut walk, root.get_ref(), parts);
         }
     }
     if walk.n_dropped > 0 {
@@ -127,7 +127,7 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
         Some(table) => walk.default_args(table, &Place::DefaultArgs),
         None => Common::default(),
     };
-    let is_scheduled = !matches!(dag.schedule, Schedule::Manual);
+    let is_scheduled = !dag.schedule.is_manual();
     let params = walk.table(root, "params").unwrap_or(&empty);
     let params = walk.params(params, is_scheduled);
     let groups = walk.table(root, "groups").unwrap_or(&empty);

@@ -1,7 +1,9 @@
 //! What the walk has found, joined to a DAG.
 
 use crate::diagnostic::Diagnostic;
+use crate::lint;
 use crate::names::Names;
+use crate::parse::Table;
 use crate::refs;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
@@ -14,6 +16,7 @@ use tidemill_model::dag::{
     Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput, Task,
 };
 use tidemill_model::graph::TaskIndex;
+use toml::de::DeValue;
 
 /// The wait before the second try, as in Airflow.
 const RETRY_DELAY: Duration = Duration::from_secs(300);
@@ -28,7 +31,7 @@ pub(crate) struct Parts {
 }
 
 /// The DAG, unless there are errors; they are reported.
-pub(crate) fn resolve(walk: &mut Walk, parts: Parts) -> Option<Dag> {
+pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag> {
     let Parts {
         dag,
         defaults,
@@ -39,6 +42,9 @@ pub(crate) fn resolve(walk: &mut Walk, parts: Parts) -> Option<Dag> {
     let names = Names::new(walk, &tasks, &groups);
     let commons = merged(&names, &defaults);
     check_waits(walk, &tasks, &commons);
+    if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
+        lint::empty_interval(walk, table, &dag.schedule, &commons);
+    }
     let reads = refs::check_all(walk, &names, &commons, &params);
     let graph = names.graph(walk)?;
     refs::check_upstream(walk, &names, &graph, &reads);

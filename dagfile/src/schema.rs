@@ -69,6 +69,15 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Secrets => secrets(),
         Kind::DependsOn => depends_on(),
         Kind::Schedule => schedule(),
+        Kind::Dates => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
+        Kind::Interval => json!({ "oneOf": [
+            { "type": "string", "enum": keys::INTERVALS },
+            { "type": "string", "pattern": DURATION },
+        ] }),
+        Kind::Switch => json!({ "oneOf": [
+            { "type": "boolean" },
+            { "type": "string", "pattern": DURATION },
+        ] }),
         Kind::Crons => one_or_many(json!({ "type": "string" })),
         Kind::Shell => {
             json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] })

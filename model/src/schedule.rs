@@ -1,61 +1,196 @@
-//! When a DAG runs by itself.
+//! When a DAG runs by itself, and what such a run is about.
 
 use crate::cron::Cron;
 use crate::time::Ts;
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
-/// A schedule. Its fire times are strictly increasing instants.
+/// A schedule: its ticks, and what follows from one.
 #[derive(Clone, Debug)]
-pub enum Schedule {
+pub struct Schedule {
+    /// When it ticks.
+    pub ticks: Ticks,
+    /// Where cron fields are read, and the zone that people are told local times in.
+    pub zone: TimeZone,
+    /// What the run of a tick is about.
+    pub interval: Interval,
+    /// Runs begin up to so much after their tick, always by the same distance for one DAG.
+    pub jitter: Duration,
+    /// What happens with the last tick before the DAG was first seen.
+    pub first: First,
+}
+
+/// Strictly increasing instants.
+#[derive(Clone, Debug)]
+pub enum Ticks {
     /// Never by itself.
     Manual,
-    /// At the union of the fire times of these, in a time zone.
-    Cron {
-        /// The expressions.
-        crons: Vec<Cron>,
-        /// Where their fields are read.
-        zone: TimeZone,
-    },
+    /// At the union of the fire times of these.
+    Cron(Vec<Cron>),
     /// At a fixed distance, counted from an anchor.
     Every {
         /// The distance; at least one second.
         period: Duration,
-        /// A fire time; the Unix epoch when the DAG has no start date.
+        /// A tick; the Unix epoch when the DAG has no start date.
         anchor: Ts,
     },
-    /// Once, at an instant.
+    /// Once: at an instant, or when the DAG is first seen.
     Once(Option<Ts>),
+    /// At these instants, in order.
+    At(Vec<Ts>),
+    /// As soon as the last run is over.
+    Continuous,
 }
 
+/// What the run of a tick is about (`interval` in the file).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// The tick itself: start, end and logical date are one (Airflow 3's default).
+    Tick,
+    /// From the previous tick to this one; the logical date is this one.
+    Previous,
+    /// The same, and the logical date is its start (Airflow 2's rule).
+    Period,
+    /// So much time up to the tick.
+    Fixed(Duration),
+}
+
+/// What happens with the last tick before a DAG without a start date was first seen
+/// (`run_immediately`; Airflow's `_TriggerTimetable._calc_first_run`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// It runs when it was within a tenth of the period, or five minutes.
+    Recent,
+    /// It runs when it was within so long.
+    Within(Duration),
+    /// It runs.
+    Previous,
+    /// It does not.
+    Next,
+}
+
+/// A tick with what its run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The instant.
+    pub at: Ts,
+    /// The instant that the run is about; unique in its DAG.
+    pub logical_date: Ts,
+    /// The data that the run is about: start and end.
+    pub data_interval: (Ts, Ts),
+}
+
+/// Ticks of [`Ticks::Continuous`] are at least so far from each other.
+pub const CONTINUOUS_MIN: Duration = Duration::from_secs(1);
+
 impl Schedule {
-    /// The first fire time after `after`.
-    pub fn next_after(&self, after: Ts) -> Option<Ts> {
-        match self {
-            Schedule::Manual => None,
-            Schedule::Cron { crons, zone } => crons
-                .iter()
-                .filter_map(|cron| cron.next_after(after, zone))
-                .min(),
-            Schedule::Every { period, anchor } => every(*period, *anchor, after, 1),
-            Schedule::Once(at) => at.filter(|at| *at > after),
+    /// No schedule.
+    pub const MANUAL: Schedule = Schedule {
+        ticks: Ticks::Manual,
+        zone: TimeZone::UTC,
+        interval: Interval::Tick,
+        jitter: Duration::ZERO,
+        first: First::Recent,
+    };
+
+    /// These ticks in a zone, with the defaults for the rest.
+    pub fn of(ticks: Ticks, zone: TimeZone) -> Schedule {
+        Schedule {
+            ticks,
+            zone,
+            ..Schedule::MANUAL
         }
     }
 
-    /// The last fire time before `before`.
-    pub fn previous_before(&self, before: Ts) -> Option<Ts> {
-        match self {
-            Schedule::Manual => None,
-            Schedule::Cron { crons, zone } => crons
+    /// Does the DAG never run by itself?
+    pub const fn is_manual(&self) -> bool {
+        matches!(self.ticks, Ticks::Manual)
+    }
+
+    /// Are its ticks known for any time, so that a backfill can make them up?
+    pub const fn is_periodic(&self) -> bool {
+        matches!(
+            self.ticks,
+            Ticks::Cron(_) | Ticks::Every { .. } | Ticks::At(_)
+        )
+    }
+
+    /// The first tick after `after`.
+    pub fn next_after(&self, after: Ts) -> Option<Ts> {
+        match &self.ticks {
+            Ticks::Manual | Ticks::Continuous => None,
+            Ticks::Cron(crons) => crons
                 .iter()
-                .filter_map(|cron| cron.previous_before(before, zone))
-                .max(),
-            Schedule::Every { period, anchor } => {
-                every(*period, *anchor, Ts(before.0.checked_sub(1)?), 0)
+                .filter_map(|cron| cron.next_after(after, &self.zone))
+                .min(),
+            Ticks::Every { period, anchor } => every(*period, *anchor, after, 1),
+            Ticks::Once(at) => at.filter(|at| *at > after),
+            Ticks::At(instants) => {
+                let place = instants.partition_point(|at| *at <= after);
+                instants.get(place).copied()
             }
-            Schedule::Once(at) => at.filter(|at| *at < before),
         }
     }
+
+    /// The last tick before `before`.
+    pub fn previous_before(&self, before: Ts) -> Option<Ts> {
+        match &self.ticks {
+            Ticks::Manual | Ticks::Continuous => None,
+            Ticks::Cron(crons) => crons
+                .iter()
+                .filter_map(|cron| cron.previous_before(before, &self.zone))
+                .max(),
+            Ticks::Every { period, anchor } => {
+                every(*period, *anchor, Ts(before.0.checked_sub(1)?), 0)
+            }
+            Ticks::Once(at) => at.filter(|at| *at < before),
+            Ticks::At(instants) => {
+                let place = instants.partition_point(|at| *at < before);
+                instants.get(place.checked_sub(1)?).copied()
+            }
+        }
+    }
+
+    /// What the run of a tick is about. Where there is no tick before it, its period is empty.
+    pub fn about(&self, at: Ts) -> Tick {
+        let previous = || self.previous_before(at).unwrap_or(at);
+        let start = match self.interval {
+            Interval::Tick => at,
+            Interval::Previous | Interval::Period => previous(),
+            Interval::Fixed(span) => at.before(span),
+        };
+        let logical_date = match self.interval {
+            Interval::Period => start,
+            Interval::Tick | Interval::Previous | Interval::Fixed(_) => at,
+        };
+        Tick {
+            at,
+            logical_date,
+            data_interval: (start, at),
+        }
+    }
+
+    /// How much later than its ticks a DAG runs: from zero to `jitter`, by the DAG's name, so
+    /// that it is the same for each tick and on each machine.
+    pub fn offset(&self, dag_id: &str) -> Duration {
+        let most = u64::try_from(self.jitter.as_millis()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(spread(dag_id) % most.saturating_add(1))
+    }
+}
+
+/// A number that a name always has, spread evenly (FNV-1a and SplitMix64's last step). The
+/// standard library's hash may change with its version; this must not.
+fn spread(name: &str) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    for byte in name.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ (hash >> 31)
 }
 
 /// The tick at or before `at`, and then `n_on` ticks on; `None` past the ends of time.
@@ -71,36 +206,5 @@ fn every(period: Duration, anchor: Ts, at: Ts, n_on: i64) -> Option<Ts> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interval_counts_from_its_anchor_in_both_directions() {
-        let schedule = Schedule::Every {
-            period: Duration::from_secs(60),
-            anchor: Ts(5_000_000),
-        };
-        assert_eq!(schedule.next_after(Ts(5_000_000)), Some(Ts(65_000_000)));
-        assert_eq!(
-            schedule.previous_before(Ts(5_000_000)),
-            Some(Ts(-55_000_000))
-        );
-        assert_eq!(schedule.next_after(Ts(i64::MAX)), None);
-    }
-
-    #[test]
-    fn several_crons_fire_once_at_a_shared_instant() {
-        let crons = ["0 0 * * *", "0 */12 * * *"]
-            .map(|text| Cron::parse(text).unwrap())
-            .to_vec();
-        let schedule = Schedule::Cron {
-            crons,
-            zone: TimeZone::UTC,
-        };
-        let noon = schedule.next_after(Ts(0)).unwrap();
-        let midnight = schedule.next_after(noon).unwrap();
-        assert_eq!((noon, midnight), (Ts(43_200_000_000), Ts(86_400_000_000)));
-        assert_eq!(schedule.previous_before(midnight), Some(noon));
-    }
-}
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -52,6 +52,13 @@ impl Ts {
             .saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// This instant earlier by `span`; the near end of time when that overflows.
+    pub fn before(self, span: Duration) -> Ts {
+        Ts(self
+            .0
+            .saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// How long after `earlier` this is; zero when it is not after.
     pub fn since(self, earlier: Ts) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -15,7 +15,7 @@ mod step;
 
 pub use admit::{Ready, Waiting};
 pub use clear::{ClearChoice, plan_clear};
-pub use due::{Due, due};
+pub use due::{Due, due, next_tick, previous_tick};
 pub use retry::next_try_at;
 pub use rule::{Decision, UpstreamCounts, decide};
 pub use run::{Effect, Run};

@@ -305,7 +305,7 @@ fn new_version(
 ) -> NewVersion {
     let now = clock::now();
     // More than three runs at once, at the first sight of a file, are better asked for.
-    let owes_many = dag.catchup && tidemill_scheduler::due(dag, None, now, 4).fires.len() > 3;
+    let owes_many = dag.catchup && tidemill_scheduler::due(dag, None, now, 4).ticks.len() > 3;
     NewVersion {
         dag_id: dag.id.clone(),
         file,

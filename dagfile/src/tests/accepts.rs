@@ -4,7 +4,7 @@ use super::good;
 use crate::load;
 use std::time::Duration;
 use tidemill_model::dag::{OnLost, Operator, ShellBody, ShellOutput};
-use tidemill_model::schedule::Schedule;
+use tidemill_model::schedule::{First, Interval, Ticks};
 use tidemill_model::{Dag, RunType, Ts};
 
 fn dag(source: &str) -> Dag {
@@ -27,7 +27,7 @@ fn the_smallest_file_has_the_defaults_of_the_format() {
         (dag.id.as_str(), dag.owner.as_str(), dag.timezone.as_str()),
         ("sample", "tidemill", "UTC")
     );
-    assert!(matches!(dag.schedule, Schedule::Manual));
+    assert!(dag.schedule.is_manual());
     assert_eq!(
         (dag.max_active_runs, dag.max_active_tasks, dag.catchup),
         (16, 16, false)
@@ -148,13 +148,57 @@ fn schedules_come_short_and_long() {
     let several = schedule("schedule = ['0 9 * * 1-5', '0 12 * * 6']");
     assert_eq!(several.schedule_text, "0 9 * * 1-5; 0 12 * * 6");
     let long = schedule("schedule = { every = '5m', interval = 'tick' }");
-    assert!(matches!(long.schedule, Schedule::Every { .. }));
+    assert!(matches!(long.schedule.ticks, Ticks::Every { .. }));
     let zoned = schedule("schedule = { cron = '0 0 * * *', timezone = 'Asia/Tokyo' }");
     assert_eq!(zoned.schedule.next_after(Ts(0)), Some(Ts(54_000_000_000)));
     assert!(matches!(
-        schedule("schedule = '@once'\nstart_date = 2026-01-01").schedule,
-        Schedule::Once(Some(_))
+        schedule("schedule = '@once'\nstart_date = 2026-01-01")
+            .schedule
+            .ticks,
+        Ticks::Once(Some(_))
     ));
+    let continuous = schedule("schedule = '@continuous'");
+    assert!(matches!(continuous.schedule.ticks, Ticks::Continuous));
+    assert_eq!(continuous.max_active_runs, 1);
+}
+
+#[test]
+fn a_schedule_says_what_a_run_is_about_and_when_the_first_one_is() {
+    let schedule = |line: &str| {
+        dag(&format!(
+            "[dag]\nschedule = {{ {line} }}\n[tasks]\nt = 'true'"
+        ))
+        .schedule
+    };
+    let hour = std::time::Duration::from_secs(3_600);
+    let intervals = [
+        ("tick", Interval::Tick),
+        ("previous", Interval::Previous),
+        ("period", Interval::Period),
+        ("1h", Interval::Fixed(hour)),
+    ];
+    for (written, interval) in intervals {
+        let found = schedule(&format!("cron = '@daily', interval = '{written}'"));
+        assert_eq!(found.interval, interval);
+    }
+    let firsts = [
+        ("", First::Recent),
+        (", run_immediately = true", First::Previous),
+        (", run_immediately = false", First::Next),
+        (", run_immediately = '1h'", First::Within(hour)),
+    ];
+    for (written, first) in firsts {
+        assert_eq!(schedule(&format!("cron = '@daily'{written}")).first, first);
+    }
+    assert_eq!(schedule("every = '5m', jitter = '1h'").jitter, hour);
+    let at = schedule(
+        "at = [2026-06-01T06:00:00Z, 2026-03-01, 2026-06-01T06:00:00Z], timezone = 'Asia/Tokyo'",
+    );
+    let Ticks::At(instants) = at.ticks else {
+        panic!("explicit instants");
+    };
+    let texts: Vec<String> = instants.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["2026-02-28T15:00:00Z", "2026-06-01T06:00:00Z"]);
 }
 
 #[test]

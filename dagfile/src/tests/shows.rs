@@ -66,6 +66,10 @@ fn patches_mend_what_they_are_about() {
             "[params]\nn = 'x'\n[tasks.t]\nshell = 'echo {{ params.n }}'\n",
             "{{ params.n | quote }}",
         ),
+        (
+            "[dag]\nschedule = '0 6 * * *'\n[tasks]\nt = 'x {{ data_interval_start }} {{ data_interval_end }}'\n",
+            "schedule = { cron = '0 6 * * *', interval = \"previous\" }",
+        ),
     ];
     for (source, mended) in cases {
         let loaded = load(source.as_bytes(), "x");

@@ -8,7 +8,7 @@ use crate::parse::Table;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::schedule::Schedule;
+use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{RunType, Ts};
 
 /// What `[dag]` says, with defaults filled in.
@@ -57,6 +57,7 @@ impl Walk<'_> {
             self.report(one.label("the end").other(start, "the start"));
         }
         let (schedule, schedule_text) = self.schedule(table, &zone, start_date);
+        let max_active_runs = self.active_runs(table, &schedule);
         self.int(table, "format", 1, 1);
         DagKeys {
             id,
@@ -78,7 +79,7 @@ impl Walk<'_> {
                 .boolean(table, "is_paused_upon_creation")
                 .unwrap_or(false),
             allowed_run_types: self.run_types(table),
-            max_active_runs: self.limit(table, "max_active_runs", 10_000),
+            max_active_runs,
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
@@ -111,6 +112,20 @@ impl Walk<'_> {
                 (stem.to_string(), header)
             }
         }
+    }
+
+    /// One run at a time is what continuous means (Airflow's `ContinuousTimetable`).
+    fn active_runs(&mut self, table: &Table, schedule: &Schedule) -> u32 {
+        let written = self.limit(table, "max_active_runs", 10_000);
+        if !matches!(schedule.ticks, Ticks::Continuous) {
+            return written;
+        }
+        if let Some(value) = table.get("max_active_runs").filter(|_| written > 1) {
+            let message = "a DAG that runs continuously has one run at a time";
+            let one = Diagnostic::error("TM0134", value.span(), message);
+            self.report(one.label("more than one").help("take the key away"));
+        }
+        1
     }
 
     fn limit(&mut self, table: &Table, name: &str, high: i64) -> u32 {

@@ -11,51 +11,47 @@ use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::Ts;
 use tidemill_model::cron::Cron;
-use tidemill_model::schedule::Schedule;
+use tidemill_model::schedule::{First, Interval, Schedule, Ticks};
 use toml::de::DeValue;
 
 /// The shortest distance of an `every` schedule.
 const PERIOD_MIN: Duration = Duration::from_secs(1);
 
-/// A schedule and what the file says about it.
+/// A schedule and what the file says about it, for people.
 pub(crate) type Planned = (Schedule, String);
 
 impl Walk<'_> {
     /// `schedule` of `[dag]`. `zone` and `start` are the DAG's.
     pub(crate) fn schedule(&mut self, dag: &Table, zone: &TimeZone, start: Option<Ts>) -> Planned {
-        let none = (Schedule::Manual, String::new());
+        let none = (Schedule::MANUAL, String::new());
         let Some(value) = dag.get("schedule") else {
             return none;
         };
-        match value.get_ref() {
+        let (ticks, words) = match value.get_ref() {
             DeValue::String(_) => match self.text_of("schedule", value) {
-                Some(text) => self.short_schedule(text, zone, start),
-                None => none,
+                Some(text) => self.short_schedule(text, start),
+                None => return none,
             },
-            DeValue::Array(_) => self.crons_of("schedule", value, zone),
-            DeValue::Table(table) => self.long_schedule(table, value.span(), zone, start),
+            DeValue::Array(_) => self.crons_of("schedule", value),
+            DeValue::Table(table) => return self.long_schedule(table, value.span(), zone, start),
             _ => {
                 self.wrong_type("schedule", value, "a text, a list of texts or a table");
-                none
+                return none;
             }
-        }
+        };
+        (Schedule::of(ticks, zone.clone()), words)
     }
 
-    fn short_schedule(&mut self, text: Text, zone: &TimeZone, start: Option<Ts>) -> Planned {
-        let none = (Schedule::Manual, text.value.clone());
+    fn short_schedule(&mut self, text: Text, start: Option<Ts>) -> (Ticks, String) {
         let trimmed = text.value.trim().to_string();
         if let Some(distance) = trimmed.strip_prefix("@every") {
-            return match self.every_text(distance.trim(), &text) {
-                Some(period) => (every(period, start), trimmed),
-                None => none,
-            };
+            let period = self.every_text(distance.trim(), &text);
+            let ticks = period.map_or(Ticks::Manual, |period| every(period, start));
+            return (ticks, trimmed);
         }
-        match trimmed.as_str() {
-            "@once" => (Schedule::Once(start), trimmed),
-            "@continuous" => {
-                self.not_built(text.span, "`@continuous`");
-                none
-            }
+        let ticks = match trimmed.as_str() {
+            "@once" => Ticks::Once(start),
+            "@continuous" => Ticks::Continuous,
             "None" | "none" | "null" => {
                 self.report(
                     Diagnostic::error(
@@ -65,19 +61,14 @@ impl Walk<'_> {
                     )
                     .help("take the key away"),
                 );
-                none
+                Ticks::Manual
             }
             _ => match self.cron(&text) {
-                Some(cron) => (
-                    Schedule::Cron {
-                        crons: vec![cron],
-                        zone: zone.clone(),
-                    },
-                    trimmed,
-                ),
-                None => none,
+                Some(cron) => Ticks::Cron(vec![cron]),
+                None => Ticks::Manual,
             },
-        }
+        };
+        (ticks, trimmed)
     }
 
     /// `15m` of `@every 15m`, through the same reader as other durations.
@@ -104,7 +95,7 @@ impl Walk<'_> {
         Some(period)
     }
 
-    fn crons_of(&mut self, name: &str, value: &Value, zone: &TimeZone) -> Planned {
+    fn crons_of(&mut self, name: &str, value: &Value) -> (Ticks, String) {
         let texts: Vec<Text> = match value.get_ref() {
             DeValue::Array(items) => items
                 .iter()
@@ -127,15 +118,9 @@ impl Walk<'_> {
             .collect::<Vec<_>>()
             .join("; ");
         if crons.is_empty() {
-            return (Schedule::Manual, words);
+            return (Ticks::Manual, words);
         }
-        (
-            Schedule::Cron {
-                crons,
-                zone: zone.clone(),
-            },
-            words,
-        )
+        (Ticks::Cron(crons), words)
     }
 
     fn long_schedule(
@@ -149,27 +134,44 @@ impl Walk<'_> {
         let zone = self
             .zone(table)
             .map_or_else(|| zone.clone(), |(_, own)| own);
-        let every_value = table.get("every");
-        match (table.get("cron"), every_value) {
-            (Some(cron), None) => self.crons_of("cron", cron, &zone),
-            (None, Some(value)) => {
+        let (ticks, words) = self.long_ticks(table, span, &zone, start);
+        let schedule = Schedule {
+            ticks,
+            zone,
+            interval: self.interval(table).unwrap_or(Interval::Tick),
+            jitter: self.duration(table, "jitter").unwrap_or_default(),
+            first: self.first(table).unwrap_or(First::Recent),
+        };
+        (schedule, words)
+    }
+
+    /// Exactly one of `cron`, `every` and `at` says when.
+    fn long_ticks(
+        &mut self,
+        table: &Table,
+        span: Range<usize>,
+        zone: &TimeZone,
+        start: Option<Ts>,
+    ) -> (Ticks, String) {
+        let none = (Ticks::Manual, String::new());
+        let given: Vec<(&str, &Value)> = ["cron", "every", "at"]
+            .iter()
+            .filter_map(|name| Some((*name, table.get(*name)?)))
+            .collect();
+        match given.as_slice() {
+            [("cron", value)] => self.crons_of("cron", value),
+            [("every", value)] => {
                 let period = self.duration_of("every", value);
                 match period.and_then(|period| self.checked_period(period, value.span())) {
                     Some(period) => (
                         every(period, start),
                         format!("@every {}", self.written(value)),
                     ),
-                    None => (Schedule::Manual, String::new()),
+                    None => none,
                 }
             }
-            (Some(_), Some(value)) => {
-                let message = "a schedule has `cron` or `every`, not both";
-                self.report(
-                    Diagnostic::error("TM0131", value.span(), message).label("one too many"),
-                );
-                (Schedule::Manual, String::new())
-            }
-            (None, None) => {
+            [(_, value)] => self.instants(value, zone),
+            [] => {
                 let has_other = keys::SCHEDULE
                     .iter()
                     .any(|key| !key.is_built && table.contains_key(key.name));
@@ -177,10 +179,78 @@ impl Walk<'_> {
                     let message = "the schedule does not say when";
                     self.report(
                         Diagnostic::error("TM0102", span, message)
-                            .help("give it `cron` or `every`"),
+                            .help("give it `cron`, `every` or `at`"),
                     );
                 }
-                (Schedule::Manual, String::new())
+                none
+            }
+            [(first, _), .., (_, value)] => {
+                let message = "a schedule has one of `cron`, `every` and `at`";
+                let one = Diagnostic::error("TM0131", value.span(), message);
+                self.report(one.label(format!("`{first}` says when already")));
+                none
+            }
+        }
+    }
+
+    /// `at`: instants in any order.
+    fn instants(&mut self, value: &Value, zone: &TimeZone) -> (Ticks, String) {
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_type("at", value, "a list of dates");
+            return (Ticks::Manual, String::new());
+        };
+        if items.is_empty() {
+            let one = Diagnostic::error("TM0131", value.span(), "`at` is an empty list");
+            self.report(one.help("take the key away"));
+            return (Ticks::Manual, String::new());
+        }
+        let mut instants: Vec<Ts> = items
+            .iter()
+            .filter_map(|item| self.date_of("at", item, zone))
+            .collect();
+        instants.sort_unstable();
+        instants.dedup();
+        let words = match instants.as_slice() {
+            [one] => format!("once at {one}"),
+            many => format!("at {} instants", many.len()),
+        };
+        (Ticks::At(instants), words)
+    }
+
+    /// `interval`: a word or a duration.
+    fn interval(&mut self, table: &Table) -> Option<Interval> {
+        let value = table.get("interval")?;
+        let DeValue::String(text) = value.get_ref() else {
+            self.wrong_type("interval", value, "a text");
+            return None;
+        };
+        match text.as_ref() {
+            "tick" => Some(Interval::Tick),
+            "previous" => Some(Interval::Previous),
+            "period" => Some(Interval::Period),
+            other if other.starts_with(|first: char| first.is_ascii_digit()) => {
+                self.duration_of("interval", value).map(Interval::Fixed)
+            }
+            _ => {
+                self.choice_of("interval", value, keys::INTERVALS);
+                None
+            }
+        }
+    }
+
+    /// `run_immediately`: true, false or a duration.
+    fn first(&mut self, table: &Table) -> Option<First> {
+        let value = table.get("run_immediately")?;
+        match value.get_ref() {
+            DeValue::Boolean(true) => Some(First::Previous),
+            DeValue::Boolean(false) => Some(First::Next),
+            DeValue::String(_) => self
+                .duration_of("run_immediately", value)
+                .map(First::Within),
+            _ => {
+                let expected = "true, false or a duration";
+                self.wrong_type("run_immediately", value, expected);
+                None
             }
         }
     }
@@ -258,8 +328,8 @@ impl Walk<'_> {
     }
 }
 
-fn every(period: Duration, start: Option<Ts>) -> Schedule {
-    Schedule::Every {
+fn every(period: Duration, start: Option<Ts>) -> Ticks {
+    Ticks::Every {
         period,
         anchor: start.unwrap_or(Ts(0)),
     }

@@ -309,7 +309,10 @@ impl Walk<'_> {
 
     /// A date, read in `zone` where it has no offset of its own.
     pub(crate) fn date(&mut self, table: &Table, name: &str, zone: &TimeZone) -> Option<Ts> {
-        let value = table.get(name)?;
+        self.date_of(name, table.get(name)?, zone)
+    }
+
+    pub(crate) fn date_of(&mut self, name: &str, value: &Value, zone: &TimeZone) -> Option<Ts> {
         let DeValue::Datetime(date) = value.get_ref() else {
             self.wrong_type(name, value, "a date");
             return None;

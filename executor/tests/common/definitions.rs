@@ -147,7 +147,7 @@ fn dag(task: Task) -> Dag {
         doc_md: None,
         owner: "someone".to_string(),
         tags: Vec::new(),
-        schedule: Schedule::Manual,
+        schedule: Schedule::MANUAL,
         schedule_text: String::new(),
         timezone: "UTC".to_string(),
         start_date: None,

@@ -349,7 +349,7 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
         doc_md: None,
         owner: String::new(),
         tags: Vec::new(),
-        schedule: Schedule::Manual,
+        schedule: Schedule::MANUAL,
         schedule_text: String::new(),
         timezone: "UTC".to_string(),
         start_date: None,

@@ -246,18 +246,20 @@ impl Engine {
 
     fn take_timers(&mut self) {
         let now = clock::now();
-        while self
-            .timers
-            .peek()
-            .is_some_and(|Reverse((due, _))| *due <= now)
+        let mut due = Vec::new();
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
+            && at <= now
         {
-            let Some(Reverse((_, timer))) = self.timers.pop() else {
-                return;
-            };
+            self.timers.pop();
+            due.push((at, timer));
+        }
+        // A timer that one of these sets is for the next pass, so that a pass has an end.
+        for (at, timer) in due {
             match timer {
                 Timer::Task(run, at) => self.step(run, Event::TimerDue(at)),
                 Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
-                Timer::Schedule(dag) => self.tick(dag),
+                Timer::Schedule(dag) if self.is_armed(dag, at) => self.tick(dag),
+                Timer::Schedule(_) => {}
             }
         }
         if self.stopping.is_some_and(|until| until <= Instant::now()) {

@@ -26,6 +26,8 @@ pub(super) struct PassDraft {
     runs: BTreeSet<RunNo>,
     pub new_runs: BTreeSet<RunNo>,
     pub dags: BTreeSet<DagNo>,
+    /// The first and the last of the missed ticks that make no runs.
+    pub skipped: BTreeMap<DagNo, (Ts, Ts)>,
     pub launches: Vec<(RunNo, TaskIndex, Attempt)>,
     pub kills: Vec<(Attempt, Reason)>,
     pub over: Vec<RunNo>,
@@ -157,7 +159,12 @@ impl Engine {
             let Some(state) = self.dags.get(dag_no) else {
                 continue;
             };
-            let body = json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
+            let mut body =
+                json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
+            if let Some((first, last)) = draft.skipped.get(dag_no) {
+                body["skipped"] =
+                    json!({"first": first, "last": last, "reason": "catchup is false"});
+            }
             self.last_seq += 1;
             draft.rows.changes.push(Change {
                 seq: self.last_seq,

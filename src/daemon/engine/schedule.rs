@@ -1,15 +1,16 @@
 //! Runs by schedule: each tick makes one run, however often anything is asked twice.
 
 use super::Engine;
-use super::state::{Active, Timer};
+use super::state::{Active, DagState, Timer};
 use crate::daemon::clock;
 use std::cmp::Reverse;
+use tidemill_model::schedule::Tick;
 use tidemill_model::{DagNo, RunNo, RunState, RunType, Ts};
 use tidemill_scheduler::{Run, due};
 use tidemill_store::{RunKey, RunRow};
 
-/// Runs of one DAG that catch-up keeps waiting; the next ones are made as these begin.
-const CATCHUP_QUEUE_MAX: usize = 16;
+/// Runs that the schedule of one DAG makes in one pass; the next pass goes on.
+const RUNS_PER_PASS_MAX: usize = 16;
 
 /// What a new run is about.
 pub(super) struct NewRun {
@@ -22,59 +23,86 @@ pub(super) struct NewRun {
 }
 
 impl Engine {
-    /// Makes the runs that a DAG's schedule owes, and sets the timer for the next.
+    /// Makes the runs that a DAG's schedule owes, as far as there is room for them, and sets the
+    /// timer for the next look.
     pub(super) fn tick(&mut self, dag_no: DagNo) {
         let now = clock::now();
         let Some(state) = self.dags.get_mut(&dag_no) else {
             return;
         };
+        state.armed = None;
         let Some(definition) = state.definition.clone() else {
             return;
         };
-        if state.record.is_paused || state.record.is_stale || self.stopping.is_some() {
+        let dag = &definition.dag;
+        let may_run = dag.allowed_run_types.contains(&RunType::Scheduled);
+        if state.record.is_paused || state.record.is_stale || self.stopping.is_some() || !may_run {
             return;
         }
-        if !definition
-            .dag
-            .allowed_run_types
-            .contains(&RunType::Scheduled)
-        {
-            return;
+        let room = state.room(dag.max_active_runs);
+        let owed = due(dag, state.record.schedule_high, now, room.min(RUNS_PER_PASS_MAX));
+        if owed.is_mark_wrong {
+            let mark = state.record.schedule_high;
+            tracing::warn!(dag.id = %dag.id, ?mark, "The clock is far behind the last tick of this DAG; it ticks by the clock again");
         }
-        let room = CATCHUP_QUEUE_MAX.saturating_sub(state.queued.len());
-        let owed = due(&definition.dag, state.record.schedule_high, now, room);
-        let changed =
-            state.record.schedule_high != Some(owed.high) || state.record.next_run != owed.next;
-        state.record.schedule_high = Some(owed.high);
-        state.record.next_run = owed.next;
-        if changed {
+        if let Some((first, last)) = owed.skipped {
+            tracing::info!(dag.id = %dag.id, %first, %last, "Missed ticks are not made up for: catchup is false");
+            self.draft.skipped.insert(dag_no, (first, last));
+        }
+        if state.record.schedule_high != owed.high || state.record.next_run != owed.next {
             self.draft.dags.insert(dag_no);
         }
-        if let Some(next) = owed.next.filter(|next| room > 0 || *next > now) {
-            self.timers.push(Reverse((next, Timer::Schedule(dag_no))));
+        state.record.schedule_high = owed.high;
+        state.record.next_run = owed.next;
+        let has_room = room > owed.ticks.len();
+        if let Some(next) = owed.next.filter(|next| has_room || *next > now) {
+            self.arm(dag_no, next.max(now));
         }
-        for fire in owed.fires {
-            let key = RunKey {
-                run_id: format!("scheduled__{fire}"),
-                logical_date: Some(fire),
-                cause: Some(format!("schedule:{}", fire.0)),
-            };
-            if self.existing_run(dag_no, &key).is_some() {
-                continue;
-            }
-            self.make_run(
-                dag_no,
-                NewRun {
-                    key,
-                    run_type: RunType::Scheduled,
-                    data_interval: Some((fire, fire)),
-                    conf: serde_json::json!({}),
-                    triggered_by: None,
-                    note: None,
-                },
-            );
+        for tick in owed.ticks {
+            self.run_tick(dag_no, tick);
         }
         self.begin_runs(dag_no);
+    }
+
+    /// Looks at a DAG's schedule at an instant, and not before.
+    pub(super) fn arm(&mut self, dag_no: DagNo, at: Ts) {
+        if let Some(state) = self.dags.get_mut(&dag_no)
+            && state.armed != Some(at)
+        {
+            state.armed = Some(at);
+            self.timers.push(Reverse((at, Timer::Schedule(dag_no))));
+        }
+    }
+
+    pub(super) fn is_armed(&self, dag_no: DagNo, at: Ts) -> bool {
+        self.dags
+            .get(&dag_no)
+            .is_some_and(|state| state.armed == Some(at))
+    }
+
+    fn run_tick(&mut self, dag_no: DagNo, tick: Tick) {
+        let key = RunKey {
+            run_id: format!("scheduled__{}", tick.at),
+            logical_date: Some(tick.logical_date),
+            cause: Some(format!("schedule:{}", tick.at.0)),
+        };
+        if let Some(row) = self.existing_run(dag_no, &key) {
+            if row.cause != key.cause {
+                tracing::warn!(run.id = %row.run_id, tick = %tick.at, "This tick makes no run: there is one for its logical date");
+            }
+            return;
+        }
+        self.make_run(
+            dag_no,
+            NewRun {
+                key,
+                run_type: RunType::Scheduled,
+                data_interval: Some(tick.data_interval),
+                conf: serde_json::json!({}),
+                triggered_by: None,
+                note: None,
+            },
+        );
     }
 
     /// A run with the same name, logical date or cause: in memory, or in the store.
@@ -137,5 +165,14 @@ impl Engine {
         );
         self.draft.new_runs.insert(run_no);
         Some(run_no)
+    }
+}
+
+impl DagState {
+    /// How many more runs its schedule may have under `max_active_runs`. Runs of every cause
+    /// count, waiting ones too (Airflow's `DagRun.active_runs_of_dags`).
+    fn room(&self, max_active_runs: u32) -> usize {
+        let n_active = self.n_running as usize + self.queued.len();
+        (max_active_runs as usize).saturating_sub(n_active)
     }
 }

@@ -14,6 +14,8 @@ use crate::daemon::definition::Definition;
 /// A DAG and its runs that wait for their turn.
 pub(super) struct DagState {
     pub record: DagRecord,
+    /// When its schedule is looked at next. Other timers of it are out of date.
+    pub armed: Option<Ts>,
     pub definition: Option<Definition>,
     pub queued: VecDeque<RunNo>,
     pub n_running: u32,
@@ -60,6 +62,7 @@ impl Engine {
             let dag = record.dag;
             let state = DagState {
                 record,
+                armed: None,
                 definition,
                 queued: VecDeque::new(),
                 n_running: 0,
@@ -152,6 +155,7 @@ impl Engine {
                 let record = stored.dag;
                 let state = DagState {
                     record,
+                    armed: None,
                     definition: Some(definition),
                     queued: VecDeque::new(),
                     n_running: 0,
@@ -298,12 +302,10 @@ impl Engine {
         if after.is_terminal() {
             self.draft.over.push(run_no);
             self.begin_runs(dag_no);
-            if self
-                .dags
-                .get(&dag_no)
-                .is_some_and(|state| state.is_catching_up())
-            {
-                self.timers.push(Reverse((now, Timer::Schedule(dag_no))));
+            let waits_for_room =
+                |state: &DagState| state.record.next_run.is_some_and(|next| next <= now);
+            if self.dags.get(&dag_no).is_some_and(waits_for_room) {
+                self.arm(dag_no, now);
             }
         }
     }
@@ -323,13 +325,5 @@ impl Engine {
             };
             self.step(run_no, Event::Begin);
         }
-    }
-}
-
-impl DagState {
-    pub(super) fn is_catching_up(&self) -> bool {
-        self.definition
-            .as_ref()
-            .is_some_and(|definition| definition.dag.catchup)
     }
 }

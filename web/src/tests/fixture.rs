@@ -81,7 +81,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         doc_md: None,
         owner: "ana".to_string(),
         tags: vec!["demo".to_string()],
-        schedule: Schedule::Manual,
+        schedule: Schedule::MANUAL,
         schedule_text: "0 6 * * *".to_string(),
         timezone: "Europe/Paris".to_string(),
         start_date: None,
