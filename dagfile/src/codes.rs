@@ -60,6 +60,7 @@ const CODES: &[(&str, &str)] = &[
     ("TM0207", "TM0207: a template uses a filter that does not exist."),
     ("TM0208", "TM0208: a reference in a template cannot be checked before the run.\nWrite the names of tasks and keys out."),
     ("TM0209", "TM0209: `stdout`, `result` and `exit_code` are known only in `outputs`, once the command has ended."),
+    ("TM0210", "TM0210: the key of [dag.concurrency] is read when a run is made.\nNo task has run then: it can use params, dates and the run's own facts, but no `tasks`."),
     ("TM0310", "TM0310: an untrusted value stands in a shell command.\nWhoever triggers a run chooses its parameters, and the shell reads them as code. Pass them in `env` and write \"$NAME\", or put them through the filter `quote`."),
     ("TM0311", "TM0311: both ends of the data interval are used, but they are one instant.\nBy default a run is about its tick, as in Airflow 3. Write interval = \"previous\" in [dag.schedule] for the time since the tick before, \"period\" for the same with the logical date at its start (Airflow 2), or a duration; or interval = \"tick\" when one instant is what you mean."),
     ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),

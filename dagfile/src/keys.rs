@@ -41,7 +41,6 @@ pub(crate) enum Kind {
     Shell,
     /// Only this value, for now.
     Only(&'static str),
-    OnlyInt(i64),
     OnlyBool(bool),
     Table(&'static [Key]),
     /// A table whose keys are names.
@@ -111,6 +110,7 @@ pub(crate) const DAG: &[Key] = &[
     key("max_active_tasks", Kind::Int(1, 100_000), "16", "How many tasks of one run may be live at once."),
     key("dagrun_timeout", Kind::Duration, "", "How long a run may take."),
     key("fail_fast", Kind::Bool, "false", "End the run at the first failed task?"),
+    key("concurrency", Kind::Table(CONCURRENCY), "", "One queue of runs for each value of a key, beside `max_active_runs`."),
     key("format", Kind::Int(1, 1), "1", "The version of this format."),
     later("doc_md_file", "A file with more about it."),
     later("owner_links", "Links for owners."),
@@ -121,11 +121,24 @@ pub(crate) const DAG: &[Key] = &[
     later("retry_scope", "Which tasks of a run are tried again."),
     later("on_failure", "What is told when a run fails."),
     later("on_success", "What is told when a run succeeds."),
-    later("concurrency", "One queue for each value of a key."),
     later("deadlines", "When somebody is told that a run is late."),
 ];
 
 pub(crate) const INTERVALS: &[&str] = &["tick", "previous", "period"];
+
+/// `[dag.concurrency]`.
+#[rustfmt::skip]
+pub(crate) const CONCURRENCY: &[Key] = &[
+    key("key", Kind::Template, "\"\"", "Runs for which this gives the same text share the limit."),
+    key("limit", Kind::Int(1, 10_000), "1", "How many runs with one key may be running at once."),
+    key("policy", Kind::Choice(POLICIES), "\"queue\"", "What becomes of one more: it waits, is not made, or takes the oldest one's place."),
+];
+
+/// The greatest priority weight, as in Airflow: 32 bits.
+pub(crate) const WEIGHT_MAX: i64 = i32::MAX as i64;
+
+pub(crate) const WEIGHT_RULES: &[&str] = &["downstream", "upstream", "absolute"];
+pub(crate) const POLICIES: &[&str] = &["queue", "skip", "replace"];
 
 /// `[dag.schedule]`.
 #[rustfmt::skip]
@@ -158,10 +171,10 @@ macro_rules! common_keys {
             key("max_retry_delay", Kind::Duration, "", "No wait is longer."),
             key("retry_jitter", Kind::Bool, "", "Spread the waits? True when there is a backoff."),
             key("execution_timeout", Kind::Duration, "", "How long one attempt may take."),
-            key("pool", Kind::Only("default_pool"), "\"default_pool\"", "The pool that its slots come from."),
-            key("pool_slots", Kind::OnlyInt(1), "1", "How many slots it takes."),
-            key("priority_weight", Kind::OnlyInt(1), "1", "How much it matters among waiting tasks."),
-            key("weight_rule", Kind::Only("downstream"), "\"downstream\"", "How weights add up along the graph."),
+            key("pool", Kind::Text, "\"default_pool\"", "The pool that its slots come from."),
+            key("pool_slots", Kind::Int(1, 1_000_000), "1", "How many slots it takes."),
+            key("priority_weight", Kind::Int(-WEIGHT_MAX, WEIGHT_MAX), "1", "How much it matters among waiting tasks."),
+            key("weight_rule", Kind::Choice(WEIGHT_RULES), "\"downstream\"", "How weights add up along the graph."),
             key("queue", Kind::Text, "\"default\"", "The workers that may run it."),
             key("depends_on_past", Kind::OnlyBool(false), "false", "Wait for this task's success in the run before?"),
             key("wait_for_downstream", Kind::OnlyBool(false), "false", "Wait for the tasks below it in the run before?"),
@@ -173,8 +186,8 @@ macro_rules! common_keys {
             key("on_lost", Kind::Choice(&["fail", "retry"]), "", "What a lost attempt means; `retry` when there are retries."),
             key("do_xcom_push", Kind::Bool, "true", "Keep its output?"),
             key("outputs", Kind::TemplateTable, "{}", "Values to keep after success; `stdout`, `result` and `exit_code` are known here."),
-            later("max_active_tis_per_dag", "How many of it may be live over all runs."),
-            later("max_active_tis_per_dagrun", "How many of it may be live in one run."),
+            key("max_active_tis_per_dag", Kind::Int(1, 100_000), "", "How many of it may be live over all runs."),
+            key("max_active_tis_per_dagrun", Kind::Int(1, 100_000), "", "How many of it may be live in one run."),
             later("resources", "Limits of processor and memory."),
             later("inlets", "Assets that it reads."),
             later("outlets", "Assets that it writes."),

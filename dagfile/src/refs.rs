@@ -63,6 +63,25 @@ pub(crate) fn check_all(
     reads
 }
 
+/// Checks a template that is rendered when a run is made, before any task.
+pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
+    if !is_template(&text.value) {
+        return;
+    }
+    let mut checker = Checker {
+        seen: HashMap::new(),
+        params,
+    };
+    let Some(found) = checker.references(walk, text, Role::Plain) else {
+        return;
+    };
+    for one in &found.tasks {
+        let span = range_of(walk, text, &one.task.range);
+        let message = "a run's key is read before any of its tasks has run";
+        walk.report(Diagnostic::error("TM0210", span, message).label("not known yet"));
+    }
+}
+
 /// The texts of a task that may hold templates.
 fn templates(common: &Common) -> impl Iterator<Item = (&Text, Role)> {
     let shell = &common.shell;

@@ -11,11 +11,12 @@ use crate::walk::group::GroupKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use std::time::Duration;
-use tidemill_model::TriggerRule;
 use tidemill_model::dag::{
-    Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput, Task,
+    DEFAULT_POOL, Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput,
+    Task,
 };
-use tidemill_model::graph::TaskIndex;
+use tidemill_model::graph::{Graph, TaskIndex};
+use tidemill_model::{TriggerRule, WeightRule, weight};
 use toml::de::DeValue;
 
 /// The wait before the second try, as in Airflow.
@@ -45,6 +46,9 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
         lint::empty_interval(walk, table, &dag.schedule, &commons);
     }
+    if let Some((_, Some(key))) = &dag.concurrency {
+        refs::check_run_text(walk, key, &params);
+    }
     let reads = refs::check_all(walk, &names, &commons, &params);
     let graph = names.graph(walk)?;
     refs::check_upstream(walk, &names, &graph, &reads);
@@ -68,7 +72,8 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
                 let line = walk.lines.line(keys.span.start);
                 task(keys, common, group, reads, &dag.owner, line)
             });
-    let tasks = built.collect::<Option<Vec<Task>>>()?;
+    let mut tasks = built.collect::<Option<Vec<Task>>>()?;
+    add_up_weights(&graph, &mut tasks);
     let groups = groups
         .into_iter()
         .zip(group_parent)
@@ -95,6 +100,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         allowed_run_types: dag.allowed_run_types,
         max_active_runs: dag.max_active_runs,
         max_active_tasks: dag.max_active_tasks,
+        concurrency: dag.concurrency.map(|(concurrency, _)| concurrency),
         dagrun_timeout: dag.dagrun_timeout,
         fail_fast: dag.fail_fast,
         params,
@@ -102,6 +108,14 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         tasks,
         graph,
     })
+}
+
+fn add_up_weights(graph: &Graph, tasks: &mut [Task]) {
+    let own: Vec<i64> = tasks.iter().map(|task| task.priority_weight).collect();
+    let rules: Vec<WeightRule> = tasks.iter().map(|task| task.weight_rule).collect();
+    for (task, total) in tasks.iter_mut().zip(weight::totals(graph, &own, &rules)) {
+        task.total_weight = total;
+    }
 }
 
 /// The keys of each task over those of its groups, the nearest first, over the DAG's.
@@ -182,9 +196,13 @@ fn task(
             jitter: common.retry_jitter.unwrap_or(multiplier > 0.0),
         },
         execution_timeout: common.execution_timeout,
-        pool: "default_pool".to_string(),
-        pool_slots: 1,
-        priority_weight: 1,
+        pool: common.pool.unwrap_or_else(|| DEFAULT_POOL.to_string()),
+        pool_slots: common.pool_slots.unwrap_or(1),
+        priority_weight: common.priority_weight.unwrap_or(1),
+        weight_rule: common.weight_rule.unwrap_or(WeightRule::Downstream),
+        total_weight: 0, // added up once the graph is known
+        max_active_tis_per_dag: common.max_active_tis_per_dag,
+        max_active_tis_per_dagrun: common.max_active_tis_per_dagrun,
         queue: common.queue.unwrap_or_else(|| "default".to_string()),
         cwd: common.cwd,
         env: values(common.env),

@@ -83,7 +83,6 @@ fn of_kind(kind: &Kind) -> Json {
             json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] })
         }
         Kind::Only(only) => json!({ "type": "string", "enum": [only] }),
-        Kind::OnlyInt(only) => json!({ "type": "integer", "enum": [only] }),
         Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),
         Kind::Table(keys) => table(keys),
         Kind::Named(entry) => named(*entry),

@@ -50,6 +50,8 @@ crate::state::named!(
         Marked = "marked",
         /// Its output broke a limit or was not what the file promises.
         BadOutput = "bad_output",
+        /// A newer run with the same key took its place.
+        Replaced = "replaced",
         /// A task of the run failed.
         TaskFailed = "task_failed",
         /// No task of the run can move any more.

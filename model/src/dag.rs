@@ -4,6 +4,7 @@ use crate::graph::{Graph, TaskIndex};
 use crate::schedule::Schedule;
 use crate::state::{RunType, TriggerRule};
 use crate::time::Ts;
+use crate::weight::WeightRule;
 use std::time::Duration;
 
 /// A resolved definition. Names are unique, edges acyclic, templates compile.
@@ -41,6 +42,8 @@ pub struct Dag {
     pub max_active_runs: u32,
     /// How many tasks of one run may be live at once.
     pub max_active_tasks: u32,
+    /// Runs with the same key share a limit of their own.
+    pub concurrency: Option<Concurrency>,
     /// How long a run may take.
     pub dagrun_timeout: Option<Duration>,
     /// End the run at the first failed task?
@@ -69,6 +72,41 @@ impl Dag {
             .map(|at| TaskIndex(at as u32))
     }
 }
+
+/// A limit on runs with the same key, beside `max_active_runs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// What is compared, as a template; the empty text is one key for the whole DAG.
+    pub key: String,
+    /// How many runs with one key may be running at once.
+    pub limit: u32,
+    /// What becomes of one more.
+    pub policy: ConcurrencyPolicy,
+}
+
+crate::state::named!(
+    /// What becomes of a run whose key has no room.
+    ConcurrencyPolicy, "policy" {
+        /// It waits.
+        Queue = "queue",
+        /// It is not made.
+        Skip = "skip",
+        /// It takes the place of the oldest: those are ended.
+        Replace = "replace",
+    }
+);
+
+/// The name of the pool that every installation has.
+pub const DEFAULT_POOL: &str = "default_pool";
+
+/// Can this be the name of a pool?
+pub fn is_pool_name(name: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    !name.is_empty() && name.len() <= 250 && name.bytes().all(is_good)
+}
+
+/// The slots of [`DEFAULT_POOL`] unless somebody says otherwise, as in Airflow.
+pub const DEFAULT_POOL_SLOTS: i64 = 128;
 
 /// A parameter: a name, a default and a JSON Schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,8 +247,16 @@ pub struct Task {
     pub pool: String,
     /// How many slots it takes.
     pub pool_slots: u32,
-    /// How much it matters among waiting tasks.
+    /// How much it matters among waiting tasks, by itself.
     pub priority_weight: i64,
+    /// Which other tasks' weights count for it.
+    pub weight_rule: WeightRule,
+    /// What its weight adds up to by that rule: the place in the queue.
+    pub total_weight: i64,
+    /// How many instances of it may be live over all runs of the DAG.
+    pub max_active_tis_per_dag: Option<u32>,
+    /// How many instances of it may be live in one run.
+    pub max_active_tis_per_dagrun: Option<u32>,
     /// The workers that may run it.
     pub queue: String,
     /// Where it runs, relative to the DAG's folder; its own empty folder when absent.

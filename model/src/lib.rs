@@ -12,6 +12,7 @@ pub mod row;
 pub mod schedule;
 pub mod state;
 pub mod time;
+pub mod weight;
 
 pub use attempt::{Attempt, Outcome, Reason};
 pub use dag::{Dag, Operator, Task};
@@ -20,6 +21,7 @@ pub use id::{DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
 pub use row::{RunRow, TaskRow};
 pub use state::{RunState, RunType, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;
+pub use weight::WeightRule;
 
 /// A JSON value: what tasks pass to each other.
 pub use serde_json::Value as Json;

@@ -12,11 +12,13 @@ mod retry;
 mod rule;
 mod run;
 mod step;
+mod turns;
 
-pub use admit::{Ready, Waiting};
+pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
 pub use clear::{ClearChoice, plan_clear};
 pub use due::{Due, due, next_tick, previous_tick};
 pub use retry::next_try_at;
 pub use rule::{Decision, UpstreamCounts, decide};
 pub use run::{Effect, Run};
 pub use step::{Event, step};
+pub use turns::{TurnGate, TurnGateKind, Turns};

@@ -62,12 +62,17 @@ pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut V
         }
         effects.extend([Effect::ClearValues(at), Effect::Task(at)]);
     }
-    run.row.state = RunState::Running;
-    run.row.started_at.get_or_insert(now);
+    if run.row.state.is_terminal() {
+        // It waits for its turn again, as in Airflow: so no limit on runs is passed by.
+        run.row.state = RunState::Queued;
+        run.row.started_at = None;
+    }
     run.row.ended_at = None;
     run.row.reason = None;
     effects.push(Effect::Run);
-    look_at(run, tasks.to_vec(), now, effects);
+    if run.row.state == RunState::Running {
+        look_at(run, tasks.to_vec(), now, effects);
+    }
 }
 
 /// Ends instances by a person's word. A live attempt is killed; its report changes nothing more.

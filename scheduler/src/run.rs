@@ -147,15 +147,10 @@ impl Run {
         self.n_open > 0 && self.n_live == 0 && self.n_waiting == 0
     }
 
-    /// Does this instance want a slot, and may the run have one more?
+    /// Does this instance want a slot?
     pub fn wants_slot(&self, at: TaskIndex) -> bool {
         let task = &self.tasks[at.at()];
         task.state == TaskState::Scheduled && !task.is_live()
-    }
-
-    /// May one more of its tasks be live?
-    pub fn has_room(&self) -> bool {
-        self.n_live < self.dag.max_active_tasks
     }
 
     /// Gives an instance its slot and its worker: a new attempt with a new epoch. The caller

@@ -34,6 +34,8 @@ pub enum Event {
     RunTimedOut,
     /// A person ends the run.
     Cancel,
+    /// A newer run with the same key takes its place.
+    Replace,
     /// A person wants these to run again.
     Clear(Vec<TaskIndex>),
     /// A person says that these have ended so.
@@ -62,6 +64,7 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
         Event::TimerDue(at) => timer_due(run, at, now, &mut effects),
         Event::RunTimedOut => people::end_run(run, Reason::TimedOut, now, &mut effects),
         Event::Cancel => people::end_run(run, Reason::Cancelled, now, &mut effects),
+        Event::Replace => people::end_run(run, Reason::Replaced, now, &mut effects),
         Event::Clear(tasks) => people::clear(run, &tasks, now, &mut effects),
         Event::Mark(tasks, state) => people::mark(run, &tasks, state, now, &mut effects),
         Event::MarkRun(state) => people::mark_run(run, state, now, &mut effects),

@@ -3,7 +3,7 @@
 use super::good;
 use crate::load;
 use std::time::Duration;
-use tidemill_model::dag::{OnLost, Operator, ShellBody, ShellOutput};
+use tidemill_model::dag::{ConcurrencyPolicy, OnLost, Operator, ShellBody, ShellOutput};
 use tidemill_model::schedule::{First, Interval, Ticks};
 use tidemill_model::{Dag, RunType, Ts};
 
@@ -48,6 +48,55 @@ fn the_smallest_file_has_the_defaults_of_the_format() {
         (shell.output, shell.skip_on_exit_code.as_slice()),
         (ShellOutput::LastLine, [99].as_slice())
     );
+}
+
+#[test]
+fn the_limits_of_a_file_are_read_and_weights_add_up_along_the_graph() {
+    let dag = dag("
+[params]
+region = 'eu'
+[dag]
+max_active_runs = 2
+[dag.concurrency]
+key = '{{ params.region }}'
+policy = 'replace'
+[default_args]
+pool = 'warehouse'
+[tasks.a]
+priority_weight = 5
+shell = 'true'
+[tasks.b]
+depends_on = 'a'
+pool_slots = 3
+max_active_tis_per_dag = 4
+max_active_tis_per_dagrun = 2
+shell = 'true'
+[tasks.c]
+depends_on = ['a', 'b']
+pool = 'default_pool'
+priority_weight = -1
+weight_rule = 'upstream'
+shell = 'true'
+");
+    let concurrency = dag.concurrency.as_ref().unwrap();
+    assert_eq!(concurrency.key, "{{ params.region }}");
+    assert_eq!(
+        (concurrency.limit, concurrency.policy),
+        (1, ConcurrencyPolicy::Replace)
+    );
+    let pools: Vec<&str> = dag.tasks.iter().map(|task| task.pool.as_str()).collect();
+    assert_eq!(pools, ["warehouse", "warehouse", "default_pool"]);
+    let b = &dag.tasks[1];
+    assert_eq!(
+        (
+            b.pool_slots,
+            b.max_active_tis_per_dag,
+            b.max_active_tis_per_dagrun
+        ),
+        (3, Some(4), Some(2))
+    );
+    let totals: Vec<i64> = dag.tasks.iter().map(|task| task.total_weight).collect();
+    assert_eq!(totals, [5 + 1 - 1, 1 - 1, -1 + 5 + 1]);
 }
 
 #[test]

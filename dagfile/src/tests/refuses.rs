@@ -49,6 +49,17 @@ const CASES: &[(&str, &str)] = &[
     ("[tasks.t]\nshell = 'true'\nenv = { 'A-B' = 'x' }", "TM0107 3:9"),
     ("[tasks.t]\nshell = 'true'\noutputs = { return_value = 'x' }", "TM0107 3:13"),
     ("[groups.t]\nT", "TM0108 3:1"),
+    // Limits.
+    ("[tasks.t]\nshell = 'true'\npool = 'a b'", "TM0107 3:8"),
+    ("[tasks.t]\nshell = 'true'\npool_slots = 0", "TM0103 3:14"),
+    ("[tasks.t]\nshell = 'true'\npriority_weight = 9999999999", "TM0103 3:19"),
+    ("[tasks.t]\nshell = 'true'\nweight_rule = 'down'", "TM0103 3:15"),
+    ("[tasks.t]\nshell = 'true'\nmax_active_tis_per_dag = 0", "TM0103 3:26"),
+    ("[dag]\nconcurrency = 3\nT", "TM0101 2:15"),
+    ("[dag.concurrency]\nlimit = 0\npolicy = 'wait'\nT", "TM0103 2:9, TM0103 3:10"),
+    ("[dag.concurrency]\ncatchup = true\nT", "TM0106 2:1"),
+    ("[dag.concurrency]\nkey = '{{ params.region }}'\nT", "TM0204 2:11"),
+    ("[dag.concurrency]\nkey = '{{ tasks.t.output }}'\nT", "TM0210 2:17"),
     // Operators.
     ("[tasks.t]\nretries = 1", "TM0110 1:8"),
     ("[tasks.t]\noperator = 'shell'", "TM0110 2:12"),
@@ -100,7 +111,7 @@ const CASES: &[(&str, &str)] = &[
     // Not built yet.
     ("[tasks.t]\nhttp = 'https://x'", "TM0190 2:1"),
     ("[tasks.t]\nshell = 'true'\ntrigger_rule = 'all_done'", "TM0190 3:16"),
-    ("[tasks.t]\nshell = 'true'\npool = 'x'\npriority_weight = 5\ndepends_on_past = true", "TM0190 3:8, TM0190 4:19, TM0190 5:19"),
+    ("[tasks.t]\nshell = 'true'\ndepends_on_past = true", "TM0190 3:19"),
     ("[tasks.t]\nshell = 'true'\nexpand = { a = [1] }", "TM0190 3:1"),
     ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0190 1:2"),
     ("[dag.schedule]\ncron = '@daily'\nassets = ['a']\npartition_key = '%Y'\nT", "TM0190 3:1, TM0190 4:1"),

@@ -7,7 +7,8 @@ use crate::keys;
 use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::dag::{OnLost, Secret, ShellOutput};
+use tidemill_model::WeightRule;
+use tidemill_model::dag::{OnLost, Secret, ShellOutput, is_pool_name};
 use toml::de::DeValue;
 
 /// Named texts in the order of the file.
@@ -27,6 +28,12 @@ pub(crate) struct Common {
     pub(crate) max_retry_delay: Option<Duration>,
     pub(crate) retry_jitter: Option<bool>,
     pub(crate) execution_timeout: Option<Duration>,
+    pub(crate) pool: Option<String>,
+    pub(crate) pool_slots: Option<u32>,
+    pub(crate) priority_weight: Option<i64>,
+    pub(crate) weight_rule: Option<WeightRule>,
+    pub(crate) max_active_tis_per_dag: Option<u32>,
+    pub(crate) max_active_tis_per_dagrun: Option<u32>,
     pub(crate) queue: Option<String>,
     pub(crate) cwd: Option<String>,
     pub(crate) env: Texts,
@@ -76,6 +83,12 @@ impl Common {
             max_retry_delay,
             retry_jitter,
             execution_timeout,
+            pool,
+            pool_slots,
+            priority_weight,
+            weight_rule,
+            max_active_tis_per_dag,
+            max_active_tis_per_dagrun,
             queue,
             cwd,
             inherit_env,
@@ -131,6 +144,23 @@ impl Walk<'_> {
             max_retry_delay: self.duration(table, "max_retry_delay"),
             retry_jitter: self.boolean(table, "retry_jitter"),
             execution_timeout: self.positive_duration(table, "execution_timeout"),
+            pool: self.pool(table),
+            pool_slots: self.int(table, "pool_slots", 1, 1_000_000).map(u32_of),
+            priority_weight: self.int(
+                table,
+                "priority_weight",
+                -keys::WEIGHT_MAX,
+                keys::WEIGHT_MAX,
+            ),
+            weight_rule: self
+                .choice(table, "weight_rule", keys::WEIGHT_RULES)
+                .and_then(|word| WeightRule::from_name(&word)),
+            max_active_tis_per_dag: self
+                .int(table, "max_active_tis_per_dag", 1, 100_000)
+                .map(u32_of),
+            max_active_tis_per_dagrun: self
+                .int(table, "max_active_tis_per_dagrun", 1, 100_000)
+                .map(u32_of),
             queue: self.string(table, "queue"),
             cwd: self
                 .text(table, "cwd")
@@ -146,6 +176,19 @@ impl Walk<'_> {
             outputs: self.outputs(table),
             shell: ShellKeys::default(),
         }
+    }
+
+    /// The name of a pool.
+    fn pool(&mut self, table: &Table) -> Option<String> {
+        let name = self.text(table, "pool")?;
+        if is_pool_name(&name.value) {
+            return Some(name.value);
+        }
+        let message = format!("`{}` cannot be the name of a pool", name.value);
+        self.report(
+            Diagnostic::error("TM0107", name.span, message).label("A-Z a-z 0-9 _ . and - only"),
+        );
+        None
     }
 
     /// A duration above zero.

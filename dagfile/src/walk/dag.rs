@@ -1,13 +1,14 @@
 //! `[dag]`.
 
 use super::value::is_id;
-use super::{Place, Walk};
+use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys;
 use crate::parse::Table;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
+use tidemill_model::dag::{Concurrency, ConcurrencyPolicy};
 use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{RunType, Ts};
 
@@ -30,6 +31,7 @@ pub(crate) struct DagKeys {
     pub(crate) allowed_run_types: Vec<RunType>,
     pub(crate) max_active_runs: u32,
     pub(crate) max_active_tasks: u32,
+    pub(crate) concurrency: Option<(Concurrency, Option<Text>)>,
     pub(crate) dagrun_timeout: Option<Duration>,
     pub(crate) fail_fast: bool,
 }
@@ -81,6 +83,7 @@ impl Walk<'_> {
             allowed_run_types: self.run_types(table),
             max_active_runs,
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
+            concurrency: self.concurrency(table),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
         }
@@ -133,6 +136,23 @@ impl Walk<'_> {
         number
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or(ACTIVE_DEFAULT)
+    }
+
+    /// The limit, and its key's place for the check of its template.
+    fn concurrency(&mut self, table: &Table) -> Option<(Concurrency, Option<Text>)> {
+        let inner = self.table(table, "concurrency")?;
+        self.check_keys(inner, &Place::Concurrency, keys::CONCURRENCY);
+        let key = self.text(inner, "key");
+        let limit = self.int(inner, "limit", 1, 10_000).unwrap_or(1);
+        let policy = self.choice(inner, "policy", keys::POLICIES);
+        let concurrency = Concurrency {
+            key: key.as_ref().map_or(String::new(), |key| key.value.clone()),
+            limit: u32::try_from(limit).unwrap_or(1),
+            policy: policy
+                .and_then(|word| ConcurrencyPolicy::from_name(&word))
+                .unwrap_or(ConcurrencyPolicy::Queue),
+        };
+        Some((concurrency, key))
     }
 
     fn run_types(&mut self, table: &Table) -> Vec<RunType> {

@@ -32,6 +32,7 @@ pub(crate) enum Place {
     Root,
     Dag,
     Schedule,
+    Concurrency,
     DefaultArgs,
     Param(String),
     Group(String),
@@ -45,6 +46,7 @@ impl std::fmt::Display for Place {
             Place::Root => f.write_str("the file"),
             Place::Dag => f.write_str("[dag]"),
             Place::Schedule => f.write_str("[dag.schedule]"),
+            Place::Concurrency => f.write_str("[dag.concurrency]"),
             Place::DefaultArgs => f.write_str("[default_args]"),
             Place::Param(name) => write!(f, "[params.{name}]"),
             Place::Group(name) => write!(f, "[groups.{name}]"),
@@ -128,18 +130,14 @@ impl<'s> Walk<'s> {
     fn check_fixed(&mut self, name: &str, value: &Value, key: &Key) {
         let (is_default, is_right_type) = match (&key.kind, value.get_ref()) {
             (Kind::Only(only), DeValue::String(text)) => (text == only, true),
-            (Kind::OnlyInt(only), DeValue::Integer(_)) => {
-                (value::integer(value) == Some(*only), true)
-            }
             (Kind::OnlyBool(only), DeValue::Boolean(one)) => (one == only, true),
             (Kind::Only(_), _) => (false, false),
-            (Kind::OnlyInt(_), _) | (Kind::OnlyBool(_), _) => (false, false),
+            (Kind::OnlyBool(_), _) => (false, false),
             _ => return,
         };
         if !is_right_type {
             let expected = match key.kind {
                 Kind::Only(_) => "a text",
-                Kind::OnlyInt(_) => "a whole number",
                 _ => "true or false",
             };
             self.wrong_type(name, value, expected);

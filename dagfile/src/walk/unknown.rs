@@ -54,7 +54,7 @@ impl Walk<'_> {
                 Place::Task(_) => (parent.to_string(), keys::TASK),
                 _ => (parent.to_string(), keys::DEFAULT_ARGS),
             },
-            Place::Schedule => ("[dag]".to_string(), keys::DAG),
+            Place::Schedule | Place::Concurrency => ("[dag]".to_string(), keys::DAG),
             Place::Dag => ("the top of the file".to_string(), keys::ROOT),
             _ => return None,
         };

@@ -34,6 +34,7 @@ pub fn dag(ticks: Ticks) -> Dag {
         allowed_run_types: RunType::ALL.to_vec(),
         max_active_runs: 16,
         max_active_tasks: 16,
+        concurrency: None,
         dagrun_timeout: None,
         fail_fast: false,
         params: Vec::new(),

@@ -1,7 +1,7 @@
 //! What people ask, done in the pass that is being made and answered after its commit.
 
 use super::Engine;
-use super::schedule::NewRun;
+use super::schedule::{NewRun, NotMade};
 use crate::daemon::clock;
 use tidemill_model::{DagNo, MapIndex, RunNo, RunType, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::{ClearChoice, Event, plan_clear};
@@ -74,7 +74,7 @@ impl Engine {
             }
             Command::Cancel { dag_id, run_id } => {
                 let run_no = self.find(&dag_id, &run_id)?;
-                if self.runs[&run_no].run.row.state.is_terminal() {
+                if self.runs[&run_no].row.state.is_terminal() {
                     self.forget_if_over(run_no);
                     return Err(Refusal::Conflict {
                         what: format!("run {run_id} of {dag_id} is over already"),
@@ -152,9 +152,12 @@ impl Engine {
         let made = self.make_run(dag_no, new);
         self.begin_runs(dag_no);
         match made {
-            Some(run_no) => self.answer_run(run_no),
-            None => Err(Refusal::Conflict {
-                what: format!("DAG {dag_id} cannot be read"),
+            Ok(run_no) => self.answer_run(run_no),
+            Err(why @ NotMade::Key(_)) => Err(Refusal::Invalid {
+                what: format!("DAG {dag_id}: {why}"),
+            }),
+            Err(why) => Err(Refusal::Conflict {
+                what: format!("DAG {dag_id}: {why}"),
             }),
         }
     }
@@ -178,7 +181,7 @@ impl Engine {
         choice: &ClearChoice,
         dry_run: bool,
     ) -> Result<Answer, Refusal> {
-        let chosen = plan_clear(&self.runs[&run_no].run, choice);
+        let chosen = plan_clear(&self.runs[&run_no], choice);
         let named = self.named(run_no, &chosen);
         if dry_run || chosen.is_empty() {
             self.forget_if_over(run_no);
@@ -211,7 +214,7 @@ impl Engine {
         run_no: RunNo,
         tasks: &[(String, MapIndex)],
     ) -> Result<Vec<TaskIndex>, Refusal> {
-        let dag = &self.runs[&run_no].run.dag;
+        let dag = &self.runs[&run_no].dag;
         let find = |(name, _): &(String, MapIndex)| {
             dag.index_of(name).ok_or_else(|| Refusal::NotFound {
                 what: format!("DAG {} has no task {name}", dag.id),
@@ -221,7 +224,7 @@ impl Engine {
     }
 
     fn named(&self, run_no: RunNo, places: &[TaskIndex]) -> Vec<(String, MapIndex, TaskState)> {
-        let run = &self.runs[&run_no].run;
+        let run = &self.runs[&run_no];
         places
             .iter()
             .map(|at| {
@@ -235,7 +238,7 @@ impl Engine {
     }
 
     fn answer_run(&mut self, run_no: RunNo) -> Result<Answer, Refusal> {
-        let row = self.runs[&run_no].run.row.clone();
+        let row = self.runs[&run_no].row.clone();
         self.forget_if_over(run_no);
         Ok(Answer::Run(Box::new(row)))
     }

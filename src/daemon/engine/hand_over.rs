@@ -5,7 +5,6 @@ use crate::daemon::{clock, definition};
 use std::collections::BTreeMap;
 use tidemill_executor::AttemptSpec;
 use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo};
-use tidemill_scheduler::Waiting;
 use tidemill_template::{Facts, TaskFacts};
 
 impl Engine {
@@ -15,38 +14,23 @@ impl Engine {
             return;
         }
         let now = clock::now();
-        while self.n_live < self.options.slots {
-            let runs = &self.runs;
-            let still_waits = |waiting: &Waiting| {
-                runs.get(&waiting.run)
-                    .is_some_and(|active| active.run.wants_slot(waiting.task))
-            };
-            let Some(waiting) = self.ready.take(still_waits) else {
+        while let Some((run_no, at)) = self.admission.admit() {
+            let Some(run) = self.runs.get_mut(&run_no) else {
+                tracing::error!(run = %run_no, "A run that is not in memory was given a slot");
                 return;
             };
-            let Some(active) = self.runs.get_mut(&waiting.run) else {
-                continue;
-            };
-            if !active.run.has_room() {
-                active.parked.push(waiting);
-                continue;
-            }
-            let (attempt, effects) = active.run.launch(waiting.task, self.worker_no, now);
-            self.n_live += 1;
-            self.take_effects(waiting.run, effects, now);
-            self.draft
-                .launches
-                .push((waiting.run, waiting.task, attempt));
+            let (attempt, effects) = run.launch(at, self.worker_no, now);
+            self.take_effects(run_no, effects, now);
+            self.draft.launches.push((run_no, at, attempt));
         }
     }
 
     /// Hands an attempt to the worker. Its row is committed.
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
         let facts = self.facts(run_no, at);
-        let Some(active) = self.runs.get(&run_no) else {
+        let Some(run) = self.runs.get(&run_no) else {
             return;
         };
-        let run = &active.run;
         let task = &run.tasks[at.at()];
         let has_files = self.has_files(run.row.version);
         let spec = AttemptSpec {
@@ -66,7 +50,7 @@ impl Engine {
     }
 
     fn facts(&self, run_no: RunNo, at: TaskIndex) -> Facts {
-        let run = &self.runs[&run_no].run;
+        let run = &self.runs[&run_no];
         let (row, dag, task) = (&run.row, &run.dag, &run.tasks[at.at()]);
         let conf = row.conf.as_object().cloned().unwrap_or_default();
         let mut params: serde_json::Map<_, _> = dag
@@ -104,7 +88,7 @@ impl Engine {
 
     /// The values of the upstream tasks that static analysis found in the task's templates.
     fn upstream_facts(&self, run_no: RunNo, at: TaskIndex) -> BTreeMap<String, TaskFacts> {
-        let run = &self.runs[&run_no].run;
+        let run = &self.runs[&run_no];
         let reads = &run.dag.task(at).reads;
         if reads.is_empty() {
             return BTreeMap::new();

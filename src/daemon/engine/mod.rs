@@ -8,12 +8,13 @@ mod hand_over;
 mod pass;
 mod schedule;
 mod state;
+mod turns;
 
 use crate::daemon::clock;
 pub use hand_over::log_path;
 use pass::PassDraft;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use state::{Active, DagState, Timer};
+use state::{DagState, Timer};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,8 +22,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tidemill_executor::Worker;
+use tidemill_model::dag::{DEFAULT_POOL, DEFAULT_POOL_SLOTS};
 use tidemill_model::{Dag, DagNo, Reason, RunNo, Ts, VersionNo};
-use tidemill_scheduler::{Event, Ready, step};
+use tidemill_scheduler::{Admission, Event, PoolLimit, Run, step};
 use tidemill_store::{
     Answer, Change, Command, EngineStore, PageStore, Refusal, StoreError, StoredVersion,
 };
@@ -112,9 +114,8 @@ pub struct Engine {
     dag_ids: HashMap<String, DagNo>,
     names: TaskNames,
     definitions: HashMap<VersionNo, Definition>,
-    runs: HashMap<RunNo, Active>,
-    ready: Ready,
-    n_live: u32,
+    runs: HashMap<RunNo, Run>,
+    admission: Admission,
     timers: BinaryHeap<Reverse<(Ts, Timer)>>,
     last_run: i64,
     last_seq: i64,
@@ -154,6 +155,12 @@ impl Engine {
         let holder = format!("pid {}", std::process::id());
         let term = runtime.block_on(store.take_term(&holder, clock::now()))?;
         let loaded = runtime.block_on(store.load())?;
+        let mut admission = Admission::new(options.slots);
+        admission.set_pools(&[PoolLimit {
+            name: DEFAULT_POOL.to_string(),
+            slots: DEFAULT_POOL_SLOTS,
+            include_deferred: false,
+        }]);
         let mut engine = Engine {
             options,
             pages: Arc::<S>::clone(&store),
@@ -170,8 +177,7 @@ impl Engine {
             names: HashMap::new(),
             definitions: HashMap::new(),
             runs: HashMap::new(),
-            ready: Ready::default(),
-            n_live: 0,
+            admission,
             timers: BinaryHeap::new(),
             last_run: loaded.last_run,
             last_seq: loaded.last_seq,
@@ -270,24 +276,17 @@ impl Engine {
     /// Moves one run and takes in what follows. The counts of its DAG follow its state here.
     fn step(&mut self, run_no: RunNo, event: Event) {
         let now = clock::now();
-        let Some(active) = self.runs.get_mut(&run_no) else {
+        let Some(run) = self.runs.get_mut(&run_no) else {
             self.stale_reports += 1;
             return;
         };
-        let before = active.run.row.state;
-        let live_before = active.run.n_live();
-        let effects = step(&mut active.run, event, now);
-        let after = active.run.row.state;
-        let live_after = active.run.n_live();
-        self.n_live = (self.n_live + live_after).saturating_sub(live_before);
-        if live_after < live_before {
-            for waiting in active.parked.drain(..) {
-                self.ready.push(waiting);
-            }
-        }
-        let dag_no = active.run.row.dag;
+        let before = run.row.state;
+        let effects = step(run, event, now);
+        let after = run.row.state;
         self.take_effects(run_no, effects, now);
-        self.follow_run(dag_no, run_no, before, after, now);
+        if before != after {
+            self.follow_run(run_no, now);
+        }
     }
 
     fn wait(&mut self) {
@@ -325,10 +324,10 @@ impl Engine {
         if std::mem::replace(&mut self.interrupted, true) {
             return;
         }
-        for active in self.runs.values() {
-            for (at, task) in active.run.tasks.iter().enumerate() {
+        for run in self.runs.values() {
+            for (at, task) in run.tasks.iter().enumerate() {
                 if task.is_live() {
-                    let attempt = active.run.attempt(tidemill_model::TaskIndex(at as u32));
+                    let attempt = run.attempt(tidemill_model::TaskIndex(at as u32));
                     self.worker.kill(attempt, Reason::Interrupted);
                 }
             }
@@ -336,6 +335,6 @@ impl Engine {
     }
 
     fn is_done(&self) -> bool {
-        self.stopping.is_some() && self.n_live == 0 && !self.draft.has_work()
+        self.stopping.is_some() && self.admission.n_live() == 0 && !self.draft.has_work()
     }
 }

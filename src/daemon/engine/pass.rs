@@ -5,12 +5,16 @@ use crate::daemon::clock;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tidemill_model::{Attempt, DagNo, Reason, RunNo, TaskIndex, Ts};
+use tidemill_model::{Attempt, DagNo, Epoch, Reason, RunNo, TaskIndex, TaskState, Ts};
+use tidemill_scheduler::Run;
 use tidemill_store::{Answer, Change, DagPatch, Pass, Refusal, StoreError};
 use tokio::sync::oneshot;
 
 /// A change names at most so many tasks; a page that wants more reads the rows.
 const TASKS_PER_CHANGE_MAX: usize = 200;
+
+/// Rows of one pass that say only that a task waits for its first slot.
+const WAITING_ROWS_MAX: usize = 1_000;
 
 /// An answer that waits for its commit.
 pub(super) type Reply = (
@@ -88,21 +92,20 @@ impl Engine {
         draft.rows.term = self.term;
         draft.rows.now = Some(now);
         for run_no in &draft.new_runs {
-            if let Some(active) = self.runs.get(run_no) {
-                draft.rows.new_runs.push(active.run.row.clone());
+            if let Some(run) = self.runs.get(run_no) {
+                draft.rows.new_runs.push(run.row.clone());
             }
         }
         for run_no in draft.runs.difference(&draft.new_runs) {
-            if let Some(active) = self.runs.get(run_no) {
-                draft.rows.runs.push(active.run.row.clone());
+            if let Some(run) = self.runs.get(run_no) {
+                draft.rows.runs.push(run.row.clone());
             }
         }
+        self.put_off(draft);
         for (run_no, places) in &draft.tasks {
-            if let Some(active) = self.runs.get(run_no) {
-                draft
-                    .rows
-                    .tasks
-                    .extend(places.iter().map(|at| active.run.tasks[at.at()].clone()));
+            if let Some(run) = self.runs.get(run_no) {
+                let rows = places.iter().map(|at| run.tasks[at.at()].clone());
+                draft.rows.tasks.extend(rows);
             }
         }
         for dag_no in &draft.dags {
@@ -119,6 +122,36 @@ impl Engine {
         self.tell(draft, now);
     }
 
+    /// Leaves rows that say only that a task waits for its first slot to later passes, above a
+    /// number: that it waits follows from the other rows, so a crash loses nothing. Without this
+    /// a run with very many ready tasks would hold up every other one for a pass.
+    fn put_off(&mut self, draft: &mut PassDraft) {
+        let mut n_left = WAITING_ROWS_MAX;
+        for (run_no, places) in &mut draft.tasks {
+            let Some(run) = self.runs.get(run_no) else {
+                continue;
+            };
+            let only_waits = |at: &TaskIndex| {
+                let task = &run.tasks[at.at()];
+                task.state == TaskState::Scheduled && task.epoch == Epoch(0)
+            };
+            let n_waiting = places.iter().filter(|at| only_waits(at)).count();
+            if n_waiting <= n_left {
+                n_left -= n_waiting;
+                continue;
+            }
+            let waiting = places.iter().filter(|at| only_waits(at)).take(n_left);
+            let others = places.iter().filter(|at| !only_waits(at));
+            let now: BTreeSet<TaskIndex> = waiting.chain(others).copied().collect();
+            let mut later = std::mem::take(places);
+            later.retain(|at| !now.contains(at));
+            self.draft.tasks.insert(*run_no, later);
+            *places = now;
+            n_left = 0;
+        }
+        draft.tasks.retain(|_, places| !places.is_empty());
+    }
+
     /// One change for each run that this pass touches, and one for each DAG.
     fn tell(&mut self, draft: &mut PassDraft, now: Ts) {
         let touched: BTreeSet<RunNo> = draft
@@ -129,10 +162,9 @@ impl Engine {
             .copied()
             .collect();
         for run_no in touched {
-            let Some(active) = self.runs.get(&run_no) else {
+            let Some(run) = self.runs.get(&run_no) else {
                 continue;
             };
-            let run = &active.run;
             let places = draft.tasks.get(&run_no);
             let n_tasks = places.map_or(0, BTreeSet::len);
             let tasks: Vec<_> = places
@@ -189,17 +221,11 @@ impl Engine {
             let _ = reply.send(answer); // whoever asked may be gone
         }
         for run_no in draft.over {
-            let is_over = self
-                .runs
-                .get(&run_no)
-                .is_some_and(|active| active.run.row.state.is_terminal());
-            if is_over
-                && self
-                    .runs
-                    .get(&run_no)
-                    .is_some_and(|active| active.run.n_live() == 0)
+            let is_over = |run: &Run| run.row.state.is_terminal() && run.n_live() == 0;
+            if self.runs.get(&run_no).is_some_and(is_over)
+                && let Some(run) = self.runs.remove(&run_no)
             {
-                self.runs.remove(&run_no);
+                self.admission.forget(&run);
             }
         }
     }

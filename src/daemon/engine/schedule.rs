@@ -1,7 +1,8 @@
 //! Runs by schedule: each tick makes one run, however often anything is asked twice.
 
 use super::Engine;
-use super::state::{Active, DagState, Timer};
+use super::state::{DagState, Timer};
+use super::turns::key_of;
 use crate::daemon::clock;
 use std::cmp::Reverse;
 use tidemill_model::schedule::Tick;
@@ -22,6 +23,25 @@ pub(super) struct NewRun {
     pub note: Option<String>,
 }
 
+/// Why a run was not made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotMade {
+    /// Its DAG cannot be read.
+    #[error("the DAG cannot be read")]
+    Unreadable,
+    /// The template of its key has no result.
+    #[error("the key of [dag.concurrency] cannot be rendered: {0}")]
+    Key(tidemill_template::TemplateError),
+    /// Its key has no room, and the policy is `skip`.
+    #[error(
+        "runs with the key `{key}` have reached the limit of [dag.concurrency], and its policy is `skip`"
+    )]
+    Skipped {
+        /// The key.
+        key: String,
+    },
+}
+
 impl Engine {
     /// Makes the runs that a DAG's schedule owes, as far as there is room for them, and sets the
     /// timer for the next look.
@@ -40,7 +60,12 @@ impl Engine {
             return;
         }
         let room = state.room(dag.max_active_runs);
-        let owed = due(dag, state.record.schedule_high, now, room.min(RUNS_PER_PASS_MAX));
+        let owed = due(
+            dag,
+            state.record.schedule_high,
+            now,
+            room.min(RUNS_PER_PASS_MAX),
+        );
         if owed.is_mark_wrong {
             let mark = state.record.schedule_high;
             tracing::warn!(dag.id = %dag.id, ?mark, "The clock is far behind the last tick of this DAG; it ticks by the clock again");
@@ -92,17 +117,17 @@ impl Engine {
             }
             return;
         }
-        self.make_run(
-            dag_no,
-            NewRun {
-                key,
-                run_type: RunType::Scheduled,
-                data_interval: Some(tick.data_interval),
-                conf: serde_json::json!({}),
-                triggered_by: None,
-                note: None,
-            },
-        );
+        let new = NewRun {
+            key,
+            run_type: RunType::Scheduled,
+            data_interval: Some(tick.data_interval),
+            conf: serde_json::json!({}),
+            triggered_by: None,
+            note: None,
+        };
+        if let Err(why) = self.make_run(dag_no, new) {
+            tracing::info!(dag = %dag_no, tick = %tick.at, %why, "A tick has made no run");
+        }
     }
 
     /// A run with the same name, logical date or cause: in memory, or in the store.
@@ -113,8 +138,8 @@ impl Engine {
                     || key.logical_date.is_some() && row.logical_date == key.logical_date
                     || key.cause.is_some() && row.cause == key.cause)
         };
-        if let Some(active) = self.runs.values().find(|active| same(&active.run.row)) {
-            return Some(active.run.row.clone());
+        if let Some(run) = self.runs.values().find(|run| same(&run.row)) {
+            return Some(run.row.clone());
         }
         self.runtime
             .block_on(self.store.conflicting_run(dag_no, key))
@@ -125,12 +150,11 @@ impl Engine {
     }
 
     /// Makes a run in the pass that is being made. The caller has looked for a conflict.
-    pub(super) fn make_run(&mut self, dag_no: DagNo, new: NewRun) -> Option<RunNo> {
+    pub(super) fn make_run(&mut self, dag_no: DagNo, new: NewRun) -> Result<RunNo, NotMade> {
         let now = clock::now();
-        let state = self.dags.get_mut(&dag_no)?;
-        let definition = state.definition.clone()?;
-        self.last_run += 1;
-        let run_no = RunNo(self.last_run);
+        let state = self.dags.get_mut(&dag_no).ok_or(NotMade::Unreadable)?;
+        let definition = state.definition.clone().ok_or(NotMade::Unreadable)?;
+        let run_no = RunNo(self.last_run + 1);
         let row = RunRow {
             run: run_no,
             dag: dag_no,
@@ -151,20 +175,20 @@ impl Engine {
             note: new.note,
             reason: None,
         };
-        state.queued.push_back(run_no);
+        let key = key_of(&definition.dag, &row).map_err(NotMade::Key)?;
+        if self.is_skipped(dag_no, &definition.dag, &key) {
+            return Err(NotMade::Skipped { key });
+        }
+        self.last_run = run_no.0;
         let mut run = Run::new(row, definition.dag, &definition.task_nos, Vec::new());
         if self.options.no_retry {
             run.tasks.iter_mut().for_each(|task| task.max_tries = 0);
         }
-        self.runs.insert(
-            run_no,
-            Active {
-                run,
-                parked: Vec::new(),
-            },
-        );
+        self.runs.insert(run_no, run);
         self.draft.new_runs.insert(run_no);
-        Some(run_no)
+        self.take_turn(run_no);
+        self.end_replaced(run_no);
+        Ok(run_no)
     }
 }
 
@@ -172,7 +196,7 @@ impl DagState {
     /// How many more runs its schedule may have under `max_active_runs`. Runs of every cause
     /// count, waiting ones too (Airflow's `DagRun.active_runs_of_dags`).
     fn room(&self, max_active_runs: u32) -> usize {
-        let n_active = self.n_running as usize + self.queued.len();
+        let n_active = self.turns.n_running() + self.turns.n_queued();
         (max_active_runs as usize).saturating_sub(n_active)
     }
 }

@@ -3,10 +3,9 @@
 use super::Engine;
 use crate::daemon::{clock, definition};
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use tidemill_model::{Dag, DagNo, RunNo, RunState, TaskIndex, Ts};
-use tidemill_scheduler::{Effect, Event, Run, Waiting};
+use tidemill_scheduler::{Effect, Event, Run, Turns};
 use tidemill_store::{DagRecord, Loaded, StoredVersion};
 
 use crate::daemon::definition::Definition;
@@ -17,15 +16,8 @@ pub(super) struct DagState {
     /// When its schedule is looked at next. Other timers of it are out of date.
     pub armed: Option<Ts>,
     pub definition: Option<Definition>,
-    pub queued: VecDeque<RunNo>,
-    pub n_running: u32,
-}
-
-/// A run that is not over.
-pub(super) struct Active {
-    pub run: Run,
-    /// Tasks that want a slot while the run has no room for one more.
-    pub parked: Vec<Waiting>,
+    /// Its runs that are running or wait for their turn.
+    pub turns: Turns,
 }
 
 /// What the clock will bring.
@@ -64,8 +56,7 @@ impl Engine {
                 record,
                 armed: None,
                 definition,
-                queued: VecDeque::new(),
-                n_running: 0,
+                turns: Turns::default(),
             };
             self.dags.insert(dag, state);
         }
@@ -80,7 +71,7 @@ impl Engine {
 
     fn resume_run(&mut self, row: tidemill_store::RunRow, tasks: Vec<tidemill_store::TaskRow>) {
         let now = clock::now();
-        let (dag_no, run_no, state) = (row.dag, row.run, row.state);
+        let run_no = row.run;
         let Some(definition) = self.definitions.get(&row.version).cloned() else {
             // Its definition cannot be read: it ends loudly, and nothing of it is lost.
             let mut row = row;
@@ -97,20 +88,10 @@ impl Engine {
             .filter(|at| run.tasks[at.at()].is_live())
             .map(|at| run.attempt(at))
             .collect();
-        self.n_live += run.n_live();
         let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
-        self.runs.insert(
-            run_no,
-            Active {
-                run,
-                parked: Vec::new(),
-            },
-        );
-        match (self.dags.get_mut(&dag_no), state) {
-            (Some(dag), RunState::Running) => dag.n_running += 1,
-            (Some(dag), RunState::Queued) => dag.queued.push_back(run_no),
-            (None, _) | (_, RunState::Success | RunState::Failed) => {}
-        }
+        self.admission.follow_all(&run);
+        self.runs.insert(run_no, run);
+        self.take_turn(run_no);
         if let Some((timeout, started)) = timeout {
             self.timers
                 .push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
@@ -157,8 +138,7 @@ impl Engine {
                     record,
                     armed: None,
                     definition: Some(definition),
-                    queued: VecDeque::new(),
-                    n_running: 0,
+                    turns: Turns::default(),
                 };
                 self.dags.insert(no, state);
             }
@@ -180,9 +160,9 @@ impl Engine {
         let active = self
             .runs
             .values()
-            .find(|active| active.run.row.dag == dag_no && active.run.row.run_id == run_id);
-        if let Some(active) = active {
-            return Some(active.run.row.run);
+            .find(|run| run.row.dag == dag_no && run.row.run_id == run_id);
+        if let Some(run) = active {
+            return Some(run.row.run);
         }
         let found = self
             .runtime
@@ -195,13 +175,8 @@ impl Engine {
         let definition = self.definition_of(row.version)?;
         let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
         let run_no = run.row.run;
-        self.runs.insert(
-            run_no,
-            Active {
-                run,
-                parked: Vec::new(),
-            },
-        );
+        self.admission.follow_all(&run);
+        self.runs.insert(run_no, run);
         Some(run_no)
     }
 
@@ -220,24 +195,17 @@ impl Engine {
 
     /// Takes in what a step wants done: rows into the draft of the pass, the rest for after it.
     pub(super) fn take_effects(&mut self, run_no: RunNo, effects: Vec<Effect>, now: Ts) {
-        let Some(active) = self.runs.get(&run_no) else {
+        let Some(run) = self.runs.get(&run_no) else {
             return;
         };
-        let run = &active.run;
         for effect in effects {
             match effect {
-                Effect::Task(at) => self.draft.touch(run_no, at),
-                Effect::Run => self.draft.touch_run(run_no),
-                Effect::Ready(at) => {
-                    let weight = run.dag.task(at).priority_weight;
-                    let run_after = run.row.run_after;
-                    self.ready.push(Waiting {
-                        weight: Reverse(weight),
-                        run_after,
-                        run: run_no,
-                        task: at,
-                    });
+                Effect::Task(at) => {
+                    self.draft.touch(run_no, at);
+                    self.admission.follow(run, at);
                 }
+                Effect::Run => self.draft.touch_run(run_no),
+                Effect::Ready(at) => self.admission.follow(run, at),
                 Effect::Wake(at, due) => self
                     .timers
                     .push(Reverse((due.max(now), Timer::Task(run_no, at)))),
@@ -270,60 +238,6 @@ impl Engine {
                     tracing::debug!(%attempt, "A report of an attempt that is not the current one changed nothing");
                 }
             }
-        }
-    }
-
-    /// Keeps the count of running runs of a DAG, and lets the next one begin.
-    pub(super) fn follow_run(
-        &mut self,
-        dag_no: DagNo,
-        run_no: RunNo,
-        before: RunState,
-        after: RunState,
-        now: Ts,
-    ) {
-        if before == after {
-            return;
-        }
-        if let Some(state) = self.dags.get_mut(&dag_no) {
-            state.n_running += u32::from(after == RunState::Running);
-            state.n_running -= u32::from(before == RunState::Running);
-        }
-        if after == RunState::Running {
-            let timeout = self
-                .runs
-                .get(&run_no)
-                .and_then(|active| active.run.dag.dagrun_timeout);
-            if let Some(timeout) = timeout {
-                self.timers
-                    .push(Reverse((now.after(timeout), Timer::RunTimeout(run_no))));
-            }
-        }
-        if after.is_terminal() {
-            self.draft.over.push(run_no);
-            self.begin_runs(dag_no);
-            let waits_for_room =
-                |state: &DagState| state.record.next_run.is_some_and(|next| next <= now);
-            if self.dags.get(&dag_no).is_some_and(waits_for_room) {
-                self.arm(dag_no, now);
-            }
-        }
-    }
-
-    /// Begins queued runs of a DAG, oldest first, up to `max_active_runs`.
-    pub(super) fn begin_runs(&mut self, dag_no: DagNo) {
-        while let Some(state) = self.dags.get_mut(&dag_no) {
-            let limit = state
-                .definition
-                .as_ref()
-                .map_or(0, |definition| definition.dag.max_active_runs);
-            if self.stopping.is_some() || state.n_running >= limit {
-                return;
-            }
-            let Some(run_no) = state.queued.pop_front() else {
-                return;
-            };
-            self.step(run_no, Event::Begin);
         }
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn dag(record: &DagRecord, dag: Option<&Dag>, has_errors: bool) -> Va
         "max_active_tasks": dag.map_or(16, |dag| dag.max_active_tasks),
         "max_active_runs": dag.map_or(16, |dag| dag.max_active_runs),
         "max_consecutive_failed_dag_runs": 0,
-        "has_task_concurrency_limits": false,
+        "has_task_concurrency_limits": dag.is_some_and(has_task_limits),
         "has_import_errors": has_errors,
         "next_dagrun_logical_date": record.next_run,
         "next_dagrun_data_interval_start": record.next_run,
@@ -131,6 +131,13 @@ pub(crate) fn dag_details(record: &DagRecord, dag: Option<&Dag>, has_errors: boo
         body.extend(more);
     }
     body
+}
+
+fn has_task_limits(dag: &Dag) -> bool {
+    let is_limited = |task: &Task| {
+        task.max_active_tis_per_dag.is_some() || task.max_active_tis_per_dagrun.is_some()
+    };
+    dag.tasks.iter().any(is_limited)
 }
 
 fn iso_span(span: Duration) -> String {
@@ -221,7 +228,7 @@ pub(crate) fn instance(
         "pool": task.map_or("default_pool", |task| task.pool.as_str()),
         "pool_slots": task.map_or(1, |task| task.pool_slots),
         "queue": task.map(|task| task.queue.as_str()),
-        "priority_weight": task.map(|task| task.priority_weight),
+        "priority_weight": task.map(|task| task.total_weight),
         "operator": operator,
         "operator_name": operator,
         "queued_when": row.queued_at,
@@ -280,7 +287,7 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
         "retry_delay": time_delta(task.retry.delay),
         "retry_exponential_backoff": task.retry.multiplier,
         "priority_weight": task.priority_weight,
-        "weight_rule": "absolute",
+        "weight_rule": task.weight_rule,
         "ui_color": null,
         "ui_fgcolor": null,
         "template_fields": template_fields(task),

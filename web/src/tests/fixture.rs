@@ -53,6 +53,10 @@ fn task(id: &str) -> Task {
         pool: "default_pool".to_string(),
         pool_slots: 1,
         priority_weight: 1,
+        weight_rule: tidemill_model::WeightRule::Downstream,
+        total_weight: 1,
+        max_active_tis_per_dag: None,
+        max_active_tis_per_dagrun: None,
         queue: "default".to_string(),
         cwd: None,
         env: Vec::new(),
@@ -91,6 +95,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         allowed_run_types: RunType::ALL.to_vec(),
         max_active_runs: 16,
         max_active_tasks: 16,
+        concurrency: None,
         dagrun_timeout: None,
         fail_fast: false,
         params: vec![

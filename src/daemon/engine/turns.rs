@@ -1,0 +1,118 @@
+//! Whose turn it is among the queued runs of a DAG, and what a new run with the same key ends.
+
+use super::Engine;
+use super::state::{DagState, Timer};
+use std::cmp::Reverse;
+use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
+use tidemill_scheduler::Event;
+use tidemill_template::{Facts, TemplateError};
+
+impl Engine {
+    /// A run has another state: what waits for that is looked at.
+    pub(super) fn follow_run(&mut self, run_no: RunNo, now: Ts) {
+        self.take_turn(run_no);
+        let Some(run) = self.runs.get(&run_no) else {
+            return;
+        };
+        let (dag_no, state) = (run.row.dag, run.row.state);
+        match (state, run.dag.dagrun_timeout) {
+            (RunState::Running, Some(timeout)) => {
+                let due = now.after(timeout);
+                self.timers.push(Reverse((due, Timer::RunTimeout(run_no))));
+            }
+            (RunState::Success | RunState::Failed, _) => {
+                self.draft.over.push(run_no);
+                let waits_for_room =
+                    |dag: &DagState| dag.record.next_run.is_some_and(|next| next <= now);
+                if self.dags.get(&dag_no).is_some_and(waits_for_room) {
+                    self.arm(dag_no, now);
+                }
+            }
+            (RunState::Queued | RunState::Running, _) => {}
+        }
+        if state != RunState::Running {
+            self.begin_runs(dag_no);
+        }
+    }
+
+    /// A run's row is new or has another state: its DAG's queue follows.
+    pub(super) fn take_turn(&mut self, run_no: RunNo) {
+        let Some(run) = self.runs.get(&run_no) else {
+            return;
+        };
+        let key = key_of(&run.dag, &run.row).unwrap_or_else(|err| {
+            tracing::warn!(run.id = %run.row.run_id, %err, "The key of a run cannot be rendered; it has the empty one");
+            String::new()
+        });
+        if let Some(dag) = self.dags.get_mut(&run.row.dag) {
+            dag.turns.follow(&run.row, &key);
+        }
+    }
+
+    /// Begins queued runs of a DAG, as many as its limits let, by their turn.
+    pub(super) fn begin_runs(&mut self, dag_no: DagNo) {
+        while let Some(state) = self.dags.get(&dag_no) {
+            let Some(definition) = &state.definition else {
+                return;
+            };
+            if self.stopping.is_some() {
+                return;
+            }
+            let Some(run_no) = state.turns.next(&definition.dag) else {
+                return;
+            };
+            self.step(run_no, Event::Begin);
+        }
+    }
+
+    /// Is no run with this key to be made now?
+    pub(super) fn is_skipped(&self, dag_no: DagNo, dag: &Dag, key: &str) -> bool {
+        let state = self.dags.get(&dag_no);
+        state.is_some_and(|state| state.turns.is_skipped(dag, key))
+    }
+
+    /// Ends the runs whose place a new run takes.
+    pub(super) fn end_replaced(&mut self, run_no: RunNo) {
+        let Some(run) = self.runs.get(&run_no) else {
+            return;
+        };
+        let Some(state) = self.dags.get(&run.row.dag) else {
+            return;
+        };
+        for other in state.turns.replaced_by(&run.row, &run.dag) {
+            self.step(other, Event::Replace);
+        }
+    }
+}
+
+/// The key of a run under `[dag.concurrency]`; empty where there is none.
+pub(super) fn key_of(dag: &Dag, row: &RunRow) -> Result<String, TemplateError> {
+    let Some(concurrency) = &dag.concurrency else {
+        return Ok(String::new());
+    };
+    let conf = row.conf.as_object().cloned().unwrap_or_default();
+    let mut params: serde_json::Map<_, _> = dag
+        .params
+        .iter()
+        .map(|param| (param.name.clone(), param.default.clone()))
+        .collect();
+    params.extend(conf.clone());
+    let facts = Facts {
+        dag_id: dag.id.clone(),
+        timezone: dag.timezone.clone(),
+        run_id: row.run_id.clone(),
+        run_type: row.run_type.name().to_string(),
+        logical_date: row.logical_date,
+        data_interval_start: row.data_interval_start,
+        data_interval_end: row.data_interval_end,
+        params,
+        conf,
+        task_id: String::new(),
+        try_number: 0,
+        map_index: -1,
+        tasks: std::collections::BTreeMap::new(),
+        run_dir: String::new(),
+        result: None,
+    };
+    tidemill_template::render(&concurrency.key, &facts)
+}
