@@ -134,6 +134,12 @@ pub trait PageStore: Send + Sync {
     /// The values of a run's tasks.
     async fn run_values(&self, run: RunNo) -> Result<Vec<ValueRow>, StoreError>;
 
+    /// What people have noted on the task instances of a run.
+    async fn task_notes(&self, run: RunNo) -> Result<Vec<TaskNote>, StoreError>;
+
+    /// All pools by name.
+    async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError>;
+
     /// Names of a DAG's tasks, of all versions, by number.
     async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError>;
 

@@ -42,6 +42,8 @@ struct Tables {
     values: BTreeMap<(TaskKey, String), serde_json::Value>,
     changes: BTreeMap<i64, Change>,
     import_errors: BTreeMap<String, ImportErrors>,
+    pools: BTreeMap<String, PoolRecord>,
+    notes: BTreeMap<TaskKey, TaskNote>,
 }
 
 impl MemoryStore {
@@ -226,6 +228,7 @@ impl Tables {
                 .filter_map(|version| self.versions.get(version).cloned())
                 .collect(),
             task_names: names.collect(),
+            pools: self.pools.values().cloned().collect(),
             last_run: self.last_run,
             last_seq: self.changes.keys().next_back().copied().unwrap_or(0),
         }

@@ -26,6 +26,34 @@ pub struct ValueRow {
     pub value: serde_json::Value,
 }
 
+/// A pool as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolRecord {
+    /// Its name.
+    pub name: String,
+    /// How many slots it has; -1 is no limit.
+    pub slots: i64,
+    /// What it is for.
+    pub description: String,
+    /// Do deferred tasks keep their slots?
+    pub include_deferred: bool,
+    /// Does the configuration file declare it? Then nobody changes it by hand.
+    pub from_file: bool,
+}
+
+/// What a person has noted on a task instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskNote {
+    /// Its run.
+    pub run: RunNo,
+    /// Its task.
+    pub task_no: TaskNo,
+    /// Its place in a mapped task.
+    pub map_index: MapIndex,
+    /// The note; empty to forget it.
+    pub note: String,
+}
+
 /// What made a run, as far as it must be unique.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunKey {
@@ -86,6 +114,12 @@ pub struct Pass {
     pub changes: Vec<Change>,
     /// DAGs that changed.
     pub dags: Vec<DagPatch>,
+    /// Pools to forget, before the others are kept.
+    pub dropped_pools: Vec<String>,
+    /// Pools that are new or changed.
+    pub pools: Vec<PoolRecord>,
+    /// Notes on task instances; an empty one forgets it.
+    pub notes: Vec<TaskNote>,
 }
 
 impl Pass {
@@ -99,6 +133,9 @@ impl Pass {
             && self.values.is_empty()
             && self.changes.is_empty()
             && self.dags.is_empty()
+            && self.dropped_pools.is_empty()
+            && self.pools.is_empty()
+            && self.notes.is_empty()
     }
 }
 
@@ -113,6 +150,8 @@ pub struct Loaded {
     pub versions: Vec<VersionRecord>,
     /// Names of tasks by DAG.
     pub task_names: Vec<(DagNo, TaskNo, String)>,
+    /// All pools, by name.
+    pub pools: Vec<PoolRecord>,
     /// The highest run number.
     pub last_run: i64,
     /// The highest change number.

@@ -38,6 +38,8 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     history::a_new_version_leaves_the_pause_alone(open().await).await;
     history::a_stale_dag_comes_back_with_its_file(open().await).await;
     history::runs_are_paged_and_filtered(open().await).await;
+    history::pools_are_kept_by_name(open().await).await;
+    history::notes_are_kept_until_they_are_emptied(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;
     history::import_errors_are_kept_by_file(open().await).await;
 }

@@ -242,6 +242,14 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
                 json_value(r),
             )
         }),
+        dropped_pools: random.some(1, |r| any_pool(r).name),
+        pools: random.some(2, any_pool),
+        notes: random.some(most, |r| TaskNote {
+            run: number(r),
+            task_no: any_task(r),
+            map_index: any_index(r),
+            note: if r.once_in(3) { String::new() } else { text(r) },
+        }),
         changes: random.some(2, |r| {
             seq = next_seq(r, seq);
             Change {
@@ -256,6 +264,16 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
             false => random.some(1, |r| any_patch(r, known)),
         },
         new_runs,
+    }
+}
+
+fn any_pool(random: &mut Random) -> PoolRecord {
+    PoolRecord {
+        name: format!("p{}", random.below(3)),
+        slots: random.below(5) as i64 - if random.once_in(30) { 2 } else { 1 },
+        description: text(random),
+        include_deferred: random.once_in(2),
+        from_file: random.once_in(2),
     }
 }
 

@@ -37,7 +37,9 @@ pub async fn snapshot<S: EngineStore + PageStore>(store: &S) -> String {
     }
     for run in numbers {
         lines.push(format!("values {:?}", store.run_values(run).await.unwrap()));
+        lines.push(format!("notes {:?}", store.task_notes(run).await.unwrap()));
     }
+    lines.push(format!("pools {:?}", store.pools().await.unwrap()));
     lines.push(format!("errors {:?}", store.import_errors().await.unwrap()));
     lines.push(format!(
         "changes {:?}",

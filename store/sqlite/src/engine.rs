@@ -176,6 +176,7 @@ impl SqliteStore {
         let mut tx = self.readers.begin().await?;
         let dags = sqlx::query(sql::DAGS_BY_NUMBER).fetch_all(&mut *tx).await?;
         let names = sqlx::query(sql::TASK_NAMES_ALL).fetch_all(&mut *tx).await?;
+        let pools = sqlx::query(sql::POOLS).fetch_all(&mut *tx).await?;
         let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
         let mut counters = Columns::of(&counters);
         Ok(Loaded {
@@ -183,6 +184,7 @@ impl SqliteStore {
             runs: active_runs(&mut tx).await?,
             versions: needed_versions(&mut tx).await?,
             task_names: rows::all(&names, rows::task_name_of_dag)?,
+            pools: rows::all(&pools, rows::pool)?,
             last_run: counters.next()?,
             last_seq: counters.next()?,
         })

@@ -5,7 +5,7 @@ use crate::sql;
 use crate::trouble::Trouble;
 use tidemill_model::Ts;
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
-use tidemill_store::{Change, DagPatch, Pass, RunRow, TaskRow, ValueRow};
+use tidemill_store::{Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow};
 
 /// The statements of a pass, prepared once.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(crate) struct PassStatements {
     change_insert: Statement,
     change_trim: Statement,
     dag_patch: Statement,
+    pool_delete: Statement,
+    pool_put: Statement,
+    task_note_delete: Statement,
+    task_note_put: Statement,
 }
 
 impl PassStatements {
@@ -43,6 +47,10 @@ impl PassStatements {
             change_insert: session.prepare(sql::CHANGE_INSERT)?,
             change_trim: session.prepare(sql::CHANGE_TRIM)?,
             dag_patch: session.prepare(sql::DAG_PATCH)?,
+            pool_delete: session.prepare(sql::POOL_DELETE)?,
+            pool_put: session.prepare(sql::POOL_PUT)?,
+            task_note_delete: session.prepare(sql::TASK_NOTE_DELETE)?,
+            task_note_put: session.prepare(sql::TASK_NOTE_PUT)?,
         })
     }
 }
@@ -109,6 +117,15 @@ fn write(
     }
     for patch in &pass.dags {
         patch_dag(session, &mut statements.dag_patch, patch)?;
+    }
+    for name in &pass.dropped_pools {
+        session.run(&mut statements.pool_delete, &[Bind::Text(name)])?;
+    }
+    for pool in &pass.pools {
+        put_pool(session, &mut statements.pool_put, pool)?;
+    }
+    for note in &pass.notes {
+        put_note(session, statements, note)?;
     }
     Ok(())
 }
@@ -252,6 +269,42 @@ fn patch_dag(
     ];
     session.run(statement, &values)?;
     must_have_changed(session, || format!("DAG {} is not there", patch.dag))
+}
+
+fn put_pool(
+    session: &Session<'_>,
+    statement: &mut Statement,
+    pool: &PoolRecord,
+) -> Result<(), Trouble> {
+    let values = [
+        Bind::Text(&pool.name),
+        Bind::Int(pool.slots),
+        Bind::Text(&pool.description),
+        Bind::Int(pool.include_deferred.into()),
+        Bind::Int(pool.from_file.into()),
+    ];
+    session.run(statement, &values)?;
+    Ok(())
+}
+
+fn put_note(
+    session: &Session<'_>,
+    statements: &mut PassStatements,
+    note: &TaskNote,
+) -> Result<(), Trouble> {
+    let key = [
+        Bind::Int(note.run.0),
+        Bind::Int(note.task_no.0.into()),
+        Bind::Int(note.map_index.0.into()),
+    ];
+    if note.note.is_empty() {
+        session.run(&mut statements.task_note_delete, &key)?;
+    } else {
+        let [run, task_no, map_index] = key;
+        let values = [run, task_no, map_index, Bind::Text(&note.note)];
+        session.run(&mut statements.task_note_put, &values)?;
+    }
+    Ok(())
 }
 
 fn must_have_changed(session: &Session<'_>, otherwise: impl Fn() -> String) -> Result<(), Trouble> {

@@ -29,6 +29,9 @@ texts! {
     IMPORT_ERROR_FORGET = "import_error_forget",
     IMPORT_ERROR_PUT = "import_error_put",
     IMPORT_ERRORS = "import_errors",
+    POOL_DELETE = "pool_delete",
+    POOL_PUT = "pool_put",
+    POOLS = "pools",
     ROLLBACK = "rollback",
     RUN_CONFLICTING = "run_conflicting",
     RUN_COUNTS = "run_counts",
@@ -47,6 +50,9 @@ texts! {
     TASK_NAMES_ALL = "task_names_all",
     TASK_NAMES_INSERT = "task_names_insert",
     TASK_NAMES_OF_DAGS = "task_names_of_dags",
+    TASK_NOTE_DELETE = "task_note_delete",
+    TASK_NOTE_PUT = "task_note_put",
+    TASK_NOTES = "task_notes",
     TASK_UPSERT = "task_upsert",
     TASKS_ACTIVE = "tasks_active",
     TASKS_OF_RUNS = "tasks_of_runs",
@@ -69,8 +75,20 @@ texts! {
 }
 
 /// The schema, migration by migration.
-pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../../../migrations/sqlite/0001_first.sql"),
-)];
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "first",
+        include_str!("../../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        4,
+        "pool",
+        include_str!("../../../migrations/sqlite/0004_pool.sql"),
+    ),
+    (
+        10,
+        "task_note",
+        include_str!("../../../migrations/sqlite/0010_task_note.sql"),
+    ),
+];

@@ -125,6 +125,16 @@ impl PageStore for MemoryStore {
         Ok(self.lock().values_of(run, |_| true))
     }
 
+    async fn task_notes(&self, run: RunNo) -> Result<Vec<TaskNote>, StoreError> {
+        let tables = self.lock();
+        let of_run = tables.notes.values().filter(|note| note.run == run);
+        Ok(of_run.cloned().collect())
+    }
+
+    async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
+        Ok(self.lock().pools.values().cloned().collect())
+    }
+
     async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
         let tables = self.lock();
         let names = tables.task_names.get(&dag);

@@ -26,8 +26,14 @@ impl Tables {
         let tasks = pass.tasks.iter().map(|task| task.run);
         let tries = pass.tries.iter().map(|row| row.task.run);
         let values = pass.values.iter().map(|value| value.run);
-        if let Some(run) = tasks.chain(tries).chain(values).find(|run| !is_run(run)) {
+        let notes = pass.notes.iter().filter(|note| !note.note.is_empty());
+        let notes = notes.map(|note| note.run);
+        let mut named = tasks.chain(tries).chain(values).chain(notes);
+        if let Some(run) = named.find(|run| !is_run(run)) {
             return Err(refused(format!("run {run} is not there")));
+        }
+        if let Some(pool) = pass.pools.iter().find(|pool| pool.slots < -1) {
+            return Err(refused(format!("pool {} has no such size", pool.name)));
         }
         let mut seqs = HashSet::new();
         for change in &pass.changes {
@@ -117,11 +123,29 @@ impl Tables {
                 .insert((task, value.key.clone()), value.value.clone());
         }
         self.tell(&pass.changes);
+        self.keep_pools_and_notes(pass);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;
                 dag.schedule_high = dag.schedule_high.max(patch.schedule_high);
                 dag.next_run = patch.next_run;
+            }
+        }
+    }
+
+    fn keep_pools_and_notes(&mut self, pass: &Pass) {
+        for name in &pass.dropped_pools {
+            self.pools.remove(name);
+        }
+        for pool in &pass.pools {
+            self.pools.insert(pool.name.clone(), pool.clone());
+        }
+        for note in &pass.notes {
+            let key = (note.run, note.task_no, note.map_index);
+            if note.note.is_empty() {
+                self.notes.remove(&key);
+            } else {
+                self.notes.insert(key, note.clone());
             }
         }
     }
