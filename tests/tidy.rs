@@ -14,7 +14,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("executor", &["model", "template"]),
     ("store", &["model"]),
     ("store/sqlite", &["model", "store"]),
-    ("store/conformance", &["model", "store", "store-sqlite"]),
+    ("store/postgres", &["model", "store", "store-conformance"]),
+    (
+        "store/conformance",
+        &["model", "store", "store-sqlite", "store-postgres"],
+    ),
     ("web", &["model", "store", "dagfile"]),
     ("bench", &[]),
 ];

@@ -10,6 +10,7 @@ mod history;
 mod play;
 mod random;
 mod sample;
+pub mod server;
 mod snapshot;
 
 pub use play::random_ops;

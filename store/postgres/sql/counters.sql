@@ -1,0 +1,2 @@
+select coalesce((select value from counter where name = 'run'), 0),
+       coalesce((select max(seq) from change), 0)

@@ -1,0 +1,1 @@
+delete from import_error where file = $1

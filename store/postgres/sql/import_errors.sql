@@ -1,0 +1,1 @@
+select file, errors, at from import_error order by file

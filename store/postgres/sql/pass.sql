@@ -1,0 +1,193 @@
+-- One pass, in one statement and one transaction: each row is touched once, by its key.
+-- Every write joins `fence`: with another term it is empty, and nothing is written.
+-- What must be there and is not ends the statement by refuse_pass, and undoes all of it.
+with fence as materialized (
+    select true as is_held from term where shard = $1 and term = $2 for share
+),
+missing_run as (
+    select touched.run
+    from fence cross join unnest($3::bigint[]) as touched (run)
+    where not exists (select 1 from dag_run where dag_run.run = touched.run)
+),
+new_runs as (
+    insert into dag_run
+        (run, dag, run_id, run_type, state,
+         version, cause, logical_date, data_interval_start, data_interval_end,
+         run_after, queued_at, started_at, ended_at, conf,
+         triggered_by, note, reason)
+    select new.run, new.dag, new.run_id, new.run_type::run_type, new.state::run_state,
+           new.version, new.cause, new.logical_date, new.data_interval_start, new.data_interval_end,
+           new.run_after, new.queued_at, new.started_at, new.ended_at, new.conf,
+           new.triggered_by, new.note, new.reason
+    from fence cross join unnest(
+        $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+        $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
+        $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::text[],
+        $19::text[], $20::text[], $21::text[]
+    ) as new (
+        run, dag, run_id, run_type, state,
+        version, cause, logical_date, data_interval_start, data_interval_end,
+        run_after, queued_at, started_at, ended_at, conf,
+        triggered_by, note, reason
+    )
+),
+last_run as (
+    insert into counter (name, value)
+    select 'run', $22::bigint from fence where $22::bigint is not null
+    on conflict (name) do update set value = greatest(counter.value, excluded.value)
+),
+-- What a run is called and what caused it never changes.
+changed_runs as (
+    update dag_run set
+        state = new.state::run_state,
+        version = new.version,
+        data_interval_start = new.data_interval_start,
+        data_interval_end = new.data_interval_end,
+        run_after = new.run_after,
+        queued_at = new.queued_at,
+        started_at = new.started_at,
+        ended_at = new.ended_at,
+        conf = new.conf,
+        triggered_by = new.triggered_by,
+        note = new.note,
+        reason = new.reason
+    from fence cross join unnest(
+        $23::bigint[], $24::text[], $25::bigint[], $26::bigint[], $27::bigint[],
+        $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::text[],
+        $33::text[], $34::text[], $35::text[]
+    ) as new (
+        run, state, version, data_interval_start, data_interval_end,
+        run_after, queued_at, started_at, ended_at, conf,
+        triggered_by, note, reason
+    )
+    where dag_run.run = new.run
+    returning dag_run.run
+),
+tasks as (
+    insert into task_instance
+        (run, task_no, map_index, state, try_number,
+         max_tries, epoch, worker, losses, scheduled_at,
+         queued_at, started_at, ended_at, not_before, reason,
+         message, exit_code)
+    select new.run, new.task_no, new.map_index, new.state::task_state, new.try_number,
+           new.max_tries, new.epoch, new.worker, new.losses, new.scheduled_at,
+           new.queued_at, new.started_at, new.ended_at, new.not_before, new.reason,
+           new.message, new.exit_code
+    from fence cross join unnest(
+        $36::bigint[], $37::integer[], $38::integer[], $39::text[], $40::integer[],
+        $41::integer[], $42::bigint[], $43::bigint[], $44::integer[], $45::bigint[],
+        $46::bigint[], $47::bigint[], $48::bigint[], $49::bigint[], $50::text[],
+        $51::text[], $52::integer[]
+    ) as new (
+        run, task_no, map_index, state, try_number,
+        max_tries, epoch, worker, losses, scheduled_at,
+        queued_at, started_at, ended_at, not_before, reason,
+        message, exit_code
+    )
+    on conflict (run, task_no, map_index) do update set
+        state = excluded.state,
+        try_number = excluded.try_number,
+        max_tries = excluded.max_tries,
+        epoch = excluded.epoch,
+        worker = excluded.worker,
+        losses = excluded.losses,
+        scheduled_at = excluded.scheduled_at,
+        queued_at = excluded.queued_at,
+        started_at = excluded.started_at,
+        ended_at = excluded.ended_at,
+        not_before = excluded.not_before,
+        reason = excluded.reason,
+        message = excluded.message,
+        exit_code = excluded.exit_code
+),
+tries as (
+    insert into task_try
+        (run, task_no, map_index, state, try_number,
+         max_tries, epoch, worker, losses, scheduled_at,
+         queued_at, started_at, ended_at, not_before, reason,
+         message, exit_code)
+    select new.run, new.task_no, new.map_index, new.state::task_state, new.try_number,
+           new.max_tries, new.epoch, new.worker, new.losses, new.scheduled_at,
+           new.queued_at, new.started_at, new.ended_at, new.not_before, new.reason,
+           new.message, new.exit_code
+    from fence cross join unnest(
+        $53::bigint[], $54::integer[], $55::integer[], $56::text[], $57::integer[],
+        $58::integer[], $59::bigint[], $60::bigint[], $61::integer[], $62::bigint[],
+        $63::bigint[], $64::bigint[], $65::bigint[], $66::bigint[], $67::text[],
+        $68::text[], $69::integer[]
+    ) as new (
+        run, task_no, map_index, state, try_number,
+        max_tries, epoch, worker, losses, scheduled_at,
+        queued_at, started_at, ended_at, not_before, reason,
+        message, exit_code
+    )
+    on conflict (run, task_no, map_index, try_number, epoch) do update set
+        state = excluded.state,
+        max_tries = excluded.max_tries,
+        worker = excluded.worker,
+        losses = excluded.losses,
+        scheduled_at = excluded.scheduled_at,
+        queued_at = excluded.queued_at,
+        started_at = excluded.started_at,
+        ended_at = excluded.ended_at,
+        not_before = excluded.not_before,
+        reason = excluded.reason,
+        message = excluded.message,
+        exit_code = excluded.exit_code
+),
+-- A value that is kept anew is not deleted first: no row is touched twice.
+cleared_values as (
+    delete from task_value
+    using fence cross join unnest($70::bigint[], $71::integer[], $72::integer[])
+        as cleared (run, task_no, map_index)
+    where task_value.run = cleared.run
+      and task_value.task_no = cleared.task_no
+      and task_value.map_index = cleared.map_index
+      and not exists (
+          select 1
+          from unnest($73::bigint[], $74::integer[], $75::integer[], $76::text[])
+              as kept (run, task_no, map_index, key)
+          where kept.run = task_value.run
+            and kept.task_no = task_value.task_no
+            and kept.map_index = task_value.map_index
+            and kept.key = task_value.key
+      )
+),
+kept_values as (
+    insert into task_value (run, task_no, map_index, key, value)
+    select new.run, new.task_no, new.map_index, new.key, new.value
+    from fence cross join unnest(
+        $73::bigint[], $74::integer[], $75::integer[], $76::text[], $77::text[]
+    ) as new (run, task_no, map_index, key, value)
+    on conflict (run, task_no, map_index, key) do update set value = excluded.value
+),
+changes as (
+    insert into change (seq, at, run, body)
+    select new.seq, new.at, new.run, new.body
+    from fence cross join unnest($78::bigint[], $79::bigint[], $80::bigint[], $81::text[])
+        as new (seq, at, run, body)
+),
+forgotten_changes as (
+    delete from change using fence where change.seq <= $82::bigint
+),
+-- The high mark of a schedule never falls.
+patched_dags as (
+    update dag set
+        is_paused = new.is_paused,
+        schedule_high = greatest(dag.schedule_high, new.schedule_high),
+        next_run = new.next_run
+    from fence cross join unnest($83::bigint[], $84::boolean[], $85::bigint[], $86::bigint[])
+        as new (dag, is_paused, schedule_high, next_run)
+    where dag.dag = new.dag
+    returning dag.dag
+)
+select
+    coalesce((select is_held from fence), false) as is_held,
+    (select refuse_pass('run ' || min(run) || ' is not there')
+     from missing_run having count(*) > 0),
+    (select refuse_pass('a run that has changed is not there')
+     from changed_runs having count(*) <> cardinality($23::bigint[])
+        and exists (select 1 from fence)),
+    (select refuse_pass('a DAG that has changed is not there')
+     from patched_dags having count(*) <> cardinality($83::bigint[])
+        and exists (select 1 from fence))

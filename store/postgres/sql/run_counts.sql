@@ -1,0 +1,1 @@
+select dag, state::text, count(*) from dag_run group by dag, state

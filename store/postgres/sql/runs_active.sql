@@ -1,0 +1,8 @@
+-- The condition is that of the partial index dag_run_active.
+select run, dag, run_id, run_type::text, state::text,
+       version, cause, logical_date, data_interval_start, data_interval_end,
+       run_after, queued_at, started_at, ended_at, conf,
+       triggered_by, note, reason
+from dag_run
+where state in ('queued', 'running')
+order by run

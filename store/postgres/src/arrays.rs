@@ -1,0 +1,229 @@
+//! A pass as columns: one array for each, so that all rows travel in one message.
+
+use crate::text::stored;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use tidemill_model::{RunNo, Ts};
+use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
+use tidemill_store::{Change, DagPatch, Pass, RunRow, TaskRow, ValueRow};
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// The rows of a pass, each once and in the order of their keys: a statement may not touch a row
+/// twice, and those who lock rows in one order never wait for each other in a circle.
+pub(crate) struct Rows<'p> {
+    new_runs: Vec<Cow<'p, RunRow>>,
+    runs: Vec<&'p RunRow>,
+    tasks: Vec<&'p TaskRow>,
+    tries: Vec<&'p TaskRow>,
+    cleared: BTreeSet<(i64, i32, i32)>,
+    values: Vec<&'p ValueRow>,
+    changes: Vec<&'p Change>,
+    forget_to: Option<i64>,
+    dags: Vec<DagPatch>,
+    /// Runs that must be there already.
+    touched: Vec<i64>,
+}
+
+impl<'p> Rows<'p> {
+    pub(crate) fn of(pass: &'p Pass) -> Rows<'p> {
+        let mut changed: BTreeMap<RunNo, &RunRow> =
+            pass.runs.iter().map(|row| (row.run, row)).collect();
+        let new_runs: Vec<_> = pass
+            .new_runs
+            .iter()
+            .map(|row| match changed.remove(&row.run) {
+                Some(change) => Cow::Owned(with_identity_of(row, change)),
+                None => Cow::Borrowed(row),
+            })
+            .collect();
+        let tasks: BTreeMap<_, _> = pass.tasks.iter().map(|row| (task_key(row), row)).collect();
+        let tries: BTreeMap<_, _> = pass
+            .tries
+            .iter()
+            .map(|row| {
+                let task = &row.task;
+                ((task_key(task), task.try_number, task.epoch), task)
+            })
+            .collect();
+        let values: BTreeMap<_, _> = pass
+            .values
+            .iter()
+            .map(|row| ((value_task(row), row.key.as_str()), row))
+            .collect();
+        let mut touched: BTreeSet<i64> = tasks.keys().map(|key| key.0).collect();
+        touched.extend(tries.keys().map(|(key, ..)| key.0));
+        touched.extend(values.keys().map(|(key, _)| key.0));
+        for row in &new_runs {
+            touched.remove(&row.run.0);
+        }
+        Rows {
+            new_runs,
+            runs: changed.into_values().collect(),
+            tasks: tasks.into_values().collect(),
+            tries: tries.into_values().collect(),
+            cleared: pass
+                .cleared_values
+                .iter()
+                .map(|(run, task_no, map_index)| (run.0, task_no.0, map_index.0))
+                .collect(),
+            values: values.into_values().collect(),
+            changes: pass.changes.iter().collect(),
+            forget_to: forget_to(&pass.changes),
+            dags: last_patches(&pass.dags),
+            touched: touched.into_iter().collect(),
+        }
+    }
+
+    /// Binds everything after the shard and the term, in the order of the statement.
+    pub(crate) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+        let statement = statement.bind(self.touched.clone());
+        let statement = bind_new_runs(statement, &self.new_runs);
+        let statement = statement.bind(self.new_runs.iter().map(|row| row.run.0).max());
+        let statement = bind_runs(statement, &self.runs);
+        let statement = bind_tasks(statement, &self.tasks);
+        let statement = bind_tasks(statement, &self.tries);
+        let statement = statement
+            .bind(column(&self.cleared, |key| key.0))
+            .bind(column(&self.cleared, |key| key.1))
+            .bind(column(&self.cleared, |key| key.2));
+        let statement = bind_values(statement, &self.values);
+        let statement = statement
+            .bind(column(&self.changes, |change| change.seq))
+            .bind(column(&self.changes, |change| change.at.0))
+            .bind(column(&self.changes, |change| change.run))
+            .bind(column(&self.changes, |change| change.body.to_string()))
+            .bind(self.forget_to);
+        statement
+            .bind(column(&self.dags, |patch| patch.dag.0))
+            .bind(column(&self.dags, |patch| patch.is_paused))
+            .bind(column(&self.dags, |patch| micros(patch.schedule_high)))
+            .bind(column(&self.dags, |patch| micros(patch.next_run)))
+    }
+}
+
+/// One column of the rows.
+pub(crate) fn column<R, T>(rows: impl IntoIterator<Item = R>, of: impl Fn(R) -> T) -> Vec<T> {
+    rows.into_iter().map(of).collect()
+}
+
+fn micros(at: Option<Ts>) -> Option<i64> {
+    at.map(|at| at.0)
+}
+
+fn maybe(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(stored)
+}
+
+fn bind_new_runs<'q>(statement: Statement<'q>, rows: &[Cow<'_, RunRow>]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.run.0))
+        .bind(column(rows, |row| row.dag.0))
+        .bind(column(rows, |row| stored(&row.run_id)))
+        .bind(column(rows, |row| row.run_type.name()))
+        .bind(column(rows, |row| row.state.name()))
+        .bind(column(rows, |row| row.version.0))
+        .bind(column(rows, |row| maybe(&row.cause)))
+        .bind(column(rows, |row| micros(row.logical_date)))
+        .bind(column(rows, |row| micros(row.data_interval_start)))
+        .bind(column(rows, |row| micros(row.data_interval_end)))
+        .bind(column(rows, |row| row.run_after.0))
+        .bind(column(rows, |row| row.queued_at.0))
+        .bind(column(rows, |row| micros(row.started_at)))
+        .bind(column(rows, |row| micros(row.ended_at)))
+        .bind(column(rows, |row| row.conf.to_string()))
+        .bind(column(rows, |row| maybe(&row.triggered_by)))
+        .bind(column(rows, |row| maybe(&row.note)))
+        .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
+}
+
+fn bind_runs<'q>(statement: Statement<'q>, rows: &[&RunRow]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.run.0))
+        .bind(column(rows, |row| row.state.name()))
+        .bind(column(rows, |row| row.version.0))
+        .bind(column(rows, |row| micros(row.data_interval_start)))
+        .bind(column(rows, |row| micros(row.data_interval_end)))
+        .bind(column(rows, |row| row.run_after.0))
+        .bind(column(rows, |row| row.queued_at.0))
+        .bind(column(rows, |row| micros(row.started_at)))
+        .bind(column(rows, |row| micros(row.ended_at)))
+        .bind(column(rows, |row| row.conf.to_string()))
+        .bind(column(rows, |row| maybe(&row.triggered_by)))
+        .bind(column(rows, |row| maybe(&row.note)))
+        .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
+}
+
+fn bind_tasks<'q>(statement: Statement<'q>, rows: &[&TaskRow]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.run.0))
+        .bind(column(rows, |row| row.task_no.0))
+        .bind(column(rows, |row| row.map_index.0))
+        .bind(column(rows, |row| row.state.name()))
+        .bind(column(rows, |row| row.try_number))
+        .bind(column(rows, |row| row.max_tries))
+        .bind(column(rows, |row| row.epoch.0))
+        .bind(column(rows, |row| row.worker))
+        .bind(column(rows, |row| row.losses))
+        .bind(column(rows, |row| micros(row.scheduled_at)))
+        .bind(column(rows, |row| micros(row.queued_at)))
+        .bind(column(rows, |row| micros(row.started_at)))
+        .bind(column(rows, |row| micros(row.ended_at)))
+        .bind(column(rows, |row| micros(row.not_before)))
+        .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
+        .bind(column(rows, |row| maybe(&row.message)))
+        .bind(column(rows, |row| row.exit_code))
+}
+
+fn bind_values<'q>(statement: Statement<'q>, rows: &[&ValueRow]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.run.0))
+        .bind(column(rows, |row| row.task_no.0))
+        .bind(column(rows, |row| row.map_index.0))
+        .bind(column(rows, |row| stored(&row.key)))
+        .bind(column(rows, |row| row.value.to_string()))
+}
+
+fn task_key(row: &TaskRow) -> (i64, i32, i32) {
+    (row.run.0, row.task_no.0, row.map_index.0)
+}
+
+fn value_task(row: &ValueRow) -> (i64, i32, i32) {
+    (row.run.0, row.task_no.0, row.map_index.0)
+}
+
+/// A new run that the same pass changes already.
+fn with_identity_of(new: &RunRow, change: &RunRow) -> RunRow {
+    RunRow {
+        dag: new.dag,
+        run_id: new.run_id.clone(),
+        run_type: new.run_type,
+        cause: new.cause.clone(),
+        logical_date: new.logical_date,
+        ..change.clone()
+    }
+}
+
+/// Changes up to this one are old, if this pass is one of those that look.
+fn forget_to(changes: &[Change]) -> Option<i64> {
+    let seqs = changes.iter().map(|change| change.seq);
+    seqs.filter(|seq| seq % CHANGES_TRIMMED_EVERY == 0)
+        .max()
+        .map(|seq| seq - CHANGES_KEPT)
+}
+
+fn last_patches(patches: &[DagPatch]) -> Vec<DagPatch> {
+    let mut last: BTreeMap<i64, DagPatch> = BTreeMap::new();
+    for patch in patches {
+        let high = last.get(&patch.dag.0).and_then(|older| older.schedule_high);
+        let patch = DagPatch {
+            schedule_high: patch.schedule_high.max(high),
+            ..patch.clone()
+        };
+        last.insert(patch.dag.0, patch);
+    }
+    last.into_values().collect()
+}

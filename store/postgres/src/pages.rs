@@ -1,0 +1,224 @@
+//! What pages, the API and the command line read.
+
+use crate::rows::{self, Columns};
+use crate::text::stored;
+use crate::trouble::Trouble;
+use crate::{PostgresStore, forget_broken, session, sql};
+use async_trait::async_trait;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Connection, PgConnection, Postgres};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+use tidemill_store::*;
+
+type Reading<'q> = Query<'q, Postgres, PgArguments>;
+type ReadRow<T> = fn(&mut Columns<'_>) -> Result<T, Trouble>;
+
+#[async_trait]
+impl PageStore for PostgresStore {
+    async fn dags(&self) -> Result<Vec<DagRecord>, StoreError> {
+        self.list(sqlx::query(sql::DAGS), rows::dag).await
+    }
+
+    async fn dag(&self, dag_id: &str) -> Result<Option<DagRecord>, StoreError> {
+        self.find(
+            sqlx::query(sql::DAG_BY_NAME).bind(stored(dag_id)),
+            rows::dag,
+        )
+        .await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<RunList, StoreError> {
+        let filter = filter.clone();
+        self.with(move |conn| Box::pin(list_runs(conn, filter)))
+            .await
+    }
+
+    async fn run(&self, dag_id: &str, run_id: &str) -> Result<Option<RunRecord>, StoreError> {
+        self.find(
+            sqlx::query(sql::RUN_RECORD_BY_NAME)
+                .bind(stored(dag_id))
+                .bind(stored(run_id)),
+            rows::run_record,
+        )
+        .await
+    }
+
+    async fn run_by_no(&self, run: RunNo) -> Result<Option<RunRecord>, StoreError> {
+        self.find(sqlx::query(sql::RUN_RECORD).bind(run.0), rows::run_record)
+            .await
+    }
+
+    async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError> {
+        self.list(
+            sqlx::query(sql::TASKS_OF_RUNS).bind(runs.iter().map(|run| run.0).collect::<Vec<_>>()),
+            rows::task,
+        )
+        .await
+    }
+
+    async fn tries(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Vec<TryRow>, StoreError> {
+        self.list(
+            sqlx::query(sql::TRIES)
+                .bind(run.0)
+                .bind(task.0)
+                .bind(map_index.0),
+            |columns| rows::task(columns).map(|task| TryRow { task }),
+        )
+        .await
+    }
+
+    async fn run_values(&self, run: RunNo) -> Result<Vec<ValueRow>, StoreError> {
+        self.list(sqlx::query(sql::VALUES_OF_RUN).bind(run.0), rows::value)
+            .await
+    }
+
+    async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
+        self.list(sqlx::query(sql::TASK_NAMES).bind(dag.0), rows::task_name)
+            .await
+    }
+
+    async fn version(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError> {
+        self.with(move |conn| Box::pin(read_version(conn, version)))
+            .await
+    }
+
+    async fn versions(&self, dag: DagNo) -> Result<Vec<VersionRecord>, StoreError> {
+        self.list(sqlx::query(sql::VERSIONS_OF_DAG).bind(dag.0), rows::version)
+            .await
+    }
+
+    async fn import_errors(&self) -> Result<Vec<ImportErrors>, StoreError> {
+        self.list(sqlx::query(sql::IMPORT_ERRORS), rows::import_errors)
+            .await
+    }
+
+    async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
+        self.list(
+            sqlx::query(sql::CHANGES_AFTER)
+                .bind(seq)
+                .bind(i64::from(limit)),
+            rows::change,
+        )
+        .await
+    }
+
+    async fn run_counts(&self) -> Result<Vec<(DagNo, RunState, i64)>, StoreError> {
+        let mut counts = self
+            .list(sqlx::query(sql::RUN_COUNTS), rows::run_count)
+            .await?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+}
+
+impl PostgresStore {
+    /// All records that a query finds.
+    pub(crate) async fn list<T>(
+        &self,
+        query: Reading<'_>,
+        read: ReadRow<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let listed = async {
+            let mut conn = self.conn().await?;
+            let found = session::within(query.fetch_all(&mut *conn)).await;
+            forget_broken(conn, &found);
+            rows::all(&found?, read)
+        };
+        listed.await.map_err(|trouble| self.say(trouble))
+    }
+
+    /// The one record that a query finds, if it does.
+    pub(crate) async fn find<T>(
+        &self,
+        query: Reading<'_>,
+        read: ReadRow<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let found = async {
+            let mut conn = self.conn().await?;
+            let found = session::within(query.fetch_optional(&mut *conn)).await;
+            forget_broken(conn, &found);
+            rows::one(found?, read)
+        };
+        found.await.map_err(|trouble| self.say(trouble))
+    }
+}
+
+/// The page and the total are of one moment. Runs of one DAG have a text of their own, for they
+/// have an index of their own.
+async fn list_runs(conn: &mut PgConnection, filter: RunFilter) -> Result<RunList, Trouble> {
+    let mut tx = conn.begin_with(sql::BEGIN_READING).await?;
+    let (page, total) = match &filter.dag_id {
+        Some(dag_id) => {
+            let row = sqlx::query(sql::DAG_BY_NAME)
+                .bind(stored(dag_id))
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some(dag) = rows::one(row, rows::dag)? else {
+                return Ok(RunList {
+                    runs: Vec::new(),
+                    total: 0,
+                });
+            };
+            (
+                sqlx::query(sql::RUNS_OF_DAG).bind(dag.dag.0),
+                sqlx::query(sql::RUNS_OF_DAG_COUNT).bind(dag.dag.0),
+            )
+        }
+        None => (
+            sqlx::query(sql::RUNS_OF_ALL),
+            sqlx::query(sql::RUNS_OF_ALL_COUNT),
+        ),
+    };
+    let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+    let states = (!states.is_empty()).then_some(states);
+    let run_type = filter.run_type.map(|run_type| run_type.name());
+    let before = filter.before.map(|before| before.0);
+    let page = page
+        .bind(states.clone())
+        .bind(run_type)
+        .bind(before)
+        .bind(i64::from(filter.limit))
+        .bind(i64::from(filter.offset));
+    let page = page.fetch_all(&mut *tx).await?;
+    let total = total
+        .bind(states)
+        .bind(run_type)
+        .bind(before)
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(RunList {
+        runs: rows::all(&page, rows::run_record)?,
+        total: Columns::of(&total).next()?,
+    })
+}
+
+async fn read_version(
+    conn: &mut PgConnection,
+    version: VersionNo,
+) -> Result<Option<VersionRecord>, Trouble> {
+    let mut tx = conn.begin_with(sql::BEGIN_READING).await?;
+    let row = sqlx::query(sql::VERSION)
+        .bind(version.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(mut record) = rows::one(row, rows::version)? else {
+        return Ok(None);
+    };
+    let files = sqlx::query(sql::VERSION_FILES)
+        .bind(version.0)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    record.files = rows::all(&files, rows::version_file)?
+        .into_iter()
+        .map(|(_, file)| file)
+        .collect();
+    Ok(Some(record))
+}

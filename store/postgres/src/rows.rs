@@ -1,0 +1,235 @@
+//! From rows to records. Columns are read in the order of the SQL texts.
+
+use crate::text;
+use crate::trouble::Trouble;
+use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row, Type};
+use tidemill_model::{
+    DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+};
+use tidemill_store::*;
+
+/// Reads the columns of a row, one after the other.
+pub(crate) struct Columns<'r> {
+    row: &'r PgRow,
+    at: usize,
+}
+
+impl<'r> Columns<'r> {
+    pub(crate) fn of(row: &'r PgRow) -> Columns<'r> {
+        Columns { row, at: 0 }
+    }
+
+    pub(crate) fn next<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> Result<T, Trouble> {
+        let at = self.at;
+        self.at += 1;
+        Ok(self.row.try_get(at)?)
+    }
+
+    fn text(&mut self) -> Result<String, Trouble> {
+        self.next().map(text::original)
+    }
+
+    fn maybe_text(&mut self) -> Result<Option<String>, Trouble> {
+        Ok(self.next::<Option<String>>()?.map(text::original))
+    }
+
+    fn instant(&mut self) -> Result<Ts, Trouble> {
+        self.next().map(Ts)
+    }
+
+    fn maybe_instant(&mut self) -> Result<Option<Ts>, Trouble> {
+        Ok(self.next::<Option<i64>>()?.map(Ts))
+    }
+
+    fn named<T>(&mut self, from_name: fn(&str) -> Option<T>) -> Result<T, Trouble> {
+        let name: &str = self.next()?;
+        from_name(name)
+            .ok_or_else(|| Trouble::Unreadable(format!("this program does not know `{name}`")))
+    }
+
+    fn reason(&mut self) -> Result<Option<Reason>, Trouble> {
+        let Some(name) = self.next::<Option<&str>>()? else {
+            return Ok(None);
+        };
+        match Reason::from_name(name) {
+            Some(reason) => Ok(Some(reason)),
+            None => Err(Trouble::Unreadable(format!(
+                "this program does not know the reason `{name}`"
+            ))),
+        }
+    }
+
+    fn mode(&mut self) -> Result<u32, Trouble> {
+        let mode: i64 = self.next()?;
+        u32::try_from(mode).map_err(|_| Trouble::Unreadable(format!("{mode} is no file mode")))
+    }
+
+    fn json(&mut self) -> Result<serde_json::Value, Trouble> {
+        Ok(serde_json::from_str(self.next()?)?)
+    }
+}
+
+/// All rows as records.
+pub(crate) fn all<T>(
+    rows: &[PgRow],
+    read: impl Fn(&mut Columns<'_>) -> Result<T, Trouble>,
+) -> Result<Vec<T>, Trouble> {
+    rows.iter().map(|row| read(&mut Columns::of(row))).collect()
+}
+
+/// One row as a record, if there is one.
+pub(crate) fn one<T>(
+    row: Option<PgRow>,
+    read: impl Fn(&mut Columns<'_>) -> Result<T, Trouble>,
+) -> Result<Option<T>, Trouble> {
+    row.map(|row| read(&mut Columns::of(&row))).transpose()
+}
+
+pub(crate) fn dag(columns: &mut Columns<'_>) -> Result<DagRecord, Trouble> {
+    Ok(DagRecord {
+        dag: DagNo(columns.next()?),
+        dag_id: columns.text()?,
+        file: columns.text()?,
+        is_paused: columns.next()?,
+        is_stale: columns.next()?,
+        version: VersionNo(columns.next()?),
+        version_number: columns.next()?,
+        schedule_high: columns.maybe_instant()?,
+        next_run: columns.maybe_instant()?,
+        updated_at: columns.instant()?,
+    })
+}
+
+pub(crate) fn run(columns: &mut Columns<'_>) -> Result<RunRow, Trouble> {
+    Ok(RunRow {
+        run: RunNo(columns.next()?),
+        dag: DagNo(columns.next()?),
+        run_id: columns.text()?,
+        run_type: columns.named(RunType::from_name)?,
+        state: columns.named(RunState::from_name)?,
+        version: VersionNo(columns.next()?),
+        cause: columns.maybe_text()?,
+        logical_date: columns.maybe_instant()?,
+        data_interval_start: columns.maybe_instant()?,
+        data_interval_end: columns.maybe_instant()?,
+        run_after: columns.instant()?,
+        queued_at: columns.instant()?,
+        started_at: columns.maybe_instant()?,
+        ended_at: columns.maybe_instant()?,
+        conf: columns.json()?,
+        triggered_by: columns.maybe_text()?,
+        note: columns.maybe_text()?,
+        reason: columns.reason()?,
+    })
+}
+
+pub(crate) fn run_record(columns: &mut Columns<'_>) -> Result<RunRecord, Trouble> {
+    let row = run(columns)?;
+    Ok(RunRecord {
+        dag_id: columns.text()?,
+        version_number: columns.next()?,
+        row,
+    })
+}
+
+pub(crate) fn task(columns: &mut Columns<'_>) -> Result<TaskRow, Trouble> {
+    Ok(TaskRow {
+        run: RunNo(columns.next()?),
+        task_no: TaskNo(columns.next()?),
+        map_index: MapIndex(columns.next()?),
+        state: columns.named(TaskState::from_name)?,
+        try_number: columns.next()?,
+        max_tries: columns.next()?,
+        epoch: Epoch(columns.next()?),
+        worker: columns.next()?,
+        losses: columns.next()?,
+        scheduled_at: columns.maybe_instant()?,
+        queued_at: columns.maybe_instant()?,
+        started_at: columns.maybe_instant()?,
+        ended_at: columns.maybe_instant()?,
+        not_before: columns.maybe_instant()?,
+        reason: columns.reason()?,
+        message: columns.maybe_text()?,
+        exit_code: columns.next()?,
+    })
+}
+
+pub(crate) fn value(columns: &mut Columns<'_>) -> Result<ValueRow, Trouble> {
+    Ok(ValueRow {
+        run: RunNo(columns.next()?),
+        task_no: TaskNo(columns.next()?),
+        map_index: MapIndex(columns.next()?),
+        key: columns.text()?,
+        value: columns.json()?,
+    })
+}
+
+/// A version without its files: these are rows of their own.
+pub(crate) fn version(columns: &mut Columns<'_>) -> Result<VersionRecord, Trouble> {
+    Ok(VersionRecord {
+        version: VersionNo(columns.next()?),
+        dag: DagNo(columns.next()?),
+        number: columns.next()?,
+        hash: columns.text()?,
+        file: columns.text()?,
+        source: columns.text()?,
+        files: Vec::new(),
+        created_at: columns.instant()?,
+    })
+}
+
+pub(crate) fn version_file(columns: &mut Columns<'_>) -> Result<(VersionNo, PinnedFile), Trouble> {
+    let version = VersionNo(columns.next()?);
+    Ok((
+        version,
+        PinnedFile {
+            path: columns.text()?,
+            mode: columns.mode()?,
+            bytes: columns.next()?,
+        },
+    ))
+}
+
+pub(crate) fn task_name(columns: &mut Columns<'_>) -> Result<(TaskNo, String), Trouble> {
+    Ok((TaskNo(columns.next()?), columns.text()?))
+}
+
+pub(crate) fn task_name_of_dag(
+    columns: &mut Columns<'_>,
+) -> Result<(DagNo, TaskNo, String), Trouble> {
+    Ok((
+        DagNo(columns.next()?),
+        TaskNo(columns.next()?),
+        columns.text()?,
+    ))
+}
+
+pub(crate) fn change(columns: &mut Columns<'_>) -> Result<Change, Trouble> {
+    Ok(Change {
+        seq: columns.next()?,
+        at: columns.instant()?,
+        run: columns.next()?,
+        body: columns.json()?,
+    })
+}
+
+pub(crate) fn import_errors(columns: &mut Columns<'_>) -> Result<ImportErrors, Trouble> {
+    Ok(ImportErrors {
+        file: columns.text()?,
+        errors: serde_json::from_str(columns.next()?)?,
+        at: columns.instant()?,
+    })
+}
+
+pub(crate) fn run_count(columns: &mut Columns<'_>) -> Result<(DagNo, RunState, i64), Trouble> {
+    Ok((
+        DagNo(columns.next()?),
+        columns.named(RunState::from_name)?,
+        columns.next()?,
+    ))
+}
+
+pub(crate) fn version_of_dag(columns: &mut Columns<'_>) -> Result<(DagNo, VersionNo), Trouble> {
+    Ok((DagNo(columns.next()?), VersionNo(columns.next()?)))
+}

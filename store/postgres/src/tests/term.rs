@@ -1,0 +1,171 @@
+//! Who holds the term, and what those may write who do not.
+
+use super::*;
+
+async fn is_refused(store: &PostgresStore, holder: &str) -> String {
+    match store.take_term(holder, Ts(2)).await {
+        Err(StoreError::Owned { pid, what }) => format!("{pid} {what}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes the term as a stand-by does: asks until nobody holds it.
+async fn take(store: &PostgresStore, holder: &str) -> i64 {
+    wait_for("the term", async || {
+        match store.take_term(holder, Ts(3)).await {
+            Ok(term) => Some(term),
+            Err(StoreError::Owned { .. }) => None,
+            Err(err) => panic!("{err}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_second_store_is_told_who_holds_the_term() {
+    let scene = scene(1).await;
+    let second = open(&scene.url).await;
+    let told = is_refused(&second, "the second").await;
+    assert!(
+        told.contains("the first") && told.contains("postgres://"),
+        "{told}"
+    );
+    scene
+        .store
+        .commit_pass(&scene.pass(1, TaskState::Queued))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn after_an_orderly_end_the_term_is_free_at_once() {
+    let scene = scene(1).await;
+    let second = open(&scene.url).await;
+    is_refused(&second, "the second").await;
+    scene.store.close().await;
+    assert_eq!(
+        second.take_term("the second", Ts(2)).await.unwrap(),
+        scene.term + 1
+    );
+}
+
+#[tokio::test]
+async fn the_term_of_a_holder_that_is_gone_is_free_before_its_lease_is_over() {
+    let scene = scene(1).await;
+    let second = open(&scene.url).await;
+    is_refused(&second, "the second").await;
+    // Its sessions end as they do when its process is killed; its lease is as it was.
+    drop(scene.store);
+    sql(
+        &scene.url,
+        "update term_lease set until = clock_timestamp() + interval '1 day'",
+    );
+    assert_eq!(take(&second, "the second").await, scene.term + 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_over_frees_the_term_of_a_holder_that_is_only_silent() {
+    let scene = scene(1).await;
+    let mut lost = scene.store.term_lost();
+    let second = open(&scene.url).await;
+    is_refused(&second, "the second").await;
+    // As if it had been stopped: its sessions are there, its renewals are not.
+    let silent = "update term_lease set until = clock_timestamp() - interval '1 s'";
+    let later = wait_for("the term", async || {
+        sql(&scene.url, silent);
+        second.take_term("the second", Ts(2)).await.ok()
+    })
+    .await;
+    assert_eq!(later, scene.term + 1);
+    lost.wait_for(|lost| *lost).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_holder_that_renews_keeps_the_term() {
+    let scene = scene(1).await;
+    let read = "select until from term_lease";
+    let first = sql(&scene.url, read);
+    wait_for("a renewal", async || {
+        (sql(&scene.url, read) != first).then_some(())
+    })
+    .await;
+    let second = open(&scene.url).await;
+    is_refused(&second, "the second").await;
+}
+
+#[tokio::test]
+async fn no_write_of_a_store_whose_term_is_over_touches_a_row() {
+    let scene = scene(2).await;
+    let second = open(&scene.url).await;
+    sql(
+        &scene.url,
+        "update term_lease set until = clock_timestamp() - interval '1 s'",
+    );
+    let later = take(&second, "the second").await;
+    assert!(later > scene.term);
+    let rows = "select (select string_agg(t::text, ' ') from dag t),
+                       (select string_agg(t::text, ' ') from dag_version t),
+                       (select string_agg(t::text, ' ') from dag_run t),
+                       (select string_agg(t::text, ' ') from task_instance t),
+                       (select string_agg(t::text, ' ') from counter t),
+                       (select count(*) from change), (select count(*) from import_error)";
+    let before = sql(&scene.url, rows);
+    let old = &scene.store;
+    let dag = scene.kept.dag.dag;
+    let pass = Pass {
+        new_runs: vec![a_run(2, &scene.kept)],
+        runs: vec![a_run(1, &scene.kept)],
+        ..scene.pass(1, TaskState::Running)
+    };
+    let writes = [
+        old.commit_pass(&pass).await,
+        old.put_version(&a_version("h2", 3)).await.map(drop),
+        old.mark_stale(&[dag], Ts(1)).await,
+        old.put_import_errors("f.toml", &[], Ts(1)).await,
+    ];
+    for write in writes {
+        assert!(matches!(write, Err(StoreError::TermLost)), "{write:?}");
+    }
+    assert_eq!(sql(&scene.url, rows), before);
+    let pass = Pass {
+        term: later,
+        ..pass
+    };
+    second.commit_pass(&pass).await.unwrap();
+    assert_ne!(sql(&scene.url, rows), before);
+}
+
+/// A take-over waits for the pass in flight: what the new holder reads is all that there will be.
+#[tokio::test]
+async fn a_take_over_waits_for_the_pass_in_flight() {
+    let scene = scene(1).await;
+    let second = open(&scene.url).await;
+    let mut conn = scene.store.conn().await.unwrap();
+    let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
+    crate::engine::fence(&mut tx, Some(scene.term))
+        .await
+        .unwrap();
+    let committed = std::cell::Cell::new(false);
+    let taking = async {
+        sql(
+            &scene.url,
+            "update term_lease set until = clock_timestamp() - interval '1 s'",
+        );
+        let term = take(&second, "the second").await;
+        assert!(committed.get(), "the take-over did not wait");
+        term
+    };
+    let waits = "select count(*) from pg_stat_activity
+                 where wait_event_type = 'Lock' and query like '%insert into term %'
+                   and datname = current_database()";
+    let committing = async {
+        wait_for("the take-over to wait", async || {
+            (sql(&scene.url, waits) == "1").then_some(())
+        })
+        .await;
+        committed.set(true);
+        tx.commit().await.unwrap();
+    };
+    let (term, ()) = tokio::join!(taking, committing);
+    assert_eq!(term, scene.term + 1);
+}
