@@ -180,6 +180,37 @@ patched_dags as (
         as new (dag, is_paused, schedule_high, next_run)
     where dag.dag = new.dag
     returning dag.dag
+),
+-- A pool or a note that is kept anew is not deleted first.
+dropped_pools as (
+    delete from pool using fence
+    where pool.name = any ($87::text[]) and pool.name <> all ($88::text[])
+),
+kept_pools as (
+    insert into pool (name, slots, description, include_deferred, from_file)
+    select new.name, new.slots, new.description, new.include_deferred, new.from_file
+    from fence cross join unnest($88::text[], $89::bigint[], $90::text[], $91::boolean[], $92::boolean[])
+        as new (name, slots, description, include_deferred, from_file)
+    on conflict (name) do update set
+        slots = excluded.slots,
+        description = excluded.description,
+        include_deferred = excluded.include_deferred,
+        from_file = excluded.from_file
+),
+emptied_notes as (
+    delete from task_note
+    using fence cross join unnest($93::bigint[], $94::integer[], $95::integer[])
+        as emptied (run, task_no, map_index)
+    where task_note.run = emptied.run
+      and task_note.task_no = emptied.task_no
+      and task_note.map_index = emptied.map_index
+),
+kept_notes as (
+    insert into task_note (run, task_no, map_index, note)
+    select new.run, new.task_no, new.map_index, new.note
+    from fence cross join unnest($96::bigint[], $97::integer[], $98::integer[], $99::text[])
+        as new (run, task_no, map_index, note)
+    on conflict (run, task_no, map_index) do update set note = excluded.note
 )
 select
     coalesce((select is_held from fence), false) as is_held,

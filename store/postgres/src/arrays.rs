@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::{RunNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
-use tidemill_store::{Change, DagPatch, Pass, RunRow, TaskRow, ValueRow};
+use tidemill_store::{Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow};
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -24,6 +24,10 @@ pub(crate) struct Rows<'p> {
     changes: Vec<&'p Change>,
     forget_to: Option<i64>,
     dags: Vec<DagPatch>,
+    dropped_pools: &'p [String],
+    pools: Vec<&'p PoolRecord>,
+    emptied_notes: Vec<&'p TaskNote>,
+    notes: Vec<&'p TaskNote>,
     /// Runs that must be there already.
     touched: Vec<i64>,
 }
@@ -54,9 +58,18 @@ impl<'p> Rows<'p> {
             .iter()
             .map(|row| ((value_task(row), row.key.as_str()), row))
             .collect();
+        let pools: BTreeMap<_, _> = pass.pools.iter().map(|pool| (&pool.name, pool)).collect();
+        let notes: BTreeMap<_, _> = pass
+            .notes
+            .iter()
+            .map(|row| ((row.run.0, row.task_no.0, row.map_index.0), row))
+            .collect();
+        let (emptied_notes, notes): (Vec<_>, Vec<_>) =
+            notes.into_values().partition(|row| row.note.is_empty());
         let mut touched: BTreeSet<i64> = tasks.keys().map(|key| key.0).collect();
         touched.extend(tries.keys().map(|(key, ..)| key.0));
         touched.extend(values.keys().map(|(key, _)| key.0));
+        touched.extend(notes.iter().map(|row| row.run.0));
         for row in &new_runs {
             touched.remove(&row.run.0);
         }
@@ -74,6 +87,10 @@ impl<'p> Rows<'p> {
             changes: pass.changes.iter().collect(),
             forget_to: forget_to(&pass.changes),
             dags: last_patches(&pass.dags),
+            dropped_pools: &pass.dropped_pools,
+            pools: pools.into_values().collect(),
+            emptied_notes,
+            notes,
             touched: touched.into_iter().collect(),
         }
     }
@@ -97,11 +114,15 @@ impl<'p> Rows<'p> {
             .bind(column(&self.changes, |change| change.run))
             .bind(column(&self.changes, |change| change.body.to_string()))
             .bind(self.forget_to);
-        statement
+        let statement = statement
             .bind(column(&self.dags, |patch| patch.dag.0))
             .bind(column(&self.dags, |patch| patch.is_paused))
             .bind(column(&self.dags, |patch| micros(patch.schedule_high)))
-            .bind(column(&self.dags, |patch| micros(patch.next_run)))
+            .bind(column(&self.dags, |patch| micros(patch.next_run)));
+        let statement = statement.bind(column(self.dropped_pools, |name| stored(name)));
+        let statement = bind_pools(statement, &self.pools);
+        let statement = bind_note_keys(statement, &self.emptied_notes);
+        bind_note_keys(statement, &self.notes).bind(column(&self.notes, |row| stored(&row.note)))
     }
 }
 
@@ -185,6 +206,22 @@ fn bind_values<'q>(statement: Statement<'q>, rows: &[&ValueRow]) -> Statement<'q
         .bind(column(rows, |row| row.map_index.0))
         .bind(column(rows, |row| stored(&row.key)))
         .bind(column(rows, |row| row.value.to_string()))
+}
+
+fn bind_pools<'q>(statement: Statement<'q>, rows: &[&PoolRecord]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |pool| stored(&pool.name)))
+        .bind(column(rows, |pool| pool.slots))
+        .bind(column(rows, |pool| stored(&pool.description)))
+        .bind(column(rows, |pool| pool.include_deferred))
+        .bind(column(rows, |pool| pool.from_file))
+}
+
+fn bind_note_keys<'q>(statement: Statement<'q>, rows: &[&TaskNote]) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.run.0))
+        .bind(column(rows, |row| row.task_no.0))
+        .bind(column(rows, |row| row.map_index.0))
 }
 
 fn task_key(row: &TaskRow) -> (i64, i32, i32) {

@@ -190,12 +190,14 @@ async fn read_all(conn: &mut PgConnection) -> Result<Loaded, Trouble> {
     let mut tx = conn.begin_with(sql::BEGIN_READING).await?;
     let dags = sqlx::query(sql::DAGS_BY_NUMBER).fetch_all(&mut *tx).await?;
     let names = sqlx::query(sql::TASK_NAMES_ALL).fetch_all(&mut *tx).await?;
+    let pools = sqlx::query(sql::POOLS).fetch_all(&mut *tx).await?;
     let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
     let mut counters = Columns::of(&counters);
     let loaded = Loaded {
         dags: rows::all(&dags, rows::dag)?,
         runs: active_runs(&mut tx).await?,
         versions: needed_versions(&mut tx).await?,
+        pools: rows::all(&pools, rows::pool)?,
         task_names: rows::all(&names, rows::task_name_of_dag)?,
         last_run: counters.next()?,
         last_seq: counters.next()?,

@@ -78,6 +78,15 @@ impl PageStore for PostgresStore {
             .await
     }
 
+    async fn task_notes(&self, run: RunNo) -> Result<Vec<TaskNote>, StoreError> {
+        self.list(sqlx::query(sql::TASK_NOTES).bind(run.0), rows::task_note)
+            .await
+    }
+
+    async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
+        self.list(sqlx::query(sql::POOLS), rows::pool).await
+    }
+
     async fn task_names(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
         self.list(sqlx::query(sql::TASK_NAMES).bind(dag.0), rows::task_name)
             .await

@@ -165,6 +165,25 @@ pub(crate) fn value(columns: &mut Columns<'_>) -> Result<ValueRow, Trouble> {
     })
 }
 
+pub(crate) fn task_note(columns: &mut Columns<'_>) -> Result<TaskNote, Trouble> {
+    Ok(TaskNote {
+        run: RunNo(columns.next()?),
+        task_no: TaskNo(columns.next()?),
+        map_index: MapIndex(columns.next()?),
+        note: columns.text()?,
+    })
+}
+
+pub(crate) fn pool(columns: &mut Columns<'_>) -> Result<PoolRecord, Trouble> {
+    Ok(PoolRecord {
+        name: columns.text()?,
+        slots: columns.next()?,
+        description: columns.text()?,
+        include_deferred: columns.next()?,
+        from_file: columns.next()?,
+    })
+}
+
 /// A version without its files: these are rows of their own.
 pub(crate) fn version(columns: &mut Columns<'_>) -> Result<VersionRecord, Trouble> {
     Ok(VersionRecord {

@@ -11,20 +11,35 @@ use tidemill_store::StoreError;
 
 /// Older servers lack settings that a session needs.
 const SERVER_MIN: i32 = 140_000;
+/// The key of the advisory lock under which the schema is changed: the letters `schema`.
+const SCHEMA_LOCK: i64 = 0x7363_6865_6d61;
 
 /// How far the schema of a database is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaState {
-    /// The newest migration that was applied; `None` where there is no schema at all.
-    pub found: Option<i64>,
-    /// The newest migration that this program knows.
-    pub known: i64,
+    /// The migrations that were applied; `None` where there is no schema at all.
+    pub applied: Option<Vec<i64>>,
 }
 
-/// The newest migration that this program knows.
-fn newest_known() -> i64 {
-    let versions = sql::MIGRATIONS.iter().map(|(version, ..)| *version);
-    versions.max().unwrap_or(0)
+impl SchemaState {
+    /// The newest migration that was applied.
+    pub fn newest(&self) -> Option<i64> {
+        self.applied.as_ref()?.last().copied()
+    }
+
+    /// Migrations of this program that were not applied, by number.
+    pub fn missing(&self) -> Vec<i64> {
+        let applied = self.applied.as_deref().unwrap_or_default();
+        let known = sql::MIGRATIONS.iter().map(|(version, ..)| *version);
+        known.filter(|version| !applied.contains(version)).collect()
+    }
+
+    /// A migration that this program does not know: a newer one has been here.
+    pub fn unknown(&self) -> Option<i64> {
+        let applied = self.applied.as_deref().unwrap_or_default();
+        let is_known = |found: &i64| sql::MIGRATIONS.iter().any(|(version, ..)| version == found);
+        applied.iter().rev().find(|found| !is_known(found)).copied()
+    }
 }
 
 /// How far the schema is.
@@ -34,12 +49,9 @@ fn newest_known() -> i64 {
 pub async fn state(address: &Address) -> Result<SchemaState, StoreError> {
     let looked = async {
         let mut conn = session::connect(address, Role::Plain).await?;
-        let found = session::within(found(&mut conn)).await?;
+        let state = session::within(look(&mut conn)).await?;
         let _ = conn.close().await; // it was only read
-        Ok(SchemaState {
-            found,
-            known: newest_known(),
-        })
+        Ok(state)
     };
     looked
         .await
@@ -53,24 +65,9 @@ pub async fn state(address: &Address) -> Result<SchemaState, StoreError> {
 pub async fn migrate(address: &Address) -> Result<SchemaState, StoreError> {
     let brought_up = async {
         let mut conn = session::connect(address, Role::Plain).await?;
-        refuse_newer(found(&mut conn).await?)?;
-        // A migration may rewrite a table: it is waited for.
-        sqlx::raw_sql("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0")
-            .execute(&mut conn)
-            .await?;
-        let migrations = sql::MIGRATIONS.iter().map(|(version, name, text)| {
-            let text = text.into_sql_str();
-            Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
-        });
-        Migrator::with_migrations(migrations.collect())
-            .run(&mut conn)
-            .await?;
-        let found = found(&mut conn).await?;
+        let state = apply_missing(&mut conn).await?;
         let _ = conn.close().await; // everything is committed
-        Ok(SchemaState {
-            found,
-            known: newest_known(),
-        })
+        Ok(state)
     };
     brought_up
         .await
@@ -79,30 +76,75 @@ pub async fn migrate(address: &Address) -> Result<SchemaState, StoreError> {
 
 /// Makes sure that the schema is this program's. One that is not there at all is made.
 pub(crate) async fn ready(address: &Address, may_make: bool) -> Result<(), StoreError> {
-    let state = state(address).await?;
-    refuse_newer(state.found).map_err(|trouble| trouble.about(address))?;
-    match state.found {
-        Some(found) if found == state.known => Ok(()),
-        None if may_make => migrate(address).await.map(|_| ()),
-        None => Err(Trouble::Unreadable("it has no tables of Tidemill; `tidemill db migrate` makes them".to_string()).about(address)),
-        Some(found) => Err(Trouble::Unreadable(format!(
-            "its schema {found} is older than this program's {}; `tidemill db migrate` brings it up",
-            state.known
-        ))
-        .about(address)),
+    let made_sure = async {
+        let mut conn = session::connect(address, Role::Plain).await?;
+        let mut state = look(&mut conn).await?;
+        if !state.missing().is_empty() {
+            // Another process may be in the middle of it.
+            wait_for_turn(&mut conn).await?;
+            state = look(&mut conn).await?;
+        }
+        if state.applied.is_none() && may_make {
+            state = apply_missing(&mut conn).await?;
+        }
+        let _ = conn.close().await; // everything is committed
+        judge(&state)
+    };
+    made_sure
+        .await
+        .map_err(|trouble: Trouble| trouble.about(address))
+}
+
+fn judge(state: &SchemaState) -> Result<(), Trouble> {
+    refuse_newer(state)?;
+    let refuse = |why: String| Err(Trouble::Unreadable(why));
+    match (&state.applied, state.missing().first()) {
+        (Some(_), None) => Ok(()),
+        (None, _) => {
+            refuse("it has no tables of Tidemill; `tidemill db migrate` makes them".to_string())
+        }
+        (Some(_), Some(missing)) => refuse(format!(
+            "its schema is older than this program: {missing} is missing; `tidemill db migrate` brings it up"
+        )),
     }
 }
 
-fn refuse_newer(found: Option<i64>) -> Result<(), Trouble> {
-    match found.filter(|found| *found > newest_known()) {
-        Some(found) => Err(Trouble::Unreadable(format!(
-            "its schema {found} is newer than this program; use the tidemill that wrote it, or a newer one"
+async fn apply_missing(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
+    wait_for_turn(conn).await?;
+    refuse_newer(&look(conn).await?)?;
+    // A migration may rewrite a table: it is waited for.
+    sqlx::raw_sql("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0")
+        .execute(&mut *conn)
+        .await?;
+    let migrations = sql::MIGRATIONS.iter().map(|(version, name, text)| {
+        let text = text.into_sql_str();
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+        .run(&mut *conn)
+        .await?;
+    look(conn).await
+}
+
+/// One process at a time changes the schema. The turn ends with the session.
+async fn wait_for_turn(conn: &mut PgConnection) -> Result<(), Trouble> {
+    sqlx::query(sql::SCHEMA_TURN)
+        .bind(SCHEMA_LOCK)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn refuse_newer(state: &SchemaState) -> Result<(), Trouble> {
+    match state.unknown() {
+        Some(unknown) => Err(Trouble::Unreadable(format!(
+            "its schema {unknown} is newer than this program; use the tidemill that wrote it, or a newer one"
         ))),
         None => Ok(()),
     }
 }
 
-async fn found(conn: &mut PgConnection) -> Result<Option<i64>, Trouble> {
+async fn look(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
     let row = sqlx::query(sql::SCHEMA_THERE).fetch_one(&mut *conn).await?;
     let mut columns = Columns::of(&row);
     let (server, is_there): (i32, bool) = (columns.next()?, columns.next()?);
@@ -113,8 +155,10 @@ async fn found(conn: &mut PgConnection) -> Result<Option<i64>, Trouble> {
         )));
     }
     if !is_there {
-        return Ok(None);
+        return Ok(SchemaState { applied: None });
     }
-    let row = sqlx::query(sql::SCHEMA_VERSION).fetch_one(conn).await?;
-    Columns::of(&row).next()
+    let found = sqlx::query(sql::SCHEMA_APPLIED).fetch_all(conn).await?;
+    let applied = crate::rows::all(&found, |columns| columns.next())?;
+    let applied = Some(applied).filter(|applied: &Vec<i64>| !applied.is_empty());
+    Ok(SchemaState { applied })
 }

@@ -30,6 +30,7 @@ texts! {
     IMPORT_ERROR_PUT = "import_error_put",
     IMPORT_ERRORS = "import_errors",
     PASS = "pass",
+    POOLS = "pools",
     RUN_CONFLICTING = "run_conflicting",
     RUN_COUNTS = "run_counts",
     RUN_RECORD = "run_record",
@@ -41,12 +42,14 @@ texts! {
     RUNS_OF_ALL_COUNT = "runs_of_all_count",
     RUNS_OF_DAG = "runs_of_dag",
     RUNS_OF_DAG_COUNT = "runs_of_dag_count",
+    SCHEMA_APPLIED = "schema_applied",
     SCHEMA_THERE = "schema_there",
-    SCHEMA_VERSION = "schema_version",
+    SCHEMA_TURN = "schema_turn",
     TASK_NAMES = "task_names",
     TASK_NAMES_ALL = "task_names_all",
     TASK_NAMES_INSERT = "task_names_insert",
     TASK_NAMES_OF_DAGS = "task_names_of_dags",
+    TASK_NOTES = "task_notes",
     TASKS_ACTIVE = "tasks_active",
     TASKS_OF_RUNS = "tasks_of_runs",
     TERM_LEASE_BEGIN = "term_lease_begin",
@@ -75,8 +78,20 @@ pub(crate) const SESSION: &str = include_str!("../sql/session.sql");
 pub(crate) const SESSION_PASS: &str = include_str!("../sql/session_pass.sql");
 
 /// The schema, migration by migration.
-pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../../../migrations/postgres/0001_first.sql"),
-)];
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "first",
+        include_str!("../../../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        4,
+        "pool",
+        include_str!("../../../migrations/postgres/0004_pool.sql"),
+    ),
+    (
+        10,
+        "task_note",
+        include_str!("../../../migrations/postgres/0010_task_note.sql"),
+    ),
+];

@@ -31,6 +31,7 @@ async fn plan(scene: &Scene, role: Role) -> String {
             schedule_high: None,
             next_run: None,
         }],
+        ..Pass::default()
     };
     let mut conn = connect(&address(&scene.url), role).await.unwrap();
     let explain = concat!("explain ", include_str!("../../sql/pass.sql"));
