@@ -7,9 +7,11 @@
 pub mod command;
 pub mod memory;
 pub mod record;
+pub mod worker;
 
 pub use command::{Answer, Command, CommandDoor, Refusal};
 pub use record::*;
+pub use worker::*;
 
 use async_trait::async_trait;
 use tidemill_model::{DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};

@@ -6,6 +6,7 @@
 
 mod pages;
 mod pass;
+mod worker;
 
 use crate::record::*;
 use crate::{EngineStore, StoreError};
@@ -44,6 +45,7 @@ struct Tables {
     import_errors: BTreeMap<String, ImportErrors>,
     pools: BTreeMap<String, PoolRecord>,
     notes: BTreeMap<TaskKey, TaskNote>,
+    exchange: worker::Exchange,
 }
 
 impl MemoryStore {

@@ -1,8 +1,9 @@
 //! The records that cross the seam between the rooms and the memory.
 
+use crate::worker::{Dispatch, Kill};
 use serde::{Deserialize, Serialize};
 pub use tidemill_model::row::{RunRow, TaskRow};
-use tidemill_model::{DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts, VersionNo};
+use tidemill_model::{Attempt, DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts, VersionNo};
 
 /// An earlier try of a task instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +121,14 @@ pub struct Pass {
     pub pools: Vec<PoolRecord>,
     /// Notes on task instances; an empty one forgets it.
     pub notes: Vec<TaskNote>,
+    /// Attempts for workers in other processes; only where the store is shared.
+    pub dispatches: Vec<Dispatch>,
+    /// Attempts that those should end.
+    pub kills: Vec<Kill>,
+    /// Attempts whose claim is applied: they leave `dispatch`.
+    pub claimed: Vec<Attempt>,
+    /// Attempts whose end is applied: nothing of them stays.
+    pub settled: Vec<Attempt>,
 }
 
 impl Pass {
@@ -136,6 +145,10 @@ impl Pass {
             && self.dropped_pools.is_empty()
             && self.pools.is_empty()
             && self.notes.is_empty()
+            && self.dispatches.is_empty()
+            && self.kills.is_empty()
+            && self.claimed.is_empty()
+            && self.settled.is_empty()
     }
 }
 

@@ -12,11 +12,12 @@ mod random;
 mod sample;
 pub mod server;
 mod snapshot;
+mod workers;
 
 pub use play::random_ops;
 pub use snapshot::snapshot;
 
-use tidemill_store::{EngineStore, PageStore};
+use tidemill_store::{DispatchStore, EngineStore, PageStore, WorkerStore};
 
 /// Runs every behaviour, each on a new, empty store.
 ///
@@ -43,4 +44,21 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     history::notes_are_kept_until_they_are_emptied(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;
     history::import_errors_are_kept_by_file(open().await).await;
+}
+
+/// Runs every behaviour that a store shared by several processes has besides.
+///
+/// # Panics
+/// Where the store does something else than it must.
+pub async fn exercise_workers<S>(open: impl AsyncFn() -> S)
+where
+    S: EngineStore + PageStore + DispatchStore + WorkerStore,
+{
+    workers::an_attempt_is_claimed_once_by_priority_and_queue(open().await).await;
+    workers::a_claim_and_a_report_stay_until_a_pass_applies_them(open().await).await;
+    workers::a_stale_pass_dispatches_nothing(open().await).await;
+    workers::an_unclaimed_attempt_is_withdrawn_and_a_claimed_one_is_told(open().await).await;
+    workers::a_worker_whose_lease_is_over_claims_nothing_and_is_ended_once(open().await).await;
+    workers::a_draining_worker_claims_nothing_and_one_that_left_is_gone(open().await).await;
+    workers::what_a_template_reads_comes_with_states(open().await).await;
 }

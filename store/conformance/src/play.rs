@@ -264,6 +264,7 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
             false => random.some(1, |r| any_patch(r, known)),
         },
         new_runs,
+        ..Pass::default()
     }
 }
 

@@ -1,11 +1,16 @@
 //! The reference store passes its own suite.
 
 use tidemill_store::memory::MemoryStore;
-use tidemill_store_conformance::{exercise, random_ops};
+use tidemill_store_conformance::{exercise, exercise_workers, random_ops};
 
 #[tokio::test]
 async fn the_memory_store_behaves() {
     Box::pin(exercise(async || MemoryStore::new())).await;
+}
+
+#[tokio::test]
+async fn the_memory_store_behaves_towards_workers() {
+    Box::pin(exercise_workers(async || MemoryStore::new())).await;
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ impl Tables {
         }
         self.tell(&pass.changes);
         self.keep_pools_and_notes(pass);
+        self.exchange.apply(pass);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;
