@@ -4,6 +4,10 @@ use crate::{
     DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
 };
 
+/// The worker of a live attempt that waits for one in another process, and that nobody has
+/// claimed yet.
+pub const UNCLAIMED: i64 = 0;
+
 /// A run, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {

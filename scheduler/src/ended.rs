@@ -11,6 +11,23 @@ use tidemill_model::{Attempt, Outcome, Reason, TaskEvent, TaskIndex, TaskState, 
 /// So many losses in a row are not blamed on the task; after them its own retries are used up.
 const LOSSES_FREE_MAX: i32 = 3;
 
+/// Applies the news that a worker has claimed an attempt.
+pub(crate) fn claimed(
+    run: &mut Run,
+    attempt: Attempt,
+    worker: i64,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
+    match current(run, attempt) {
+        Some(at) => {
+            run.start(at, worker, now);
+            effects.push(Effect::Task(at));
+        }
+        None => effects.push(Effect::Stale(attempt)),
+    }
+}
+
 /// Applies a report, if it is of the current attempt.
 pub(crate) fn attempt_ended(
     run: &mut Run,

@@ -2,6 +2,7 @@
 
 use crate::rule::UpstreamCounts;
 use std::sync::Arc;
+use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
     Attempt, Dag, Epoch, Json, MapIndex, Reason, RunRow, TaskEvent, TaskIndex, TaskNo, TaskRow,
     TaskState, Ts,
@@ -156,20 +157,27 @@ impl Run {
     /// Gives an instance its slot and its worker: a new attempt with a new epoch. The caller
     /// commits the row before the attempt starts.
     pub fn launch(&mut self, at: TaskIndex, worker: i64, now: Ts) -> (Attempt, Vec<Effect>) {
+        let begun = self.dispatch(at, now);
+        self.start(at, worker, now);
+        begun
+    }
+
+    /// Gives an instance its slot, and leaves it to whichever worker claims it: a new attempt
+    /// with a new epoch.
+    pub fn dispatch(&mut self, at: TaskIndex, now: Ts) -> (Attempt, Vec<Effect>) {
         let mut effects = Vec::new();
         let before = self.tasks[at.at()].clone();
         if before.try_number > 0 {
             effects.push(Effect::KeepTry(Box::new(before)));
         }
         self.apply(at, TaskEvent::Queue);
-        self.apply(at, TaskEvent::Start);
         self.n_live += 1;
         let task = &mut self.tasks[at.at()];
         task.epoch = Epoch(task.epoch.0 + 1);
         task.try_number += 1;
-        task.worker = Some(worker);
+        task.worker = Some(UNCLAIMED);
         task.queued_at = Some(now);
-        task.started_at = Some(now);
+        task.started_at = None;
         task.ended_at = None;
         task.not_before = None;
         task.reason = None;
@@ -177,6 +185,14 @@ impl Run {
         task.exit_code = None;
         effects.push(Effect::Task(at));
         (self.attempt(at), effects)
+    }
+
+    /// A worker has the attempt. One that was cleared or marked while it waited stays so.
+    pub(crate) fn start(&mut self, at: TaskIndex, worker: i64, now: Ts) {
+        self.apply(at, TaskEvent::Start);
+        let task = &mut self.tasks[at.at()];
+        task.worker = Some(worker);
+        task.started_at = Some(now);
     }
 
     /// The attempt is gone; its slot is free.

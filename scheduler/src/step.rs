@@ -12,6 +12,13 @@ pub enum Event {
     Begin,
     /// It was read from the store again; what was ready, is.
     Resume,
+    /// A worker has claimed an attempt that waited for one.
+    Claimed {
+        /// Which.
+        attempt: Attempt,
+        /// Who has it.
+        worker: i64,
+    },
     /// A worker reports the end of an attempt. `chance` spreads retries.
     AttemptEnded {
         /// Which.
@@ -51,6 +58,9 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
     match event {
         Event::Begin => begin(run, now, &mut effects),
         Event::Resume => resume(run, &mut effects),
+        Event::Claimed { attempt, worker } => {
+            ended::claimed(run, attempt, worker, now, &mut effects)
+        }
         Event::AttemptEnded {
             attempt,
             outcome,

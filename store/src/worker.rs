@@ -9,10 +9,8 @@ use crate::record::{RunRow, ValueRow, VersionRecord};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+pub use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{Attempt, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
-
-/// The `worker` of an attempt that is in `dispatch` and that nobody has claimed yet.
-pub const UNCLAIMED: i64 = 0;
 
 /// An attempt that waits for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,14 +94,12 @@ pub struct WorkerRecord {
 }
 
 /// What a renewal says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewal {
     /// Is the lease still its own? If not, its attempts are others' by now.
     pub is_alive: bool,
     /// Should it claim nothing more?
     pub is_draining: bool,
-    /// Attempts of it that must end.
-    pub kills: Vec<(Attempt, Reason)>,
 }
 
 /// A claimed attempt, with the run that it belongs to.
@@ -175,6 +171,9 @@ pub trait WorkerStore: Send + Sync {
 
     /// Renews the lease by the store's clock, unless it is over.
     async fn renew(&self, worker: i64) -> Result<Renewal, StoreError>;
+
+    /// The attempts of a worker that must end. Asked as often as it likes to know.
+    async fn kills(&self, worker: i64) -> Result<Vec<(Attempt, Reason)>, StoreError>;
 
     /// Takes at most `limit` attempts of the worker's queues. None when its lease is over or it
     /// is draining.

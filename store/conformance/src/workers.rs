@@ -177,14 +177,14 @@ where
     assert_eq!(tasks(&store.claim(by, 9).await.unwrap()), [3]);
     let arrived = store.arrivals(10).await.unwrap();
     assert_eq!(arrived.withdrawn, [attempt(1, 1, 1)]);
-    let renewal = store.renew(by).await.unwrap();
-    assert_eq!(renewal.kills, [(attempt(1, 2, 1), Reason::Cancelled)]);
+    let kills = store.kills(by).await.unwrap();
+    assert_eq!(kills, [(attempt(1, 2, 1), Reason::Cancelled)]);
     let settled = Pass {
         settled: vec![attempt(1, 1, 1), attempt(1, 2, 1)],
         ..scene.pass()
     };
     store.commit_pass(&settled).await.unwrap();
-    assert_eq!(store.renew(by).await.unwrap().kills, []);
+    assert_eq!(store.kills(by).await.unwrap(), []);
 }
 
 pub(crate) async fn a_worker_whose_lease_is_over_claims_nothing_and_is_ended_once<S>(store: S)

@@ -209,7 +209,6 @@ impl WorkerStore for MemoryStore {
 
     async fn renew(&self, worker: i64) -> Result<Renewal, StoreError> {
         let exchange = &mut self.lock().exchange;
-        let kills = exchange.kills_of(worker);
         let Some(held) = exchange.workers.get_mut(&worker) else {
             return Ok(Renewal::default());
         };
@@ -221,8 +220,11 @@ impl WorkerStore for MemoryStore {
         Ok(Renewal {
             is_alive: true,
             is_draining: held.record.is_draining,
-            kills,
         })
+    }
+
+    async fn kills(&self, worker: i64) -> Result<Vec<(Attempt, Reason)>, StoreError> {
+        Ok(self.lock().exchange.kills_of(worker))
     }
 
     async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
