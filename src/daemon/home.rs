@@ -81,6 +81,11 @@ impl Home {
         self.path.join("runs")
     }
 
+    /// Results that a worker could not deliver yet.
+    pub fn spool(&self) -> PathBuf {
+        self.path.join("spool")
+    }
+
     /// What a running server says about itself.
     pub fn server_file(&self) -> PathBuf {
         self.path.join("server.json")

@@ -5,5 +5,7 @@ pub mod dag_files;
 pub mod dag_folder;
 pub mod definition;
 pub mod engine;
+pub mod facts;
 pub mod home;
 pub mod server;
+pub mod worker;

@@ -1,7 +1,7 @@
 //! Slots: who gets the next one, and what its attempt is told.
 
 use super::Engine;
-use crate::daemon::{clock, definition};
+use crate::daemon::{clock, definition, facts};
 use std::collections::BTreeMap;
 use tidemill_executor::AttemptSpec;
 use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo};
@@ -51,39 +51,14 @@ impl Engine {
 
     fn facts(&self, run_no: RunNo, at: TaskIndex) -> Facts {
         let run = &self.runs[&run_no];
-        let (row, dag, task) = (&run.row, &run.dag, &run.tasks[at.at()]);
-        let conf = row.conf.as_object().cloned().unwrap_or_default();
-        let mut params: serde_json::Map<_, _> = dag
-            .params
-            .iter()
-            .map(|param| (param.name.clone(), param.default.clone()))
-            .collect();
-        params.extend(
-            conf.iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        Facts {
-            dag_id: dag.id.clone(),
-            timezone: dag.timezone.clone(),
-            run_id: row.run_id.clone(),
-            run_type: row.run_type.name().to_string(),
-            logical_date: row.logical_date,
-            data_interval_start: row.data_interval_start,
-            data_interval_end: row.data_interval_end,
-            params,
-            conf,
-            task_id: dag.task(at).id.clone(),
+        let task = &run.tasks[at.at()];
+        let place = facts::Place {
             try_number: task.try_number,
             map_index: task.map_index.0,
-            tasks: self.upstream_facts(run_no, at),
-            run_dir: self
-                .options
-                .runs
-                .join(run_no.to_string())
-                .to_string_lossy()
-                .into_owned(),
-            result: None,
-        }
+        };
+        let run_dir = self.options.runs.join(run_no.to_string());
+        let tasks = self.upstream_facts(run_no, at);
+        facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks)
     }
 
     /// The values of the upstream tasks that static analysis found in the task's templates.
@@ -104,19 +79,14 @@ impl Engine {
                 tracing::error!(%err, "Cannot read the values of upstream tasks");
                 Vec::new()
             });
-        let mut facts = BTreeMap::new();
+        let mut found_of = BTreeMap::new();
         for read in reads {
             let task = &run.tasks[read.at()];
             let mine = values.iter().filter(|value| value.task_no == task.task_no);
-            let found = TaskFacts {
-                state: task.state.name().to_string(),
-                values: mine
-                    .map(|value| (value.key.clone(), value.value.clone()))
-                    .collect(),
-            };
-            facts.insert(run.dag.task(*read).id.clone(), found);
+            let found = facts::of_upstream(task.state.name(), mine);
+            found_of.insert(run.dag.task(*read).id.clone(), found);
         }
-        facts
+        found_of
     }
 }
 

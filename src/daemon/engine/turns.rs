@@ -2,10 +2,11 @@
 
 use super::Engine;
 use super::state::{DagState, Timer};
+use crate::daemon::facts;
 use std::cmp::Reverse;
 use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
 use tidemill_scheduler::Event;
-use tidemill_template::{Facts, TemplateError};
+use tidemill_template::TemplateError;
 
 impl Engine {
     /// A run has another state: what waits for that is looked at.
@@ -90,29 +91,6 @@ pub(super) fn key_of(dag: &Dag, row: &RunRow) -> Result<String, TemplateError> {
     let Some(concurrency) = &dag.concurrency else {
         return Ok(String::new());
     };
-    let conf = row.conf.as_object().cloned().unwrap_or_default();
-    let mut params: serde_json::Map<_, _> = dag
-        .params
-        .iter()
-        .map(|param| (param.name.clone(), param.default.clone()))
-        .collect();
-    params.extend(conf.clone());
-    let facts = Facts {
-        dag_id: dag.id.clone(),
-        timezone: dag.timezone.clone(),
-        run_id: row.run_id.clone(),
-        run_type: row.run_type.name().to_string(),
-        logical_date: row.logical_date,
-        data_interval_start: row.data_interval_start,
-        data_interval_end: row.data_interval_end,
-        params,
-        conf,
-        task_id: String::new(),
-        try_number: 0,
-        map_index: -1,
-        tasks: std::collections::BTreeMap::new(),
-        run_dir: String::new(),
-        result: None,
-    };
+    let facts = facts::of_run(row, dag);
     tidemill_template::render(&concurrency.key, &facts)
 }
