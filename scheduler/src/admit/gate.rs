@@ -51,7 +51,7 @@ impl Admission {
         gates.extend(self.limit_gates(demand));
         let slots = Gate {
             kind: GateKind::WorkerSlots,
-            is_open: self.n_live < self.slots,
+            is_open: self.n_live < self.slots && !self.closed.contains(&demand.queue),
             n: u64::from(self.n_live),
             max: Some(u64::from(self.slots)),
             holders: self.holders(|_, hold| hold.is_live),
@@ -98,7 +98,7 @@ impl Admission {
             )
         });
         let kept_for = pool
-            .kept_for()
+            .kept_for(&self.closed)
             .filter(|(age, _)| age.turn != demand.age.turn);
         gates.push(Gate {
             holders: kept_for

@@ -11,6 +11,7 @@
 //! while the limit has room: instances of a limited task, then those of a run, then those of a
 //! pool. So a freed slot costs the same however many wait behind a limit.
 
+mod demand;
 mod gate;
 mod pool;
 mod queue;
@@ -20,9 +21,9 @@ pub use pool::PoolLimit;
 pub use queue::Place;
 
 use crate::run::Run;
-use pool::Pool;
-use queue::{Age, Ends, Queue, Turn, show};
-use std::cmp::Reverse;
+use demand::{Demand, demand};
+use pool::{Pool, QueueId};
+use queue::{Ends, Queue, show};
 use std::collections::{BTreeSet, HashMap};
 use tidemill_model::{DagNo, RunNo, TaskIndex, TaskNo, TaskState, Ts};
 
@@ -30,31 +31,8 @@ use tidemill_model::{DagNo, RunNo, TaskIndex, TaskNo, TaskState, Ts};
 pub const FAIR_SHARE: u64 = 8;
 
 type PoolId = usize;
-/// Instances of a run that take the same slots of the same pool.
-type LaneKey = (RunNo, PoolId, u32);
-
-/// An instance that wants a slot, and every limit that it is under.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Demand {
-    age: Age,
-    pool: PoolId,
-    width: u32,
-    dag: DagNo,
-    task_no: TaskNo,
-    per_dag: Option<u32>,
-    per_run: Option<u32>,
-    run_max: u32,
-}
-
-impl Demand {
-    fn lane(&self) -> LaneKey {
-        (self.age.turn.run, self.pool, self.width)
-    }
-
-    fn is_limited(&self) -> bool {
-        self.per_dag.is_some() || self.per_run.is_some()
-    }
-}
+/// Instances of a run that take the same slots of the same pool, by the same workers.
+type LaneKey = (RunNo, PoolId, u32, QueueId);
 
 /// What a live or deferred instance holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +77,9 @@ pub struct Admission {
     n_granted: u64,
     pool_ids: HashMap<String, PoolId>,
     pools: Vec<Pool>,
+    queue_ids: HashMap<String, QueueId>,
+    /// Worker queues whose workers have no room.
+    closed: BTreeSet<QueueId>,
     demands: HashMap<Place, Demand>,
     holds: HashMap<Place, Hold>,
     runs: HashMap<RunNo, RunSide>,
@@ -121,6 +102,8 @@ impl Admission {
             n_granted: 0,
             pool_ids: HashMap::new(),
             pools: Vec::new(),
+            queue_ids: HashMap::new(),
+            closed: BTreeSet::new(),
             demands: HashMap::new(),
             holds: HashMap::new(),
             runs: HashMap::new(),
@@ -140,6 +123,29 @@ impl Admission {
             let at = self.pool_id(&limit.name);
             self.pools[at].limit = Some(limit.clone());
         }
+    }
+
+    /// Have the workers of a queue room for one more attempt? They have until this is said.
+    pub fn set_room(&mut self, queue: &str, has_room: bool) {
+        let queue = self.queue_id(queue);
+        match has_room {
+            true => self.closed.remove(&queue),
+            false => self.closed.insert(queue),
+        };
+    }
+
+    /// The worker queues that tasks have named so far.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        self.queue_ids.keys().map(String::as_str)
+    }
+
+    fn queue_id(&mut self, name: &str) -> QueueId {
+        if let Some(&at) = self.queue_ids.get(name) {
+            return at;
+        }
+        let at = self.queue_ids.len();
+        self.queue_ids.insert(name.to_string(), at);
+        at
     }
 
     /// Attempts that workers hold.
@@ -176,8 +182,12 @@ impl Admission {
             task_no: task.task_no,
             is_live: task.is_live(),
         });
+        let demand = waits.then(|| {
+            let queue = self.queue_id(&run.dag.task(at).queue);
+            demand(run, at, pool, queue)
+        });
         self.set_hold(place, hold);
-        self.set_demand(place, waits.then(|| demand(run, at, pool)));
+        self.set_demand(place, demand);
     }
 
     /// Takes in every instance of a run that was read from the store.
@@ -223,7 +233,7 @@ impl Admission {
         let offers = self
             .pools
             .iter()
-            .filter_map(|pool| Some((pool, pool.offer()?)));
+            .filter_map(|pool| Some((pool, pool.offer(&self.closed)?)));
         let chosen = if is_share(self.n_granted) {
             offers.map(|(_, offer)| offer.oldest).min()?.turn
         } else {
@@ -388,7 +398,7 @@ impl Admission {
 
     /// A run's lane shows its ends to its pool while the run has room.
     fn show_lane(&mut self, key: LaneKey) {
-        let (run, pool, width) = key;
+        let (run, pool, width, workers) = key;
         let has_room = self
             .runs
             .get(&run)
@@ -396,14 +406,17 @@ impl Admission {
         let Some(lane) = self.lanes.get_mut(&key) else {
             return;
         };
-        let queue = self.pools[pool].waiting.entry(width).or_default();
+        let queue = self.pools[pool]
+            .waiting
+            .entry((width, workers))
+            .or_default();
         let last = self.last_start.get(&(run, pool)).copied();
         let last = last.unwrap_or(Ts(i64::MIN));
         let ends = lane.queue.ends().filter(|_| has_room);
         let ends = ends.map(|(first, oldest)| (first.of_run(last), oldest.of_run(last)));
         show(queue, &mut lane.shown, ends);
         if queue.ends().is_none() {
-            self.pools[pool].waiting.remove(&width);
+            self.pools[pool].waiting.remove(&(width, workers));
         }
         if lane.n_waiting == 0 {
             self.lanes.remove(&key);
@@ -434,32 +447,6 @@ impl Admission {
     fn task_has_room(&self, demand: &Demand) -> bool {
         let has_room = |(n, max): (u32, Option<u32>)| max.is_none_or(|max| n < max);
         self.limits_of_task(demand).into_iter().all(has_room)
-    }
-}
-
-/// What a waiting instance asks for.
-fn demand(run: &Run, at: TaskIndex, pool: PoolId) -> Demand {
-    let (row, task) = (&run.tasks[at.at()], run.dag.task(at));
-    let since = row.scheduled_at.unwrap_or(run.row.queued_at);
-    Demand {
-        age: Age {
-            run_since: since,
-            since,
-            turn: Turn {
-                weight: Reverse(task.total_weight),
-                date: run.row.logical_date.unwrap_or(run.row.run_after),
-                map_index: row.map_index,
-                run: run.row.run,
-                task: at,
-            },
-        },
-        pool,
-        width: task.pool_slots,
-        dag: run.row.dag,
-        task_no: row.task_no,
-        per_dag: task.max_active_tis_per_dag,
-        per_run: task.max_active_tis_per_dagrun,
-        run_max: run.dag.max_active_tasks,
     }
 }
 

@@ -1,7 +1,10 @@
 //! A pool: its slots, who holds them, and who waits for them.
 
 use super::queue::{Age, Queue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A worker queue, by the order in which they were first named.
+pub(super) type QueueId = usize;
 
 /// A pool as somebody has set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +29,9 @@ pub(super) struct Pool {
     pub n_deferred: u64,
     /// Grants so far, for the fair share.
     pub n_granted: u64,
-    /// Who may go but for this pool, by the slots that they take.
-    pub waiting: BTreeMap<u32, Queue>,
+    /// Who may go but for this pool, by the slots that they take and the workers that may run
+    /// them.
+    pub waiting: BTreeMap<(u32, QueueId), Queue>,
 }
 
 /// Who may take slots of a pool now.
@@ -66,37 +70,49 @@ impl Pool {
     }
 
     /// The one that has waited longest among those that could ever fit.
-    fn oldest(&self) -> Option<Wide> {
+    fn oldest(&self, closed: &BTreeSet<QueueId>) -> Option<Wide> {
         let total = u32::try_from(self.total()).unwrap_or(u32::MAX);
         let oldest = self
-            .waiting
-            .range(..=total)
-            .map(|(width, queue)| (queue.oldest(), *width));
+            .open(total, closed)
+            .map(|(width, queue)| (queue.oldest(), width));
         oldest.filter_map(|(age, width)| Some((age?, width))).min()
     }
 
     /// Whose turn it is among those that fit now.
-    fn first(&self) -> Option<Wide> {
+    fn first(&self, closed: &BTreeSet<QueueId>) -> Option<Wide> {
         let free = u32::try_from(self.free()).unwrap_or(u32::MAX);
-        let firsts = self.waiting.range(..=free);
-        let firsts = firsts.filter_map(|(width, queue)| Some((queue.first()?, *width)));
+        let firsts = self
+            .open(free, closed)
+            .filter_map(|(width, queue)| Some((queue.first()?, width)));
         firsts.min_by_key(|(first, _)| first.turn)
+    }
+
+    /// Those that take at most so many slots, and whose worker queue has room.
+    fn open<'a>(
+        &'a self,
+        width_max: u32,
+        closed: &'a BTreeSet<QueueId>,
+    ) -> impl Iterator<Item = (u32, &'a Queue)> {
+        self.waiting
+            .range(..=(width_max, QueueId::MAX))
+            .filter(|((_, queue), _)| !closed.contains(queue))
+            .map(|((width, _), queue)| (*width, queue))
     }
 
     /// The one for which free slots are kept whole: it has waited longest, and a narrower one
     /// whose turn it is would take of them what it needs.
-    pub(super) fn kept_for(&self) -> Option<Wide> {
-        let (oldest, width) = self.oldest()?;
-        let (_, taken) = self.first()?;
+    pub(super) fn kept_for(&self, closed: &BTreeSet<QueueId>) -> Option<Wide> {
+        let (oldest, width) = self.oldest(closed)?;
+        let (_, taken) = self.first(closed)?;
         let would_fit = self.free() >= u64::from(taken) + u64::from(width);
         (taken < width && !would_fit).then_some((oldest, width))
     }
 
     /// Whom free slots may be given to.
-    pub(super) fn offer(&self) -> Option<Offer> {
-        let (oldest, width) = self.oldest()?;
-        let (first, _) = self.first()?;
-        match self.kept_for() {
+    pub(super) fn offer(&self, closed: &BTreeSet<QueueId>) -> Option<Offer> {
+        let (oldest, width) = self.oldest(closed)?;
+        let (first, _) = self.first(closed)?;
+        match self.kept_for(closed) {
             Some(_) if u64::from(width) > self.free() => None,
             Some((first, _)) => Some(Offer { first, oldest }),
             None => Some(Offer { first, oldest }),

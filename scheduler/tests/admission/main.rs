@@ -219,3 +219,32 @@ fn a_task_wider_than_its_pool_or_in_no_pool_waits_and_keeps_nobody_else() {
     world.admission.set_pools(&pools);
     assert!(world.grant().is_some() && world.grant().is_some());
 }
+
+#[test]
+fn a_worker_queue_without_room_holds_back_nobody_of_another_one() {
+    let tasks = vec![
+        Task {
+            queue: "gpu".to_string(),
+            total_weight: 99,
+            pool_slots: 4,
+            ..task("heavy")
+        },
+        task("plain"),
+    ];
+    let both = dag("both", 16, tasks);
+    let mut world = World::new(9, vec![pool("default_pool", 4)], vec![run(1, 1, &both)]);
+    (0..2).for_each(|at| world.set(0, at, TaskState::Scheduled));
+    world.admission.set_room("gpu", false);
+    let gates = world.admission.gates((world.runs[0].row.run, TaskIndex(0)));
+    let mut closed = gates.unwrap().into_iter().filter(|gate| !gate.is_open);
+    assert_eq!(closed.next().unwrap().kind, GateKind::WorkerSlots);
+    assert_eq!(world.grant().unwrap().1, TaskIndex(1));
+    assert_eq!(
+        world.grant(),
+        None,
+        "it is the heavy one's turn, but nobody may run it"
+    );
+    world.set(0, 1, TaskState::Success);
+    world.admission.set_room("gpu", true);
+    assert_eq!(world.grant().unwrap().1, TaskIndex(0));
+}
