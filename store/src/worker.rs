@@ -131,7 +131,7 @@ pub struct Arrivals {
     pub claims: Vec<(Attempt, i64)>,
     /// Ends.
     pub reports: Vec<WorkerReport>,
-    /// Attempts that were to be ended and that nobody had claimed: they are out of `dispatch`.
+    /// Attempts that were to be ended and that nobody had claimed: nobody will.
     pub withdrawn: Vec<Attempt>,
 }
 
@@ -145,8 +145,7 @@ impl Arrivals {
 /// The scheduler's side. A pass writes `dispatch`, kills, and what has been applied.
 #[async_trait]
 pub trait DispatchStore: Send + Sync {
-    /// What has come in, at most `limit` of each, oldest first. Reading it changes nothing but
-    /// what `withdrawn` says.
+    /// What has come in, at most `limit` of each. It comes again until a pass has applied it.
     async fn arrivals(&self, limit: u32) -> Result<Arrivals, StoreError>;
 
     /// Every attempt in `dispatch`, with its worker.
@@ -178,6 +177,10 @@ pub trait WorkerStore: Send + Sync {
     /// Takes at most `limit` attempts of the worker's queues. None when its lease is over or it
     /// is draining.
     async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError>;
+
+    /// The attempts that the store believes this worker to have: asked when the answer to a claim
+    /// was lost.
+    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError>;
 
     /// Says how attempts ended. Saying it twice is the same as once.
     async fn report(&self, reports: &[WorkerReport]) -> Result<(), StoreError>;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use tidemill_store_conformance::server::Server;
-use tidemill_store_conformance::{exercise, random_ops};
+use tidemill_store_conformance::{exercise, exercise_workers, random_ops};
 use tidemill_store_postgres::{Address, PostgresStore};
 
 const STEPS: usize = 150;
@@ -20,6 +20,13 @@ async fn the_postgres_store_behaves() {
     let server = Server::shared();
     let new_store = async || open(&server.new_database()).await;
     Box::pin(exercise(new_store)).await;
+}
+
+#[tokio::test]
+async fn the_postgres_store_behaves_towards_workers() {
+    let server = Server::shared();
+    let new_store = async || open(&server.new_database()).await;
+    Box::pin(exercise_workers(new_store)).await;
 }
 
 /// Another seed, or a longer game, by `TIDEMILL_SEED=7 TIDEMILL_STEPS=5000`.

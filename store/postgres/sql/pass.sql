@@ -211,6 +211,49 @@ kept_notes as (
     from fence cross join unnest($96::bigint[], $97::integer[], $98::integer[], $99::text[])
         as new (run, task_no, map_index, note)
     on conflict (run, task_no, map_index) do update set note = excluded.note
+),
+-- For workers in other processes: what waits for them, what they should end, and what a pass has
+-- taken in from them. One attempt is in one of these lists.
+dispatched as (
+    insert into dispatch (run, task_no, map_index, epoch, queue, priority, version, try_number)
+    select new.run, new.task_no, new.map_index, new.epoch, new.queue, new.priority, new.version, new.try_number
+    from fence cross join unnest(
+        $100::bigint[], $101::integer[], $102::integer[], $103::bigint[],
+        $104::text[], $105::bigint[], $106::bigint[], $107::integer[]
+    ) as new (run, task_no, map_index, epoch, queue, priority, version, try_number)
+    on conflict (run, task_no, map_index, epoch) do nothing
+),
+told_kills as (
+    insert into kill (run, task_no, map_index, epoch, worker, reason)
+    select new.run, new.task_no, new.map_index, new.epoch, new.worker, new.reason
+    from fence cross join unnest(
+        $108::bigint[], $109::integer[], $110::integer[], $111::bigint[], $112::bigint[], $113::text[]
+    ) as new (run, task_no, map_index, epoch, worker, reason)
+    on conflict (run, task_no, map_index, epoch) do nothing
+),
+taken_dispatches as (
+    delete from dispatch
+    using fence cross join unnest(
+        $114::bigint[], $115::integer[], $116::integer[], $117::bigint[]
+    ) as taken (run, task_no, map_index, epoch)
+    where (dispatch.run, dispatch.task_no, dispatch.map_index, dispatch.epoch)
+        = (taken.run, taken.task_no, taken.map_index, taken.epoch)
+),
+taken_reports as (
+    delete from report
+    using fence cross join unnest(
+        $118::bigint[], $119::integer[], $120::integer[], $121::bigint[]
+    ) as taken (run, task_no, map_index, epoch)
+    where (report.run, report.task_no, report.map_index, report.epoch)
+        = (taken.run, taken.task_no, taken.map_index, taken.epoch)
+),
+taken_kills as (
+    delete from kill
+    using fence cross join unnest(
+        $118::bigint[], $119::integer[], $120::integer[], $121::bigint[]
+    ) as taken (run, task_no, map_index, epoch)
+    where (kill.run, kill.task_no, kill.map_index, kill.epoch)
+        = (taken.run, taken.task_no, taken.map_index, taken.epoch)
 )
 select
     coalesce((select is_held from fence), false) as is_held,
@@ -221,4 +264,6 @@ select
         and exists (select 1 from fence)),
     (select refuse_pass('a DAG that has changed is not there')
      from patched_dags having count(*) <> cardinality($83::bigint[])
-        and exists (select 1 from fence))
+        and exists (select 1 from fence)),
+    (select pg_notify('tidemill_work', '') is null from fence
+     where cardinality($100::bigint[]) + cardinality($108::bigint[]) > 0)

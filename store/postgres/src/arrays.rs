@@ -6,9 +6,11 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use tidemill_model::{RunNo, Ts};
+use tidemill_model::{Attempt, RunNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
-use tidemill_store::{Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow};
+use tidemill_store::{
+    Change, DagPatch, Dispatch, Kill, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow,
+};
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -28,6 +30,11 @@ pub(crate) struct Rows<'p> {
     pools: Vec<&'p PoolRecord>,
     emptied_notes: Vec<&'p TaskNote>,
     notes: Vec<&'p TaskNote>,
+    dispatches: &'p [Dispatch],
+    kills: &'p [Kill],
+    /// Attempts that leave `dispatch`: their claim or their end is applied.
+    taken: BTreeSet<Attempt>,
+    settled: &'p [Attempt],
     /// Runs that must be there already.
     touched: Vec<i64>,
 }
@@ -91,6 +98,10 @@ impl<'p> Rows<'p> {
             pools: pools.into_values().collect(),
             emptied_notes,
             notes,
+            dispatches: &pass.dispatches,
+            kills: &pass.kills,
+            taken: pass.claimed.iter().chain(&pass.settled).copied().collect(),
+            settled: &pass.settled,
             touched: touched.into_iter().collect(),
         }
     }
@@ -122,7 +133,15 @@ impl<'p> Rows<'p> {
         let statement = statement.bind(column(self.dropped_pools, |name| stored(name)));
         let statement = bind_pools(statement, &self.pools);
         let statement = bind_note_keys(statement, &self.emptied_notes);
-        bind_note_keys(statement, &self.notes).bind(column(&self.notes, |row| stored(&row.note)))
+        let statement = bind_note_keys(statement, &self.notes)
+            .bind(column(&self.notes, |row| stored(&row.note)));
+        let statement = bind_dispatches(statement, self.dispatches);
+        let killed = column(self.kills, |kill| kill.attempt);
+        let statement = bind_attempts(statement, &killed)
+            .bind(column(self.kills, |kill| kill.worker))
+            .bind(column(self.kills, |kill| kill.reason.name()));
+        let taken: Vec<Attempt> = self.taken.iter().copied().collect();
+        bind_attempts(bind_attempts(statement, &taken), self.settled)
     }
 }
 
@@ -215,6 +234,23 @@ fn bind_pools<'q>(statement: Statement<'q>, rows: &[&PoolRecord]) -> Statement<'
         .bind(column(rows, |pool| stored(&pool.description)))
         .bind(column(rows, |pool| pool.include_deferred))
         .bind(column(rows, |pool| pool.from_file))
+}
+
+fn bind_dispatches<'q>(statement: Statement<'q>, rows: &[Dispatch]) -> Statement<'q> {
+    let attempts = column(rows, |row| row.attempt);
+    bind_attempts(statement, &attempts)
+        .bind(column(rows, |row| stored(&row.queue)))
+        .bind(column(rows, |row| row.priority))
+        .bind(column(rows, |row| row.version.0))
+        .bind(column(rows, |row| row.try_number))
+}
+
+pub(crate) fn bind_attempts<'q>(statement: Statement<'q>, attempts: &[Attempt]) -> Statement<'q> {
+    statement
+        .bind(column(attempts, |attempt| attempt.run.0))
+        .bind(column(attempts, |attempt| attempt.task_no.0))
+        .bind(column(attempts, |attempt| attempt.map_index.0))
+        .bind(column(attempts, |attempt| attempt.epoch.0))
 }
 
 fn bind_note_keys<'q>(statement: Statement<'q>, rows: &[&TaskNote]) -> Statement<'q> {

@@ -18,10 +18,12 @@ mod tests;
 mod text;
 mod trouble;
 mod version;
+mod worker;
 
 pub use address::{Address, is_postgres};
 pub use lease::TERM_LEASE;
 pub use schema::{SchemaState, migrate, state};
+pub use worker::{Listener, Rings};
 
 use crate::lease::Lease;
 use crate::pass::Writer;

@@ -155,6 +155,13 @@ pub(crate) fn task(columns: &mut Columns<'_>) -> Result<TaskRow, Trouble> {
     })
 }
 
+pub(crate) fn task_state(columns: &mut Columns<'_>) -> Result<(TaskNo, TaskState), Trouble> {
+    Ok((
+        TaskNo(columns.next()?),
+        columns.named(TaskState::from_name)?,
+    ))
+}
+
 pub(crate) fn value(columns: &mut Columns<'_>) -> Result<ValueRow, Trouble> {
     Ok(ValueRow {
         run: RunNo(columns.next()?),

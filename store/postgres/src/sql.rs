@@ -10,6 +10,7 @@ macro_rules! texts {
 }
 
 texts! {
+    ARRIVALS = "arrivals",
     BACKEND = "backend",
     BACKEND_END = "backend_end",
     BEGIN_READING = "begin_reading",
@@ -25,6 +26,7 @@ texts! {
     DAGS_INSERT = "dags_insert",
     DAGS_MARK_STALE = "dags_mark_stale",
     DAGS_SET_VERSION = "dags_set_version",
+    DISPATCHED = "dispatched",
     FENCE = "fence",
     IMPORT_ERROR_FORGET = "import_error_forget",
     IMPORT_ERROR_PUT = "import_error_put",
@@ -50,6 +52,7 @@ texts! {
     TASK_NAMES_INSERT = "task_names_insert",
     TASK_NAMES_OF_DAGS = "task_names_of_dags",
     TASK_NOTES = "task_notes",
+    TASK_STATES = "task_states",
     TASKS_ACTIVE = "tasks_active",
     TASKS_OF_RUNS = "tasks_of_runs",
     TERM_LEASE_BEGIN = "term_lease_begin",
@@ -70,6 +73,16 @@ texts! {
     VERSIONS_INSERT = "versions_insert",
     VERSIONS_NEEDED = "versions_needed",
     VERSIONS_OF_DAG = "versions_of_dag",
+    WORKER_CLAIM = "worker_claim",
+    WORKER_DRAIN = "worker_drain",
+    WORKER_ENTER = "worker_enter",
+    WORKER_HELD = "worker_held",
+    WORKER_KILLS = "worker_kills",
+    WORKER_LEAVE = "worker_leave",
+    WORKER_RENEW = "worker_renew",
+    WORKER_REPORT = "worker_report",
+    WORKERS = "workers",
+    WORKERS_EXPIRE = "workers_expire",
 }
 
 /// What each session is set to: several statements, which are not prepared.
@@ -93,5 +106,10 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         10,
         "task_note",
         include_str!("../../../migrations/postgres/0010_task_note.sql"),
+    ),
+    (
+        20,
+        "worker",
+        include_str!("../../../migrations/postgres/0020_worker.sql"),
     ),
 ];

@@ -91,4 +91,9 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         "task_note",
         include_str!("../../../migrations/sqlite/0010_task_note.sql"),
     ),
+    (
+        20,
+        "worker",
+        include_str!("../../../migrations/sqlite/0020_worker.sql"),
+    ),
 ];

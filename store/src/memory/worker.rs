@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill_model::{Attempt, DagNo, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
+/// The `worker` of an attempt that nobody may claim any more.
+const WITHDRAWN: i64 = -1;
+
 /// What is told between scheduler and workers.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
@@ -57,19 +60,16 @@ impl Exchange {
         }
     }
 
-    /// Takes unclaimed attempts that are to end out again.
+    /// Unclaimed attempts that are to end: nobody can claim them any more.
     fn withdraw(&mut self) -> Vec<Attempt> {
-        let kills = &self.kills;
-        let withdrawn: Vec<Attempt> = self
-            .dispatch
-            .values()
-            .filter(|(dispatch, worker)| {
-                *worker == UNCLAIMED && kills.contains_key(&dispatch.attempt)
-            })
-            .map(|(dispatch, _)| dispatch.attempt)
-            .collect();
-        for attempt in &withdrawn {
-            self.dispatch.remove(attempt);
+        let mut withdrawn = Vec::new();
+        for (attempt, (_, worker)) in &mut self.dispatch {
+            if *worker == UNCLAIMED && self.kills.contains_key(attempt) {
+                *worker = WITHDRAWN;
+            }
+            if *worker == WITHDRAWN {
+                withdrawn.push(*attempt);
+            }
         }
         withdrawn
     }
@@ -140,7 +140,7 @@ impl DispatchStore for MemoryStore {
         let claims = exchange
             .dispatch
             .values()
-            .filter(|(_, worker)| *worker != UNCLAIMED)
+            .filter(|(_, worker)| *worker > UNCLAIMED)
             .map(|(dispatch, worker)| (dispatch.attempt, *worker));
         Ok(Arrivals {
             claims: claims.take(limit).collect(),
@@ -229,6 +229,26 @@ impl WorkerStore for MemoryStore {
 
     async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
         self.lock().claims(worker, limit)
+    }
+
+    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError> {
+        let tables = self.lock();
+        let claimed = tables.exchange.dispatch.values();
+        let claimed = claimed
+            .filter(|(_, holder)| *holder == worker)
+            .map(|(dispatch, _)| dispatch.attempt);
+        let is_open = |task: &&TaskRow| {
+            let run = tables.runs.get(&task.run);
+            task.worker == Some(worker) && run.is_some_and(|run| !run.state.is_terminal())
+        };
+        let applied = tables.tasks.values().filter(is_open).map(|task| Attempt {
+            run: task.run,
+            task_no: task.task_no,
+            map_index: task.map_index,
+            epoch: task.epoch,
+        });
+        let held: std::collections::BTreeSet<Attempt> = claimed.chain(applied).collect();
+        Ok(held.into_iter().collect())
     }
 
     async fn report(&self, reports: &[WorkerReport]) -> Result<(), StoreError> {

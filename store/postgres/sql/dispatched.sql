@@ -1,0 +1,1 @@
+select run, task_no, map_index, epoch, worker from dispatch

@@ -1,0 +1,272 @@
+//! Workers in processes of their own: both sides of what they and the scheduler tell each other.
+
+use crate::arrays::{bind_attempts, column};
+use crate::rows::{self, Columns};
+use crate::text::{original, stored};
+use crate::trouble::Trouble;
+use crate::{PostgresStore, sql};
+use async_trait::async_trait;
+use std::time::Duration;
+use tidemill_model::{
+    Attempt, DagNo, Epoch, MapIndex, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo,
+};
+use tidemill_store::*;
+
+fn attempt(columns: &mut Columns<'_>) -> Result<Attempt, Trouble> {
+    Ok(Attempt {
+        run: RunNo(columns.next()?),
+        task_no: TaskNo(columns.next()?),
+        map_index: MapIndex(columns.next()?),
+        epoch: Epoch(columns.next()?),
+    })
+}
+
+fn attempt_and_worker(columns: &mut Columns<'_>) -> Result<(Attempt, i64), Trouble> {
+    Ok((attempt(columns)?, columns.next()?))
+}
+
+fn claim(columns: &mut Columns<'_>) -> Result<Claim, Trouble> {
+    Ok(Claim {
+        dispatch: Dispatch {
+            attempt: attempt(columns)?,
+            queue: original(columns.next()?),
+            priority: columns.next()?,
+            version: VersionNo(columns.next()?),
+            try_number: columns.next()?,
+        },
+        dag_id: original(columns.next()?),
+        run: rows::run(columns)?,
+    })
+}
+
+fn killed(columns: &mut Columns<'_>) -> Result<(Attempt, Reason), Trouble> {
+    let attempt = attempt(columns)?;
+    let reason: &str = columns.next()?;
+    // A reason that only a newer scheduler knows still ends the attempt.
+    Ok((
+        attempt,
+        Reason::from_name(reason).unwrap_or(Reason::Cancelled),
+    ))
+}
+
+fn record(columns: &mut Columns<'_>) -> Result<WorkerRecord, Trouble> {
+    let number = |number: i64| u32::try_from(number).unwrap_or(0);
+    let (worker, host, pid) = (columns.next()?, columns.next()?, number(columns.next()?));
+    let slots: i32 = columns.next()?;
+    let queues = columns.next()?;
+    let (url, token): (Option<String>, Option<String>) = (columns.next()?, columns.next()?);
+    Ok(WorkerRecord {
+        worker,
+        host,
+        pid,
+        slots: number(i64::from(slots)),
+        queues,
+        logs: url.zip(token).map(|(url, token)| LogDoor { url, token }),
+        is_draining: columns.next()?,
+        started_at: Ts(columns.next()?),
+        seen_at: Ts(columns.next()?),
+    })
+}
+
+/// What one row of the arrivals says.
+enum Arrival {
+    Withdrawn(Attempt),
+    Claimed(Attempt, i64),
+    Ended(WorkerReport),
+}
+
+fn arrival(columns: &mut Columns<'_>) -> Result<Arrival, Trouble> {
+    let kind: i32 = columns.next()?;
+    let (attempt, worker) = attempt_and_worker(columns)?;
+    let outcome: Option<&str> = columns.next()?;
+    Ok(match (kind, outcome) {
+        (1, _) => Arrival::Withdrawn(attempt),
+        (3, Some(outcome)) => Arrival::Ended(WorkerReport {
+            attempt,
+            worker,
+            outcome: serde_json::from_str(outcome)?,
+        }),
+        _ => Arrival::Claimed(attempt, worker),
+    })
+}
+
+#[async_trait]
+impl DispatchStore for PostgresStore {
+    async fn arrivals(&self, limit: u32) -> Result<Arrivals, StoreError> {
+        let query = sqlx::query(sql::ARRIVALS).bind(i64::from(limit));
+        let mut arrivals = Arrivals::default();
+        for arrival in self.list(query, arrival).await? {
+            match arrival {
+                Arrival::Withdrawn(attempt) => arrivals.withdrawn.push(attempt),
+                Arrival::Claimed(attempt, worker) => arrivals.claims.push((attempt, worker)),
+                Arrival::Ended(report) => arrivals.reports.push(report),
+            }
+        }
+        Ok(arrivals)
+    }
+
+    async fn dispatched(&self) -> Result<Vec<(Attempt, i64)>, StoreError> {
+        self.list(sqlx::query(sql::DISPATCHED), attempt_and_worker)
+            .await
+    }
+
+    async fn expire_workers(&self) -> Result<Vec<i64>, StoreError> {
+        self.list(sqlx::query(sql::WORKERS_EXPIRE), |columns| columns.next())
+            .await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
+        self.list(sqlx::query(sql::WORKERS), record).await
+    }
+
+    async fn set_draining(&self, worker: i64, is_draining: bool) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::WORKER_DRAIN)
+            .bind(worker)
+            .bind(is_draining);
+        let drained = self.with(move |conn| {
+            Box::pin(async move { Ok(query.execute(conn).await?.rows_affected()) })
+        });
+        Ok(drained.await? > 0)
+    }
+}
+
+#[async_trait]
+impl WorkerStore for PostgresStore {
+    async fn enter(&self, worker: &NewWorker) -> Result<i64, StoreError> {
+        let query = sqlx::query(sql::WORKER_ENTER)
+            .bind(stored(&worker.host))
+            .bind(i64::from(worker.pid))
+            .bind(i32::try_from(worker.slots).unwrap_or(i32::MAX))
+            .bind(column(&worker.queues, |queue| stored(queue).into_owned()))
+            .bind(worker.logs.as_ref().map(|logs| logs.url.as_str()))
+            .bind(worker.logs.as_ref().map(|logs| logs.token.as_str()))
+            .bind(worker.lease.as_secs_f64());
+        let entered = self.find(query, |columns| columns.next()).await?;
+        entered.ok_or_else(|| self.say(Trouble::Unreadable("no worker was made".to_string())))
+    }
+
+    async fn renew(&self, worker: i64) -> Result<Renewal, StoreError> {
+        let query = sqlx::query(sql::WORKER_RENEW).bind(worker);
+        let renewed: Option<bool> = self.find(query, |columns| columns.next()).await?;
+        Ok(Renewal {
+            is_alive: renewed.is_some(),
+            is_draining: renewed.unwrap_or(false),
+        })
+    }
+
+    async fn kills(&self, worker: i64) -> Result<Vec<(Attempt, Reason)>, StoreError> {
+        self.list(sqlx::query(sql::WORKER_KILLS).bind(worker), killed)
+            .await
+    }
+
+    async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
+        let query = sqlx::query(sql::WORKER_CLAIM)
+            .bind(worker)
+            .bind(i64::from(limit));
+        self.list(query, claim).await
+    }
+
+    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError> {
+        self.list(sqlx::query(sql::WORKER_HELD).bind(worker), attempt)
+            .await
+    }
+
+    async fn report(&self, reports: &[WorkerReport]) -> Result<(), StoreError> {
+        let attempts = column(reports, |report| report.attempt);
+        let outcomes: Result<Vec<String>, _> = reports
+            .iter()
+            .map(|report| serde_json::to_string(&report.outcome))
+            .collect();
+        let outcomes = outcomes.map_err(|err| self.say(err.into()))?;
+        let query = bind_attempts(sqlx::query(sql::WORKER_REPORT), &attempts)
+            .bind(column(reports, |report| report.worker))
+            .bind(outcomes);
+        self.list(query, |_| Ok(())).await?;
+        Ok(())
+    }
+
+    async fn definition(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError> {
+        PageStore::version(self, version).await
+    }
+
+    async fn upstream(
+        &self,
+        run: RunNo,
+        tasks: &[TaskNo],
+    ) -> Result<(Vec<(TaskNo, TaskState)>, Vec<ValueRow>), StoreError> {
+        let numbers = column(tasks, |task| task.0);
+        let query = sqlx::query(sql::TASK_STATES).bind(run.0).bind(numbers);
+        let states = self.list(query, rows::task_state).await?;
+        Ok((states, EngineStore::values(self, run, tasks).await?))
+    }
+
+    async fn task_numbers(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
+        PageStore::task_names(self, dag).await
+    }
+
+    async fn leave(&self, worker: i64) -> Result<(), StoreError> {
+        let query = sqlx::query(sql::WORKER_LEAVE).bind(worker);
+        self.list(query, |_| Ok(())).await?;
+        Ok(())
+    }
+}
+
+/// What a bell is rung for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rings {
+    /// Attempts to claim or to end: for workers.
+    Work,
+    /// Claims and reports: for the scheduler.
+    Arrivals,
+}
+
+/// A connection that hears what others say in the database. A word that is lost costs time and
+/// nothing else: whoever waits here also looks by itself now and then.
+pub struct Listener {
+    store: std::sync::Arc<PostgresStore>,
+    rings: Rings,
+    ear: Option<sqlx::postgres::PgListener>,
+}
+
+impl Listener {
+    /// Hears of one thing.
+    pub fn new(store: std::sync::Arc<PostgresStore>, rings: Rings) -> Listener {
+        Listener {
+            store,
+            rings,
+            ear: None,
+        }
+    }
+
+    /// Returns when the bell is rung, or after `floor`. A connection that breaks is made anew.
+    pub async fn wait(&mut self, floor: Duration) {
+        let heard = tokio::time::timeout(floor, self.hear()).await;
+        if let Ok(Err(trouble)) = heard {
+            tracing::debug!(error = %trouble, "The database cannot be listened to; it is asked instead");
+            self.ear = None;
+            tokio::time::sleep(floor).await;
+        }
+    }
+
+    async fn hear(&mut self) -> Result<(), Trouble> {
+        if self.ear.is_none() {
+            let mut ear = sqlx::postgres::PgListener::connect_with(&self.store.pool).await?;
+            ear.listen(match self.rings {
+                Rings::Work => "tidemill_work",
+                Rings::Arrivals => "tidemill_arrivals",
+            })
+            .await?;
+            self.ear = Some(ear);
+            return Ok(()); // something may have been said before
+        }
+        if let Some(ear) = &mut self.ear {
+            ear.recv().await?;
+            // Words that are there already are one with this one.
+            while tokio::time::timeout(Duration::ZERO, ear.recv())
+                .await
+                .is_ok_and(|word| word.is_ok())
+            {}
+        }
+        Ok(())
+    }
+}
