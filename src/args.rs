@@ -212,6 +212,25 @@ pub enum Dags {
         after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait"
     )]
     Trigger(Trigger),
+    /// When it will run, and what those runs will be about.
+    #[command(
+        after_help = "Examples:\n  tidemill dags next etl\n  tidemill dags next dags/etl.toml -n 5 --after 2027-03-13 -o json"
+    )]
+    Next(Next),
+}
+
+/// `dags next`.
+#[derive(ClapArgs, Debug)]
+pub struct Next {
+    /// A DAG file, for which no server is needed, or the name of a DAG on the server.
+    #[arg(value_name = "FILE|DAG")]
+    pub dag: String,
+    /// How many runs.
+    #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// Runs after this date or instant, in the time zone of the schedule; now when absent.
+    #[arg(long, value_name = "INSTANT")]
+    pub after: Option<String>,
 }
 
 /// `dags trigger`.

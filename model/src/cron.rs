@@ -128,6 +128,20 @@ impl Cron {
         &self.text
     }
 
+    /// Does it name its times, so that it runs once on each day, whatever the clock does?
+    pub const fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    /// The first time of a fixed job that a clock leaves out when it goes from `from` to `to`.
+    pub(crate) fn first_left_out(&self, from: DateTime, to: DateTime) -> Option<DateTime> {
+        if !self.is_fixed || to <= from {
+            return None;
+        }
+        let first = self.pattern.find_next_occurrence(&from, true).ok()?;
+        (first < to).then_some(first)
+    }
+
     /// The first fire time after `after`; `None` when there is none before the year 5000.
     ///
     /// A job without `*` in its minute and hour runs once on a day when the clock is put back
@@ -242,7 +256,7 @@ fn check_field(at: usize, field: &str) -> Result<(), CronError> {
     let (name, allowed) = FIELDS[at];
     let refuse = || CronError {
         field: Some(at),
-        message: format!("`{field}` is not a {name}: {allowed}"),
+        message: format!("`{field}` cannot be the {name}: {allowed}"),
     };
     if field.split(',').any(str::is_empty) {
         return Err(CronError {

@@ -8,6 +8,7 @@ pub mod cron;
 pub mod dag;
 pub mod graph;
 pub mod id;
+mod remark;
 pub mod row;
 pub mod schedule;
 pub mod state;

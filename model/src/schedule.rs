@@ -171,13 +171,13 @@ impl Schedule {
     }
 
     /// How much later than its ticks a DAG runs: from zero to `jitter`, by the DAG's name, so
-    /// that it is the same for each tick and on each machine.
+    /// that it is the same for each tick and on each machine. Whole seconds, where there are any.
     pub fn offset(&self, dag_id: &str) -> Duration {
-        let most = u64::try_from(self.jitter.as_millis()).unwrap_or(u64::MAX);
-        if most == 0 {
-            return Duration::ZERO;
+        let number = spread(dag_id);
+        match self.jitter.as_secs() {
+            0 => Duration::from_millis(number % (u64::from(self.jitter.subsec_millis()) + 1)),
+            most => Duration::from_secs(number % most.saturating_add(1)),
         }
-        Duration::from_millis(spread(dag_id) % most.saturating_add(1))
     }
 }
 

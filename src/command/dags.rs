@@ -1,8 +1,8 @@
-//! `dags`: list, show, pause, unpause, trigger.
+//! `dags`: list, show, pause, unpause, trigger, next.
 
 use super::client::{Client, RunRef, escape};
 use super::print::{Printer, json, line, text};
-use super::{runs, values};
+use super::{next, runs, values};
 use crate::args::{Dags, Output, Trigger};
 use crate::exit::{Exit, Failure};
 use serde_json::json;
@@ -10,13 +10,15 @@ use std::path::Path;
 
 /// Runs one of the verbs.
 pub async fn dags(printer: &Printer, home: &Path, verb: Dags) -> Result<Exit, Failure> {
-    let client = Client::of(home).await?;
+    let client = Client::of(home);
     match verb {
-        Dags::List => list(printer, &client).await,
-        Dags::Show { dag } => show(printer, &client, &dag).await,
-        Dags::Pause { dag } => set_paused(printer, &client, &dag, true).await,
-        Dags::Unpause { dag } => set_paused(printer, &client, &dag, false).await,
-        Dags::Trigger(trigger) => make_run(printer, &client, trigger).await,
+        Dags::List => list(printer, &client.await?).await,
+        Dags::Show { dag } => show(printer, &client.await?, &dag).await,
+        Dags::Pause { dag } => set_paused(printer, &client.await?, &dag, true).await,
+        Dags::Unpause { dag } => set_paused(printer, &client.await?, &dag, false).await,
+        Dags::Trigger(trigger) => make_run(printer, &client.await?, trigger).await,
+        // A file needs no server.
+        Dags::Next(options) => next::next(printer, home, options).await,
     }
 }
 

@@ -1,9 +1,9 @@
 //! `run`: a DAG once, here, with the engine of the server over a store in memory.
 
 use super::print::{Printer, json, line};
-use super::values;
+use super::{file, values};
 use crate::args;
-use crate::daemon::dag_files::{ReadFile, read_file};
+use crate::daemon::dag_files::ReadFile;
 use crate::daemon::definition;
 use crate::daemon::engine::{EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;
@@ -34,31 +34,7 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a DAG here and now.
 pub fn run(printer: &Printer, home: &Path, options: args::Run) -> Result<Exit, Failure> {
-    let path = if options.file.is_dir() {
-        options.file.join("dag.toml")
-    } else {
-        options.file.clone()
-    };
-    if !path.is_file() {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("there is no file {}", path.display()),
-        ));
-    }
-    let mut file = read_file(Path::new(""), &path);
-    let Some(dag) = file.loaded.dag.take() else {
-        let text = tidemill_dagfile::render_text(
-            &file.name,
-            &file.source,
-            &file.loaded.diagnostics,
-            printer.color,
-        );
-        eprintln!("{text}");
-        return Err(Failure::new(
-            Exit::Invalid,
-            format!("{} has errors", path.display()),
-        ));
-    };
+    let (dag, file) = file::open(printer, &options.file)?;
     let dag = Arc::new(dag);
     let conf = conf_of(&dag, &options.params)?;
     let logical_date = match &options.date {

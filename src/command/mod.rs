@@ -2,7 +2,9 @@
 
 mod client;
 mod dags;
+mod file;
 mod local_run;
+mod next;
 mod print;
 mod runs;
 mod serve;

@@ -43,10 +43,16 @@ pub fn logical_date(text: Option<&str>) -> Result<Option<Ts>, Failure> {
     match text {
         None => Ok(Some(clock::now())),
         Some("none") => Ok(None),
-        Some(text) => Ts::parse(text, &jiff::tz::TimeZone::UTC)
-            .map(Some)
-            .map_err(|err| Failure::new(Exit::Usage, err.to_string())),
+        Some(text) => instant(text, &jiff::tz::TimeZone::UTC).map(Some),
     }
+}
+
+/// An instant; a date or a time without offset is read in `zone`.
+///
+/// # Errors
+/// When it is none.
+pub fn instant(text: &str, zone: &jiff::tz::TimeZone) -> Result<Ts, Failure> {
+    Ts::parse(text, zone).map_err(|err| Failure::new(Exit::Usage, err.to_string()))
 }
 
 /// A duration such as `90s` or `1h30m`.

@@ -292,6 +292,7 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
             self.store.mark_stale(&missing, clock::now()).await?;
             self.door.send(Input::Stale(missing));
         }
+        self.door.send(Input::FolderRead);
         Ok(())
     }
 }

@@ -47,6 +47,8 @@ pub enum Input {
     Dags(Vec<(StoredVersion, Arc<Dag>)>),
     /// The files of these DAGs are gone.
     Stale(Vec<DagNo>),
+    /// The DAG folder has been read: whose file is broken goes on as it was.
+    FolderRead,
     /// Start nothing more; wait for what runs, at most so long; then interrupt it and end.
     Stop(Duration),
     /// End everything now.
@@ -225,6 +227,7 @@ impl Engine {
                     }
                 }
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
+                Ok(Input::FolderRead) => self.tick_unarmed(),
                 Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
                 Ok(Input::StopNow) => {
                     self.stopping = Some(Instant::now());

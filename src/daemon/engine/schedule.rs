@@ -99,6 +99,15 @@ impl Engine {
         }
     }
 
+    /// Looks at the schedules that nothing has looked at since the start.
+    pub(super) fn tick_unarmed(&mut self) {
+        let unarmed = self.dags.iter().filter(|(_, state)| state.armed.is_none());
+        let unarmed: Vec<DagNo> = unarmed.map(|(dag_no, _)| *dag_no).collect();
+        for dag_no in unarmed {
+            self.tick(dag_no);
+        }
+    }
+
     pub(super) fn is_armed(&self, dag_no: DagNo, at: Ts) -> bool {
         self.dags
             .get(&dag_no)

@@ -61,6 +61,10 @@ pub(crate) fn dag(record: &DagRecord, dag: Option<&Dag>, has_errors: bool) -> Va
         .iter()
         .map(|tag| json!({ "name": tag, "dag_id": id, "dag_display_name": title }))
         .collect();
+    let tick = dag.zip(record.next_run).map(|(dag, next)| {
+        let offset = dag.schedule.offset(&dag.id);
+        dag.schedule.about(next.before(offset))
+    });
     let schedule = dag
         .map(|dag| dag.schedule_text.as_str())
         .filter(|text| !text.is_empty());
@@ -80,20 +84,20 @@ pub(crate) fn dag(record: &DagRecord, dag: Option<&Dag>, has_errors: bool) -> Va
         "timetable_summary": schedule,
         "timetable_description": schedule,
         "timetable_partitioned": false,
-        "timetable_periodic": schedule.is_some(),
+        "timetable_periodic": dag.is_some_and(|dag| dag.schedule.is_periodic()),
         "tags": tags,
         "max_active_tasks": dag.map_or(16, |dag| dag.max_active_tasks),
         "max_active_runs": dag.map_or(16, |dag| dag.max_active_runs),
         "max_consecutive_failed_dag_runs": 0,
         "has_task_concurrency_limits": dag.is_some_and(has_task_limits),
         "has_import_errors": has_errors,
-        "next_dagrun_logical_date": record.next_run,
-        "next_dagrun_data_interval_start": record.next_run,
-        "next_dagrun_data_interval_end": record.next_run,
+        "next_dagrun_logical_date": tick.map(|tick| tick.logical_date),
+        "next_dagrun_data_interval_start": tick.map(|tick| tick.data_interval.0),
+        "next_dagrun_data_interval_end": tick.map(|tick| tick.data_interval.1),
         "next_dagrun_run_after": record.next_run,
         "allowed_run_types": dag.map(|dag| dag.allowed_run_types.clone()),
         "owners": [dag.map_or("", |dag| dag.owner.as_str())],
-        "is_backfillable": schedule.is_some(),
+        "is_backfillable": dag.is_some_and(|dag| dag.schedule.is_periodic()),
         "file_token": record.file,
     })
 }
