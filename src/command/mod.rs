@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 mod client;
+mod crontab;
 mod dags;
 mod file;
 mod local_run;
@@ -12,7 +13,7 @@ mod tasks;
 mod validate;
 mod values;
 
-use crate::args::{Args, Command, SchemaOf};
+use crate::args::{Args, Command, Import, SchemaOf};
 use crate::exit::{Exit, Failure};
 use print::Printer;
 
@@ -33,6 +34,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             print::json(&tidemill_dagfile::schema());
             Ok(Exit::Ok)
         }
+        Command::Import(Import::Crontab(options)) => crontab::import(&printer, options),
         Command::Dags(verb) => block_on(dags::dags(&printer, &args.home, verb)),
         Command::Runs(verb) => block_on(runs::runs(&printer, &args.home, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &args.home, verb)),

@@ -1,0 +1,262 @@
+//! `import crontab`: each line becomes a DAG file, and both ways to read its times are shown.
+
+mod fields;
+mod read;
+mod write;
+
+use super::print::{Printer, json, line};
+use crate::args::ImportCrontab;
+use crate::daemon::clock;
+use crate::exit::{Exit, Failure};
+use jiff::tz::TimeZone;
+use read::{Entry, Refused};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::path::Path;
+use tidemill_model::{Dag, Ts};
+use tidemill_scheduler::next_tick;
+use write::Written;
+
+/// The largest crontab that is read.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// A line with its DAG and the times of both.
+struct Converted {
+    entry: Entry,
+    written: Written,
+    crontab: Vec<Ts>,
+    tidemill: Vec<Ts>,
+    zone: TimeZone,
+}
+
+/// Converts a crontab.
+///
+/// # Errors
+/// When it cannot be read, or a file stands where one is to be written.
+pub fn import(printer: &Printer, options: ImportCrontab) -> Result<Exit, Failure> {
+    let text = text_of(&options.file)?;
+    let crontab = read::read(&text, options.system);
+    let after = match &options.after {
+        Some(instant) => super::values::instant(instant, &TimeZone::UTC)?,
+        None => clock::now(),
+    };
+    let default_zone = default_zone(options.timezone.as_deref())?;
+    let mut refused = crontab.refused;
+    let mut converted = Vec::new();
+    let mut taken = BTreeSet::new();
+    for entry in crontab.entries {
+        match convert(
+            entry,
+            &default_zone,
+            &mut taken,
+            after,
+            options.limit as usize,
+        ) {
+            Ok(one) => converted.push(one),
+            Err(one) => refused.push(*one),
+        }
+    }
+    refused.sort_by_key(|one| one.line);
+    if let Some(folder) = &options.out {
+        write_files(folder, &converted)?;
+    }
+    if printer.is_json() {
+        json(&report(&converted, &refused));
+    } else {
+        show(&converted, options.out.as_deref());
+    }
+    for one in &refused {
+        eprintln!(
+            "line {} is not converted: {}\n    {}",
+            one.line, one.why, one.text
+        );
+    }
+    eprintln!(
+        "{} lines converted, {} not{}",
+        converted.len(),
+        refused.len(),
+        if options.out.is_none() {
+            "; nothing is written without --out DIR"
+        } else {
+            ""
+        }
+    );
+    let is_wrong = refused.iter().any(|one| one.is_mistake);
+    Ok(if is_wrong { Exit::Invalid } else { Exit::Ok })
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(BYTES_MAX + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|open| open.take(BYTES_MAX + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|err| {
+        let exit = match err.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, format!("cannot read {}: {err}", file.display()))
+    })?;
+    if bytes.len() as u64 > BYTES_MAX {
+        let message = format!("{} is too large for a crontab", file.display());
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        let message = format!("{} is not UTF-8", file.display());
+        Failure::new(Exit::Usage, message)
+    })
+}
+
+/// The zone of lines without CRON_TZ: as asked for, or the machine's, which is cron's.
+fn default_zone(asked: Option<&str>) -> Result<String, Failure> {
+    if let Some(name) = asked {
+        return TimeZone::get(name).map(|_| name.to_string()).map_err(|_| {
+            Failure::new(Exit::Usage, format!("`{name}` is not a time zone"))
+                .hint("write an IANA name such as Europe/Paris")
+        });
+    }
+    let system = TimeZone::try_system().ok();
+    let name = system.as_ref().and_then(|zone| zone.iana_name());
+    Ok(name.unwrap_or("UTC").to_string())
+}
+
+fn convert(
+    entry: Entry,
+    default_zone: &str,
+    taken: &mut BTreeSet<String>,
+    after: Ts,
+    limit: usize,
+) -> Result<Converted, Box<Refused>> {
+    let refuse = |entry: &Entry, why: String, is_mistake: bool| {
+        Box::new(Refused {
+            line: entry.line,
+            text: entry.text.clone(),
+            why,
+            is_mistake,
+        })
+    };
+    let name = entry.setting("CRON_TZ").unwrap_or(default_zone).to_string();
+    let Ok(zone) = TimeZone::get(&name) else {
+        return Err(refuse(
+            &entry,
+            format!("CRON_TZ={name} is not a time zone"),
+            true,
+        ));
+    };
+    let mut written =
+        write::write(&entry, &name, taken).map_err(|why| refuse(&entry, why, true))?;
+    let loaded = tidemill_dagfile::load(written.toml.as_bytes(), &written.dag_id);
+    let Some(dag) = loaded.dag else {
+        let first = loaded.diagnostics.first();
+        let why = first.map_or(String::new(), |one| one.message.clone());
+        return Err(refuse(&entry, why, true));
+    };
+    let crontab = entry.fields.fires_after(after.to_jiff(), &zone, limit);
+    let crontab: Vec<Ts> = crontab.into_iter().map(Ts::from_jiff).collect();
+    let tidemill = ticks(&dag, after, limit);
+    if crontab != tidemill {
+        written
+            .notes
+            .push("the times differ from crontab(5): look at them before you switch".to_string());
+    }
+    Ok(Converted {
+        entry,
+        written,
+        crontab,
+        tidemill,
+        zone,
+    })
+}
+
+fn ticks(dag: &Dag, after: Ts, limit: usize) -> Vec<Ts> {
+    let next = |at: &Ts| next_tick(dag, *at).map(|tick| tick.at);
+    std::iter::successors(next(&after), next)
+        .take(limit)
+        .collect()
+}
+
+fn write_files(folder: &Path, converted: &[Converted]) -> Result<(), Failure> {
+    let path = |one: &Converted| folder.join(format!("{}.toml", one.written.dag_id));
+    let there: Vec<String> = converted
+        .iter()
+        .map(path)
+        .filter(|path| path.exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    if !there.is_empty() {
+        let message = format!("{} is there already; nothing is written", there.join(", "));
+        return Err(Failure::new(Exit::Conflict, message).hint("name another folder with --out"));
+    }
+    let failed = |err: std::io::Error| {
+        let message = format!("cannot write into {}: {err}", folder.display());
+        Failure::new(Exit::Error, message)
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    for one in converted {
+        // A file that has come in the meantime is not overwritten either.
+        let file = std::fs::File::create_new(path(one)).map_err(failed)?;
+        (&file)
+            .write_all(one.written.toml.as_bytes())
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn report(converted: &[Converted], refused: &[Refused]) -> Value {
+    let dags: Vec<Value> = converted
+        .iter()
+        .map(|one| {
+            json!({
+                "line": one.entry.line, "text": one.entry.text, "dag_id": one.written.dag_id,
+                "toml": one.written.toml, "notes": one.written.notes,
+                "crontab": one.crontab, "tidemill": one.tidemill,
+                "is_same": one.crontab == one.tidemill,
+            })
+        })
+        .collect();
+    let refused: Vec<Value> = refused
+        .iter()
+        .map(|one| json!({ "line": one.line, "text": one.text, "why": one.why }))
+        .collect();
+    json!({ "dags": dags, "refused": refused })
+}
+
+fn show(converted: &[Converted], out: Option<&Path>) {
+    for one in converted {
+        let file = format!("{}.toml", one.written.dag_id);
+        let file = out.map_or(file.clone(), |out| out.join(&file).display().to_string());
+        line(&format!("line {} -> {file}", one.entry.line));
+        if out.is_none() {
+            let toml = one.written.toml.lines();
+            toml.for_each(|text| line(format!("    {text}").trim_end()));
+        }
+        for note in &one.written.notes {
+            line(&format!("  note: {note}"));
+        }
+        line(&format!("  {:<28}tidemill", "crontab(5)"));
+        let n_rows = one.crontab.len().max(one.tidemill.len());
+        for at in 0..n_rows {
+            let [theirs, ours] = [&one.crontab, &one.tidemill].map(|fires| fires.get(at).copied());
+            let mark = if theirs == ours { "" } else { "differs" };
+            line(
+                format!(
+                    "  {:<28}{:<28}{mark}",
+                    local(theirs, &one.zone),
+                    local(ours, &one.zone)
+                )
+                .trim_end(),
+            );
+        }
+        line("");
+    }
+}
+
+fn local(at: Option<Ts>, zone: &TimeZone) -> String {
+    at.map_or("-".to_string(), |at| {
+        let zoned = at.to_jiff().to_zoned(zone.clone());
+        zoned.strftime("%a %Y-%m-%d %H:%M%:z").to_string()
+    })
+}
