@@ -107,6 +107,9 @@ pub enum Command {
     /// Task instances on the server.
     #[command(subcommand, alias = "task")]
     Tasks(Tasks),
+    /// Pools: slots that tasks of all DAGs share.
+    #[command(subcommand, alias = "pool")]
+    Pools(Pools),
     /// Print a fresh one-time login link for the pages.
     LoginLink,
     /// Print what the exit statuses mean.
@@ -242,6 +245,17 @@ pub enum Dags {
         /// Its name.
         dag: String,
     },
+    /// Why it has no new run, or none for an instant: every condition, met or not.
+    #[command(
+        after_help = "Examples:\n  tidemill dags why etl\n  tidemill dags why etl --at 2026-11-20T06:00:00Z"
+    )]
+    Why {
+        /// Its name.
+        dag: String,
+        /// The instant that a run should have been for.
+        #[arg(long, value_name = "INSTANT")]
+        at: Option<String>,
+    },
     /// Make a run.
     #[command(
         after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait"
@@ -332,10 +346,49 @@ pub enum Runs {
         #[arg(long, value_name = "LINES")]
         tail: Option<usize>,
     },
+    /// What it waits for: every condition, met or not.
+    Why {
+        /// The run.
+        run: String,
+    },
     /// End a run; its running tasks are killed.
     Cancel {
         /// The run.
         run: String,
+    },
+}
+
+/// `pools`.
+#[derive(Subcommand, Debug)]
+pub enum Pools {
+    /// All pools and how they are used.
+    List,
+    /// One pool.
+    Get {
+        /// Its name.
+        pool: String,
+    },
+    /// Make a pool or change it. What is not given stays.
+    #[command(
+        after_help = "Examples:\n  tidemill pools set warehouse --slots 8 --description 'loads into the warehouse'\n  tidemill pools set warehouse --slots -1    no limit"
+    )]
+    Set {
+        /// Its name.
+        pool: String,
+        /// Its slots; -1 is no limit. A new pool has one.
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        slots: Option<i64>,
+        /// What it is for.
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// Do deferred tasks keep their slots?
+        #[arg(long, value_name = "true|false")]
+        include_deferred: Option<bool>,
+    },
+    /// Forget a pool. Tasks in it wait, and say so.
+    Delete {
+        /// Its name.
+        pool: String,
     },
 }
 
@@ -359,6 +412,17 @@ pub enum Tasks {
         /// Which try; the last when absent.
         #[arg(long = "try", value_name = "N")]
         try_number: Option<i32>,
+    },
+    /// Why a task does not run: every condition, met or not, with numbers and who holds what.
+    #[command(after_help = "Example:\n  tidemill tasks why etl@latest load")]
+    Why {
+        /// The run.
+        run: String,
+        /// The task.
+        task: String,
+        /// Its place in a mapped task.
+        #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+        map_index: i32,
     },
     /// Run task instances again.
     #[command(

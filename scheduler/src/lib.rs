@@ -13,6 +13,7 @@ mod rule;
 mod run;
 mod step;
 mod turns;
+mod why;
 
 pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
 pub use clear::{ClearChoice, plan_clear};
@@ -22,3 +23,4 @@ pub use rule::{Decision, UpstreamCounts, decide};
 pub use run::{Effect, Run};
 pub use step::{Event, step};
 pub use turns::{TurnGate, TurnGateKind, Turns};
+pub use why::{Check, CheckKind, DagStand, may_tick, why_dag, why_run, why_task};

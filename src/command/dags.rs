@@ -2,7 +2,7 @@
 
 use super::client::{Client, RunRef, escape};
 use super::print::{Printer, json, line, text};
-use super::{next, runs, values};
+use super::{next, runs, values, why};
 use crate::args::{Dags, Output, Trigger};
 use crate::exit::{Exit, Failure};
 use serde_json::json;
@@ -16,6 +16,7 @@ pub async fn dags(printer: &Printer, home: &Path, verb: Dags) -> Result<Exit, Fa
         Dags::Show { dag } => show(printer, &client.await?, &dag).await,
         Dags::Pause { dag } => set_paused(printer, &client.await?, &dag, true).await,
         Dags::Unpause { dag } => set_paused(printer, &client.await?, &dag, false).await,
+        Dags::Why { dag, at } => why::dag(printer, &client.await?, &dag, at.as_deref()).await,
         Dags::Trigger(trigger) => make_run(printer, &client.await?, trigger).await,
         // A file needs no server.
         Dags::Next(options) => next::next(printer, home, options).await,

@@ -13,7 +13,7 @@ use crate::daemon::server::{
 use crate::daemon::{clock, engine};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,7 +212,10 @@ impl Running {
         let worker = Worker::start(worker_options, Duration::ZERO).map_err(worker_failure)?;
         let store = Arc::new(MemoryStore::new());
         let (sender, changes) = broadcast::channel(4096);
+        // Nobody else asks for slots here, so a pool of the file is one without limit.
+        let pools: BTreeSet<&str> = dag.tasks.iter().map(|task| task.pool.as_str()).collect();
         let engine_options = EngineOptions {
+            pools: pools.into_iter().map(engine::open_pool).collect(),
             slots: options.jobs,
             logs: home.logs(),
             versions: home.versions(),

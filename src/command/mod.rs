@@ -6,12 +6,14 @@ mod dags;
 mod file;
 mod local_run;
 mod next;
+mod pools;
 mod print;
 mod runs;
 mod serve;
 mod tasks;
 mod validate;
 mod values;
+mod why;
 
 use crate::args::{Args, Command, Import, SchemaOf};
 use crate::exit::{Exit, Failure};
@@ -38,6 +40,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Dags(verb) => block_on(dags::dags(&printer, &args.home, verb)),
         Command::Runs(verb) => block_on(runs::runs(&printer, &args.home, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &args.home, verb)),
+        Command::Pools(verb) => block_on(pools::pools(&printer, &args.home, verb)),
         Command::LoginLink => block_on(serve::login_link(&args.home)),
         Command::ExitCodes => {
             for (_, code, meaning) in Exit::ALL {

@@ -2,7 +2,7 @@
 
 use super::client::{Client, RunRef, escape};
 use super::print::{Printer, json, line, text};
-use super::{tasks, values};
+use super::{tasks, values, why};
 use crate::args::Runs;
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
@@ -43,6 +43,10 @@ pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Fa
         Runs::Logs { run, tail } => {
             let run = RunRef::find(&client, &run).await?;
             tasks::all_logs(&client, &run, tail).await
+        }
+        Runs::Why { run } => {
+            let run = RunRef::find(&client, &run).await?;
+            why::run(printer, &client, &run).await
         }
         Runs::Cancel { run } => {
             let run = RunRef::find(&client, &run).await?;

@@ -2,6 +2,7 @@
 
 use super::client::{Client, RunRef, escape};
 use super::print::{Printer, json, line, text};
+use super::why;
 use crate::args::Tasks;
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
@@ -28,6 +29,14 @@ pub async fn tasks(printer: &Printer, home: &Path, verb: Tasks) -> Result<Exit, 
         } => {
             let run = RunRef::find(&client, &run).await?;
             logs(&client, &run, &task, try_number, follow).await
+        }
+        Tasks::Why {
+            run,
+            task,
+            map_index,
+        } => {
+            let run = RunRef::find(&client, &run).await?;
+            why::task(printer, &client, &run, &task, map_index).await
         }
         Tasks::Clear {
             run,

@@ -66,6 +66,11 @@ impl Home {
         self.path.join("tidemill.db")
     }
 
+    /// The configuration of the installation; it need not be there.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("tidemill.toml")
+    }
+
     /// Logs: `<run>/<task>.<map index>.<try>`.
     pub fn logs(&self) -> PathBuf {
         self.path.join("logs")

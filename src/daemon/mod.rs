@@ -1,6 +1,7 @@
 //! The loops: the engine's thread, the DAG folder, and what starts and stops them.
 
 pub mod clock;
+pub mod config;
 pub mod dag_files;
 pub mod dag_folder;
 pub mod definition;

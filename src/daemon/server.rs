@@ -172,7 +172,9 @@ async fn start_engine(
     worker: Worker,
     changes: broadcast::Sender<Arc<Change>>,
 ) -> Result<(EngineEnd, EngineDoor), Failure> {
+    let pools = crate::daemon::config::pools(&home.config());
     let engine_options = EngineOptions {
+        pools: pools.map_err(|what| Failure::new(Exit::Usage, what))?,
         slots: options.slots,
         logs: home.logs(),
         versions: home.versions(),

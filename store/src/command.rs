@@ -1,5 +1,6 @@
 //! What people ask of the engine, and what it answers. The one door back.
 
+use crate::answer::{Condition, PoolState};
 use crate::record::RunRow;
 use tidemill_model::{MapIndex, RunState, TaskState, Ts};
 
@@ -69,12 +70,71 @@ pub enum Command {
         /// `success` or `failed`.
         state: RunState,
     },
+    /// Make or change a pool.
+    SetPool {
+        /// Its name.
+        name: String,
+        /// What is to be changed.
+        change: PoolChange,
+        /// Must it be new (`true`), or there already (`false`)?
+        is_new: Option<bool>,
+    },
+    /// Forget a pool. Tasks in it wait, and say so.
+    DeletePool {
+        /// Its name.
+        name: String,
+    },
+    /// Tell how the pools are used.
+    Pools,
+    /// Tell every condition of something that may not have happened.
+    Why(WhyOf),
     /// End a run: its running tasks are killed.
     Cancel {
         /// The DAG.
         dag_id: String,
         /// The run.
         run_id: String,
+    },
+}
+
+/// What of a pool is to be changed; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolChange {
+    /// Its slots; -1 is no limit.
+    pub slots: Option<i64>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Do deferred tasks keep their slots?
+    pub include_deferred: Option<bool>,
+}
+
+/// Of what the conditions are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyOf {
+    /// Why a task instance does not run.
+    Task {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+        /// The task.
+        task_id: String,
+        /// Its place in a mapped task.
+        map_index: MapIndex,
+    },
+    /// Why a run does not begin, or does not end.
+    Run {
+        /// The DAG.
+        dag_id: String,
+        /// The run.
+        run_id: String,
+    },
+    /// Why a DAG has no run.
+    Dag {
+        /// The DAG.
+        dag_id: String,
+        /// For which instant; the next one when absent.
+        at: Option<Ts>,
     },
 }
 
@@ -85,6 +145,10 @@ pub enum Answer {
     Done,
     /// A run was made, or had been made by the same key.
     Run(Box<RunRow>),
+    /// The pools, by name.
+    Pools(Vec<PoolState>),
+    /// Conditions, in the order in which they are asked.
+    Why(Vec<Condition>),
     /// These task instances: name, map index, state before.
     Tasks(Vec<(String, MapIndex, TaskState)>),
 }

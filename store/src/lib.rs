@@ -4,12 +4,14 @@
 //! instances. [`PageStore`] is what pages, the API and the command line read. Each backend passes
 //! the suite in `store/conformance`.
 
+pub mod answer;
 pub mod command;
 pub mod memory;
 pub mod record;
 pub mod worker;
 
-pub use command::{Answer, Command, CommandDoor, Refusal};
+pub use answer::{Condition, Holder, PoolState};
+pub use command::{Answer, Command, CommandDoor, PoolChange, Refusal, WhyOf};
 pub use record::*;
 pub use worker::*;
 

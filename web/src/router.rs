@@ -36,6 +36,12 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("GET", "/dags/hello/runs/one/tasks/greet/log"),
     ("GET", "/dags/hello/runs/one/tasks/greet/raw"),
     ("POST", "/dags/hello/runs/one/tasks/greet/mark"),
+    ("GET", "/dags/hello/why"),
+    ("GET", "/dags/hello/runs/one/why"),
+    ("GET", "/dags/hello/runs/one/tasks/greet/why"),
+    ("GET", "/admin/pools"),
+    ("POST", "/admin/pools"),
+    ("POST", "/admin/pools/default_pool"),
     ("GET", "/runs"),
     ("GET", "/events"),
 ];
@@ -73,6 +79,17 @@ fn pages() -> Router<Web> {
             "/dags/{dag}/runs/{run}/tasks/{task}/mark",
             post(page::task::mark),
         )
+        .route("/dags/{dag}/why", get(page::why::dag))
+        .route("/dags/{dag}/runs/{run}/why", get(page::why::run))
+        .route(
+            "/dags/{dag}/runs/{run}/tasks/{task}/why",
+            get(page::why::task),
+        )
+        .route(
+            "/admin/pools",
+            get(page::pools::page).post(page::pools::make),
+        )
+        .route("/admin/pools/{name}", post(page::pools::set))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
         .fallback(page::not_found)

@@ -72,6 +72,14 @@ impl Engine {
                 self.step(run_no, Event::MarkRun(state));
                 self.answer_run(run_no)
             }
+            Command::SetPool {
+                name,
+                change,
+                is_new,
+            } => self.set_pool(&name, change, is_new),
+            Command::DeletePool { name } => self.delete_pool(&name),
+            Command::Pools => Ok(self.tell_pools()),
+            Command::Why(of) => self.why(&of),
             Command::Cancel { dag_id, run_id } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 if self.runs[&run_no].row.state.is_terminal() {
@@ -191,7 +199,7 @@ impl Engine {
         Ok(Answer::Tasks(named))
     }
 
-    fn dag_no(&self, dag_id: &str) -> Result<DagNo, Refusal> {
+    pub(super) fn dag_no(&self, dag_id: &str) -> Result<DagNo, Refusal> {
         self.dag_ids
             .get(dag_id)
             .copied()
@@ -202,14 +210,14 @@ impl Engine {
             })
     }
 
-    fn find(&mut self, dag_id: &str, run_id: &str) -> Result<RunNo, Refusal> {
+    pub(super) fn find(&mut self, dag_id: &str, run_id: &str) -> Result<RunNo, Refusal> {
         let dag_no = self.dag_no(dag_id)?;
         self.load_run(dag_no, run_id).ok_or_else(|| Refusal::NotFound {
             what: format!("DAG {dag_id} has no run {run_id}; `tidemill runs list --dag {dag_id}` shows its runs"),
         })
     }
 
-    fn places(
+    pub(super) fn places(
         &self,
         run_no: RunNo,
         tasks: &[(String, MapIndex)],
@@ -244,7 +252,7 @@ impl Engine {
     }
 
     /// A run that was only read again leaves memory with the pass.
-    fn forget_if_over(&mut self, run_no: RunNo) {
+    pub(super) fn forget_if_over(&mut self, run_no: RunNo) {
         self.draft.over.push(run_no);
     }
 }

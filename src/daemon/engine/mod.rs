@@ -6,27 +6,29 @@
 mod commands;
 mod hand_over;
 mod pass;
+mod pools;
 mod schedule;
 mod state;
 mod turns;
+mod why;
 
 use crate::daemon::clock;
 pub use hand_over::log_path;
 use pass::PassDraft;
+pub use pools::open_pool;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use state::{DagState, Timer};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tidemill_executor::Worker;
-use tidemill_model::dag::{DEFAULT_POOL, DEFAULT_POOL_SLOTS};
 use tidemill_model::{Dag, DagNo, Reason, RunNo, Ts, VersionNo};
-use tidemill_scheduler::{Admission, Event, PoolLimit, Run, step};
+use tidemill_scheduler::{Admission, Event, Run, step};
 use tidemill_store::{
-    Answer, Change, Command, EngineStore, PageStore, Refusal, StoreError, StoredVersion,
+    Answer, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError, StoredVersion,
 };
 use tokio::sync::{broadcast, oneshot};
 
@@ -96,6 +98,8 @@ pub struct EngineOptions {
     pub versions: PathBuf,
     /// Where run folders lie.
     pub runs: PathBuf,
+    /// Pools that the configuration file declares.
+    pub pools: Vec<PoolRecord>,
     /// Forget a task's retries: for `tidemill run --no-retry`.
     pub no_retry: bool,
 }
@@ -118,6 +122,7 @@ pub struct Engine {
     definitions: HashMap<VersionNo, Definition>,
     runs: HashMap<RunNo, Run>,
     admission: Admission,
+    pools: BTreeMap<String, PoolRecord>,
     timers: BinaryHeap<Reverse<(Ts, Timer)>>,
     last_run: i64,
     last_seq: i64,
@@ -157,12 +162,7 @@ impl Engine {
         let holder = format!("pid {}", std::process::id());
         let term = runtime.block_on(store.take_term(&holder, clock::now()))?;
         let loaded = runtime.block_on(store.load())?;
-        let mut admission = Admission::new(options.slots);
-        admission.set_pools(&[PoolLimit {
-            name: DEFAULT_POOL.to_string(),
-            slots: DEFAULT_POOL_SLOTS,
-            include_deferred: false,
-        }]);
+        let admission = Admission::new(options.slots);
         let mut engine = Engine {
             options,
             pages: Arc::<S>::clone(&store),
@@ -180,6 +180,7 @@ impl Engine {
             definitions: HashMap::new(),
             runs: HashMap::new(),
             admission,
+            pools: BTreeMap::new(),
             timers: BinaryHeap::new(),
             last_run: loaded.last_run,
             last_seq: loaded.last_seq,

@@ -3,11 +3,12 @@
 use super::Engine;
 use super::state::{DagState, Timer};
 use super::turns::key_of;
+use super::why::stand;
 use crate::daemon::clock;
 use std::cmp::Reverse;
 use tidemill_model::schedule::Tick;
 use tidemill_model::{DagNo, RunNo, RunState, RunType, Ts};
-use tidemill_scheduler::{Run, due};
+use tidemill_scheduler::{Run, due, may_tick};
 use tidemill_store::{RunKey, RunRow};
 
 /// Runs that the schedule of one DAG makes in one pass; the next pass goes on.
@@ -54,11 +55,12 @@ impl Engine {
         let Some(definition) = state.definition.clone() else {
             return;
         };
-        let dag = &definition.dag;
-        let may_run = dag.allowed_run_types.contains(&RunType::Scheduled);
-        if state.record.is_paused || state.record.is_stale || self.stopping.is_some() || !may_run {
+        // The same conditions that `dags why` tells.
+        let may_tick = may_tick(&stand(state)).iter().all(|check| check.is_ok);
+        if !may_tick || self.stopping.is_some() {
             return;
         }
+        let dag = &definition.dag;
         let room = state.room(dag.max_active_runs);
         let owed = due(
             dag,

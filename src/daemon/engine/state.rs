@@ -35,6 +35,7 @@ impl Engine {
     /// Rebuilds memory from rows. Attempts that an earlier process held are lost: its supervisor
     /// has ended them, or this process would not have got its lock.
     pub(super) fn resume(&mut self, loaded: Loaded) {
+        self.resume_pools(loaded.pools);
         for (dag, task_no, name) in loaded.task_names {
             self.names.entry(dag).or_default().insert(name, task_no);
         }

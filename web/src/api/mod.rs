@@ -5,10 +5,15 @@ mod clear;
 mod dags;
 mod logs;
 mod own;
+mod pools;
 mod query;
 mod runs;
 mod tasks;
 mod values;
+mod why;
+
+pub(crate) use pools::states as pool_states;
+pub(crate) use why::conditions;
 
 use crate::Web;
 use crate::error::{ApiError, Fault};
@@ -62,6 +67,17 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v2/monitor/health"),
     ("GET", "/api/v2/version"),
     ("POST", "/api/tidemill/v1/dags/hello/dagRuns/one/cancel"),
+    ("GET", "/api/v2/pools"),
+    ("POST", "/api/v2/pools"),
+    ("GET", "/api/v2/pools/default_pool"),
+    ("PATCH", "/api/v2/pools/default_pool"),
+    ("DELETE", "/api/v2/pools/default_pool"),
+    ("GET", "/api/tidemill/v1/dags/hello/why"),
+    ("GET", "/api/tidemill/v1/dags/hello/dagRuns/one/why"),
+    (
+        "GET",
+        "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/why",
+    ),
     ("GET", "/api/tidemill/v1/runs/hello@latest"),
 ];
 
@@ -73,6 +89,12 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(
             "/tidemill/v1/dags/{dag}/dagRuns/{run}/cancel",
             post(own::cancel),
+        )
+        .route("/tidemill/v1/dags/{dag}/why", get(why::dag))
+        .route("/tidemill/v1/dags/{dag}/dagRuns/{run}/why", get(why::run))
+        .route(
+            "/tidemill/v1/dags/{dag}/dagRuns/{run}/taskInstances/{task}/why",
+            get(why::task),
         )
         .route("/tidemill/v1/runs/{reference}", get(own::resolve));
     let own = if is_socket {
@@ -101,6 +123,11 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(&format!("{task}/xcomEntries"), get(values::list))
         .route(&format!("{task}/xcomEntries/{{key}}"), get(values::one))
         .route("/v2/dagSources/{dag}", get(dags::source))
+        .route("/v2/pools", get(pools::list).post(pools::make))
+        .route(
+            "/v2/pools/{name}",
+            get(pools::one).patch(pools::patch).delete(pools::delete),
+        )
         .route("/v2/importErrors", get(dags::import_errors))
         .route("/v2/monitor/health", get(own::health))
         .route("/v2/version", get(own::version))

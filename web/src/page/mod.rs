@@ -5,10 +5,12 @@ pub(crate) mod code;
 pub(crate) mod dag;
 pub(crate) mod dags;
 pub(crate) mod graph;
+pub(crate) mod pools;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod task;
 pub(crate) mod trigger;
+pub(crate) mod why;
 
 use crate::error::{Fault, PageError};
 use crate::view::names::Names;
@@ -17,8 +19,10 @@ use crate::{Web, statics};
 use askama::Template;
 use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidemill_model::Dag;
+use tidemill_model::dag::DEFAULT_POOL;
 use tidemill_store::{Answer, Command, DagRecord, RunRecord};
 
 /// What every page has around it.
@@ -197,6 +201,8 @@ pub(crate) struct DagHead {
     pub(crate) is_stale: bool,
     pub(crate) tab: &'static str,
     pub(crate) errors: Vec<code::DiagnosticLine>,
+    /// What keeps its tasks from running, though its file is right.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The head for a DAG, with what is wrong in its file now.
@@ -231,7 +237,27 @@ pub(crate) async fn dag_head(
         is_stale: record.is_stale,
         tab,
         errors: code::diagnostics(web, Some(&record.file)).await?,
+        warnings: missing_pools(web, dag).await?,
     })
+}
+
+/// A warning for each pool that tasks name and nobody has made: those tasks wait.
+async fn missing_pools(web: &Web, dag: Option<&Dag>) -> Result<Vec<String>, Fault> {
+    let named: BTreeSet<&str> = dag
+        .into_iter()
+        .flat_map(|dag| &dag.tasks)
+        .map(|task| task.pool.as_str())
+        .collect();
+    if named.iter().all(|name| *name == DEFAULT_POOL) {
+        return Ok(Vec::new());
+    }
+    let known = web.doors.pages.pools().await?;
+    let missing = named
+        .into_iter()
+        .filter(|name| !known.iter().any(|pool| pool.name == *name));
+    Ok(missing
+        .map(|name| format!("There is no pool {name}: its tasks wait until somebody makes it."))
+        .collect())
 }
 
 /// The schedule in words.

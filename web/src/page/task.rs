@@ -1,7 +1,9 @@
 //! A task instance: its tries, and its log, which follows while it is written.
 
+use super::why::{self, ConditionLine};
 use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
 use crate::Web;
+use crate::api::conditions;
 use crate::error::Fault;
 use crate::log::{self, LogEnds, LogLine};
 use crate::view::rows::{self, TaskLine};
@@ -15,7 +17,7 @@ use axum::response::{Html, IntoResponse, Response};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tidemill_model::{MapIndex, TaskState, Ts};
-use tidemill_store::{Command, RunRecord, TaskRow};
+use tidemill_store::{Command, RunRecord, TaskRow, WhyOf};
 
 const HEAD: usize = 500;
 const TAIL: usize = 2_000;
@@ -88,6 +90,8 @@ struct Task {
     is_done: bool,
     can_mark: bool,
     outputs: Vec<(String, String)>,
+    /// While it waits: for what.
+    conditions: Vec<ConditionLine>,
 }
 
 #[derive(Template)]
@@ -198,7 +202,22 @@ pub(crate) async fn page(
         .map(|value| (value.key, value_text(&value.value)))
         .collect();
     page.is_done = is_done;
+    page.conditions = waits_for(&web, &found).await;
     show(&page)
+}
+
+/// What an instance waits for; nothing when it is over or runs, or when nobody can tell now.
+async fn waits_for(web: &Web, found: &Instance) -> Vec<ConditionLine> {
+    if found.row.state.is_terminal() || found.row.is_live() {
+        return Vec::new();
+    }
+    let of = WhyOf::Task {
+        dag_id: found.run.dag_id.clone(),
+        run_id: found.run.row.run_id.clone(),
+        task_id: found.facts.names.id(found.row.task_no).to_string(),
+        map_index: found.row.map_index,
+    };
+    conditions(web, of).await.map_or(Vec::new(), why::lines)
 }
 
 fn value_text(value: &serde_json::Value) -> String {
@@ -281,6 +300,7 @@ fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: 
         is_done: true,
         can_mark: !matches!(row.state, TaskState::Removed),
         outputs: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 

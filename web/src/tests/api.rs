@@ -347,3 +347,44 @@ async fn only_the_socket_hands_out_login_links() {
     .await;
     assert_eq!(got.status, 404);
 }
+
+#[tokio::test]
+async fn pools_have_the_fields_that_airflows_client_needs() {
+    let fixture = fixture().await;
+    let got = get(&fixture, "/api/v2/pools").await;
+    let body: serde_json::Value = serde_json::from_str(&got.text).unwrap();
+    let pool = &body["pools"][0];
+    for (key, n) in [
+        ("slots", 2),
+        ("occupied_slots", 2),
+        ("running_slots", 2),
+        ("queued_slots", 0),
+        ("scheduled_slots", 5),
+        ("open_slots", 0),
+        ("deferred_slots", 0),
+    ] {
+        assert_eq!(pool[key], n, "{key}");
+    }
+    assert_eq!(pool["include_deferred"], false);
+    assert_eq!(get(&fixture, "/api/v2/pools/none").await.status, 404);
+}
+
+#[tokio::test]
+async fn why_lists_conditions_with_numbers_and_holders() {
+    let fixture = fixture().await;
+    for path in [
+        "/api/tidemill/v1/dags/hello/why",
+        "/api/tidemill/v1/dags/hello/dagRuns/one/why",
+        "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/why",
+    ] {
+        let got = get(&fixture, path).await;
+        let body: serde_json::Value = serde_json::from_str(&got.text).unwrap();
+        assert_eq!(body["ok"], false, "{path}");
+        let condition = &body["conditions"][0];
+        assert_eq!(condition["condition"], "pool_slots");
+        assert_eq!(condition["holders"][0]["task_id"], "greet");
+        assert_eq!(condition["more"], 3);
+    }
+    let wrong = get(&fixture, "/api/tidemill/v1/dags/hello/why?at=noon").await;
+    assert_eq!(wrong.status, 422, "{}", wrong.text);
+}

@@ -322,7 +322,48 @@ async fn answer(store: &MemoryStore, command: Command) -> Result<Answer, Refusal
                 TaskState::UpstreamFailed,
             ),
         ])),
+        Command::Pools => Ok(Answer::Pools(vec![full_pool()])),
+        Command::Why(_) => Ok(Answer::Why(vec![blocked()])),
         _ => Ok(Answer::Done),
+    }
+}
+
+fn holder() -> Holder {
+    Holder {
+        dag_id: "hello".to_string(),
+        run_id: "one".to_string(),
+        task_id: Some("greet".to_string()),
+        map_index: MapIndex::NONE,
+        slots: Some(2),
+    }
+}
+
+/// A pool of two slots that one task holds.
+fn full_pool() -> PoolState {
+    let pool = PoolRecord {
+        name: "default_pool".to_string(),
+        slots: 2,
+        description: HOSTILE.to_string(),
+        include_deferred: false,
+        from_file: false,
+    };
+    PoolState {
+        n_running: 2,
+        n_occupied: 2,
+        n_waiting: 5,
+        holders: vec![(holder(), TaskState::Running)],
+        more: 3,
+        ..PoolState::unused(pool)
+    }
+}
+
+fn blocked() -> Condition {
+    Condition {
+        condition: "pool_slots",
+        ok: false,
+        detail: format!("2 of 2 slots are taken {HOSTILE}"),
+        holders: vec![holder()],
+        more: 3,
     }
 }
 

@@ -4,7 +4,7 @@ use super::fixture::{HOSTILE, add_dag, dag, fixture, run_row, task_row};
 use super::{get, post};
 use crate::router::PAGES;
 use tidemill_model::{RunState, TaskState};
-use tidemill_store::{Command, EngineStore, Pass};
+use tidemill_store::{Command, EngineStore, Pass, PoolChange};
 
 /// Pages that are whole documents.
 fn documents() -> impl Iterator<Item = &'static str> {
@@ -343,4 +343,71 @@ fn the_sample_of_the_empty_list_is_right() {
     let loaded = tidemill_dagfile::load(crate::page::dags::SAMPLE.as_bytes(), "hello");
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     assert_eq!(loaded.dag.map(|dag| dag.tasks.len()), Some(2));
+}
+
+#[tokio::test]
+async fn pools_are_shown_with_who_holds_them_and_set_by_forms() {
+    let fixture = fixture().await;
+    let got = get(&fixture, "/admin/pools").await;
+    assert!(
+        got.text.contains("hello/one/greet (2 slots)"),
+        "{}",
+        got.text
+    );
+    assert!(got.text.contains("and 3 more"), "{}", got.text);
+    let form = "name=api&slots=4&description=calls&include_deferred=1";
+    assert_eq!(post(&fixture, "/admin/pools", form).await.status, 303);
+    let got = post(&fixture, "/admin/pools/api", "do=set&slots=5&description=").await;
+    assert_eq!(got.status, 303);
+    assert_eq!(
+        post(&fixture, "/admin/pools/api", "do=delete").await.status,
+        303
+    );
+    let wrong = post(&fixture, "/admin/pools/api", "do=set&slots=many").await;
+    assert_eq!(wrong.status, 422);
+    let asked = fixture.asked.lock().unwrap();
+    let change = |slots: i64, description: &str, include_deferred: bool| PoolChange {
+        slots: Some(slots),
+        description: Some(description.to_string()),
+        include_deferred: Some(include_deferred),
+    };
+    let sets: Vec<_> = asked
+        .iter()
+        .filter_map(|command| match command {
+            Command::SetPool {
+                name,
+                change,
+                is_new,
+            } => Some((name.as_str(), change, *is_new)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sets[0], ("api", &change(4, "calls", true), Some(true)));
+    assert_eq!(sets[1], ("api", &change(5, "", false), Some(false)));
+    assert!(
+        asked
+            .iter()
+            .any(|one| matches!(one, Command::DeletePool { name } if name == "api"))
+    );
+}
+
+#[tokio::test]
+async fn a_waiting_task_shows_what_it_waits_for() {
+    let fixture = fixture().await;
+    for path in [
+        "/dags/hello/runs/queued/tasks/greet",
+        "/dags/hello/runs/queued/tasks/greet/why",
+        "/dags/hello/runs/queued/why",
+        "/dags/hello/why",
+    ] {
+        let got = get(&fixture, path).await;
+        assert!(
+            got.text.contains("2 of 2 slots are taken"),
+            "{path}: {}",
+            got.text
+        );
+        assert!(got.text.contains("hello/one/greet (2 slots)"), "{path}");
+    }
+    let over = get(&fixture, "/dags/hello/runs/two/tasks/greet").await;
+    assert!(!over.text.contains("2 of 2 slots"), "it is over");
 }

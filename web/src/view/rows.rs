@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::{Badge, When, span_text, text, urgency};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tidemill_model::{Dag, Epoch, MapIndex, RunNo, TaskNo, TaskState, Ts};
 use tidemill_store::{RunRecord, TaskRow};
 
@@ -44,33 +44,36 @@ pub(crate) fn task_lines(dag: Option<&Dag>, names: &Names) -> Vec<TaskLine> {
     lines.collect()
 }
 
-/// The instances of a run: its rows, or, before it started, one without a state for each task.
+/// The instances of a run: its rows, and one without a state for each task that has no row yet.
 pub(crate) fn instances(
     run: &RunRecord,
     rows: Vec<TaskRow>,
     lines: &[TaskLine],
     dag: Option<&Dag>,
 ) -> Vec<TaskRow> {
-    if !rows.is_empty() || run.row.state.is_terminal() {
+    if run.row.state.is_terminal() && !rows.is_empty() {
         return rows;
     }
-    let retries =
-        |id: &str| dag.and_then(|dag| dag.index_of(id).map(|at| dag.task(at).retry.retries as i32));
-    let small = lines.len() <= 2_000; // Finding a name is linear.
-    lines
-        .iter()
-        .map(|line| {
-            blank(
-                run.row.run,
-                line.no,
-                if small {
-                    retries(&line.id).unwrap_or(0)
-                } else {
-                    0
-                },
+    let touched: HashSet<TaskNo> = rows.iter().map(|row| row.task_no).collect();
+    let retries: HashMap<&str, i32> = dag
+        .into_iter()
+        .flat_map(|dag| &dag.tasks)
+        .map(|task| {
+            (
+                task.id.as_str(),
+                i32::try_from(task.retry.retries).unwrap_or(i32::MAX),
             )
         })
-        .collect()
+        .collect();
+    let untouched = lines.iter().filter(|line| !touched.contains(&line.no));
+    let blanks = untouched.map(|line| {
+        let retries = retries.get(line.id.as_str()).copied().unwrap_or(0);
+        blank(run.row.run, line.no, retries)
+    });
+    let mut all: Vec<TaskRow> = blanks.collect();
+    all.extend(rows);
+    all.sort_by_key(|row| (row.task_no, row.map_index));
+    all
 }
 
 fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {

@@ -1,0 +1,258 @@
+//! Why something has not happened: every condition, met or not, from the functions that decide.
+
+use crate::admit::{Admission, Gate};
+use crate::rule::{Decision, UpstreamCounts, decide};
+use crate::run::Run;
+use crate::turns::{TurnGate, Turns};
+use tidemill_model::{Dag, RunState, RunType, TaskIndex, TaskState, TriggerRule, Ts};
+
+/// One condition of a task, a run or a DAG.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Which, with its numbers.
+    pub kind: CheckKind,
+    /// Is it met?
+    pub is_ok: bool,
+}
+
+/// The conditions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckKind {
+    /// The run has begun and is not over.
+    RunOpen(RunState),
+    /// The run's own turn.
+    RunTurn(TurnGate),
+    /// The task is not over, and no attempt of it is live.
+    TaskOpen(TaskState),
+    /// Its trigger rule allows it.
+    Upstream {
+        /// The rule.
+        rule: TriggerRule,
+        /// How far its upstream tasks are.
+        counts: UpstreamCounts,
+        /// Those that are not over yet.
+        open: Vec<TaskIndex>,
+        /// Those that failed or were blocked by a failure.
+        bad: Vec<TaskIndex>,
+        /// Those that were skipped.
+        skipped: Vec<TaskIndex>,
+    },
+    /// Its wait for the next try or poke is over.
+    NotBefore(Option<Ts>),
+    /// A limit on slots.
+    Slot(Gate),
+    /// How many tasks of a run are in a state that is not over.
+    Tasks(TaskState, Vec<TaskIndex>),
+    /// The file of the DAG is there and can be read.
+    FileThere,
+    /// The DAG is not paused.
+    NotPaused,
+    /// It has a schedule.
+    HasSchedule,
+    /// Its file allows scheduled runs.
+    ScheduledAllowed,
+    /// Its schedule has another fire time, and that has come.
+    Due {
+        /// The next fire time; `None` when there is none any more.
+        next: Option<Ts>,
+        /// Its end date, when that is why there is none.
+        end_date: Option<Ts>,
+    },
+    /// A new run would begin at once: `max_active_runs` has room.
+    ActiveRuns {
+        /// Runs that are running.
+        n_running: usize,
+        /// Runs that wait for their turn.
+        n_queued: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// Its schedule fires at the instant that was asked for.
+    Fires {
+        /// The instant.
+        at: Ts,
+        /// The fire time before it, where it is none itself.
+        before: Option<Ts>,
+    },
+    /// The instant lies between the start and the end date.
+    InDates {
+        /// The instant.
+        at: Ts,
+    },
+    /// Missed fire times before the latest one are made up for.
+    MadeUp {
+        /// The instant.
+        at: Ts,
+        /// The latest fire time that is settled.
+        high: Option<Ts>,
+    },
+}
+
+fn check(kind: CheckKind, is_ok: bool) -> Check {
+    Check { kind, is_ok }
+}
+
+/// Every condition of a task instance. All are met exactly when it gets the next free slot.
+pub fn why_task(run: &Run, at: TaskIndex, admission: &Admission, turns: &Turns) -> Vec<Check> {
+    let task = &run.tasks[at.at()];
+    let mut checks = why_begun(run, turns);
+    let is_open = !task.state.is_terminal() && !task.is_live() && task.state != TaskState::Deferred;
+    checks.push(check(CheckKind::TaskOpen(task.state), is_open));
+    checks.push(upstream(run, at));
+    if matches!(
+        task.state,
+        TaskState::UpForRetry | TaskState::UpForReschedule
+    ) {
+        checks.push(check(CheckKind::NotBefore(task.not_before), false));
+    }
+    let gates = admission.gates((run.row.run, at)).unwrap_or_default();
+    let slots = gates.into_iter().map(|gate| {
+        let is_open = gate.is_open;
+        check(CheckKind::Slot(gate), is_open)
+    });
+    checks.extend(slots);
+    checks
+}
+
+/// Has the run begun, and if it is queued, what for?
+fn why_begun(run: &Run, turns: &Turns) -> Vec<Check> {
+    let is_open = run.row.state == RunState::Running;
+    let mut checks = vec![check(CheckKind::RunOpen(run.row.state), is_open)];
+    let gates = turns.gates(&run.row, &run.dag).unwrap_or_default();
+    checks.extend(gates.into_iter().map(|gate| {
+        let is_open = gate.is_open;
+        check(CheckKind::RunTurn(gate), is_open)
+    }));
+    checks
+}
+
+fn upstream(run: &Run, at: TaskIndex) -> Check {
+    let counts = run.upstream(at);
+    let rule = run.dag.task(at).trigger_rule;
+    let among = |wanted: &dyn Fn(TaskState) -> bool| -> Vec<TaskIndex> {
+        let all = run.dag.graph.upstream(at).iter().copied();
+        all.filter(|up| wanted(run.tasks[up.at()].state)).collect()
+    };
+    // A task that has passed its rule does not go back behind it.
+    let has_passed = !matches!(
+        run.tasks[at.at()].state,
+        TaskState::None | TaskState::UpstreamFailed | TaskState::Skipped
+    );
+    let kind = CheckKind::Upstream {
+        rule,
+        counts: *counts,
+        open: among(&|state| !state.is_terminal()),
+        bad: among(&|state| state.is_failure()),
+        skipped: among(&|state| state == TaskState::Skipped),
+    };
+    check(kind, has_passed || decide(rule, counts) == Decision::Run)
+}
+
+/// Every condition of a run: of its turn while it is queued, of its tasks while it runs.
+pub fn why_run(run: &Run, turns: &Turns) -> Vec<Check> {
+    let mut checks = why_begun(run, turns);
+    if run.row.state == RunState::Running {
+        for &state in TaskState::ALL.iter().filter(|state| !state.is_terminal()) {
+            let in_state = (0..run.tasks.len() as u32).map(TaskIndex);
+            let in_state = in_state.filter(|at| run.tasks[at.at()].state == state);
+            let tasks: Vec<TaskIndex> = in_state.collect();
+            if !tasks.is_empty() {
+                checks.push(check(CheckKind::Tasks(state, tasks), false));
+            }
+        }
+    }
+    checks
+}
+
+/// How a DAG stands, as far as its schedule goes.
+#[derive(Clone, Copy, Debug)]
+pub struct DagStand<'a> {
+    /// The definition; `None` when it cannot be read.
+    pub dag: Option<&'a Dag>,
+    /// Is it paused?
+    pub is_paused: bool,
+    /// Is its file gone?
+    pub is_stale: bool,
+    /// The last fire time that is settled.
+    pub high: Option<Ts>,
+    /// The next fire time.
+    pub next: Option<Ts>,
+}
+
+/// The conditions under which a schedule makes runs at all. The engine asks them before each tick.
+pub fn may_tick(stand: &DagStand<'_>) -> Vec<Check> {
+    let dag = stand.dag;
+    let has_schedule = dag.is_some_and(has_schedule_of_its_own);
+    let is_allowed = dag.is_some_and(|dag| dag.allowed_run_types.contains(&RunType::Scheduled));
+    vec![
+        check(CheckKind::FileThere, dag.is_some() && !stand.is_stale),
+        check(CheckKind::NotPaused, !stand.is_paused),
+        check(CheckKind::HasSchedule, has_schedule),
+        check(CheckKind::ScheduledAllowed, is_allowed),
+    ]
+}
+
+fn has_schedule_of_its_own(dag: &Dag) -> bool {
+    !dag.schedule.is_manual()
+}
+
+/// Why a DAG has no new run now, or had none for an instant.
+pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> Vec<Check> {
+    let mut checks = may_tick(stand);
+    let Some(dag) = stand.dag.filter(|dag| has_schedule_of_its_own(dag)) else {
+        return checks;
+    };
+    match at {
+        Some(at) => checks.extend(why_instant(dag, stand, at, now)),
+        None => {
+            let next = dag.schedule.next_after(stand.high.unwrap_or(now));
+            let is_past_end = |next: Ts| dag.end_date.is_some_and(|end| next > end);
+            let end_date = dag.end_date.filter(|_| next.is_some_and(is_past_end));
+            let next = next.filter(|next| !is_past_end(*next));
+            let is_due = next.is_some_and(|next| next <= now);
+            checks.push(check(CheckKind::Due { next, end_date }, is_due));
+        }
+    }
+    let room = CheckKind::ActiveRuns {
+        n_running: turns.n_running(),
+        n_queued: turns.n_queued(),
+        max: dag.max_active_runs,
+    };
+    checks.push(check(
+        room,
+        turns.n_running() < dag.max_active_runs as usize,
+    ));
+    checks
+}
+
+fn why_instant(dag: &Dag, stand: &DagStand<'_>, at: Ts, now: Ts) -> Vec<Check> {
+    let before = dag.schedule.previous_before(Ts(at.0.saturating_add(1)));
+    let fires = before == Some(at);
+    let is_in_dates =
+        dag.start_date.is_none_or(|start| start <= at) && dag.end_date.is_none_or(|end| at <= end);
+    // Without catch-up only the latest missed fire time makes a run.
+    let latest = dag.schedule.previous_before(Ts(now.0.saturating_add(1)));
+    let is_made_up = dag.catchup || at > now || latest == Some(at);
+    let due = CheckKind::Due {
+        next: Some(at),
+        end_date: None,
+    };
+    vec![
+        check(
+            CheckKind::Fires {
+                at,
+                before: before.filter(|_| !fires),
+            },
+            fires,
+        ),
+        check(CheckKind::InDates { at }, is_in_dates),
+        check(due, at <= now),
+        check(
+            CheckKind::MadeUp {
+                at,
+                high: stand.high,
+            },
+            is_made_up,
+        ),
+    ]
+}

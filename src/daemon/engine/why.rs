@@ -1,0 +1,321 @@
+//! Why something has not happened: the checks of the scheduler, in words and with names.
+
+use super::Engine;
+use super::state::DagState;
+use crate::daemon::clock;
+use tidemill_model::time::human;
+use tidemill_model::{MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
+use tidemill_scheduler::{
+    Check, CheckKind, DagStand, Gate, GateKind, Run, TurnGate, TurnGateKind, why_dag, why_run,
+    why_task,
+};
+use tidemill_store::{Answer, Condition, Holder, Refusal, WhyOf};
+
+/// Holders that one condition names.
+const HOLDERS_MAX: usize = 10;
+
+/// A condition in words, and who holds what it needs.
+type Said = (&'static str, String, Vec<Holder>);
+
+impl Engine {
+    pub(super) fn why(&mut self, of: &WhyOf) -> Result<Answer, Refusal> {
+        let (checks, run_no) = match of {
+            WhyOf::Task {
+                dag_id,
+                run_id,
+                task_id,
+                map_index,
+            } => {
+                let run_no = self.find(dag_id, run_id)?;
+                let at = self.places(run_no, &[(task_id.clone(), *map_index)])?[0];
+                let run = &self.runs[&run_no];
+                let turns = &self.dag_of(run).turns;
+                (why_task(run, at, &self.admission, turns), Some(run_no))
+            }
+            WhyOf::Run { dag_id, run_id } => {
+                let run_no = self.find(dag_id, run_id)?;
+                let run = &self.runs[&run_no];
+                (why_run(run, &self.dag_of(run).turns), Some(run_no))
+            }
+            WhyOf::Dag { dag_id, at } => {
+                let state = &self.dags[&self.dag_no(dag_id)?];
+                let checks = why_dag(&stand(state), &state.turns, *at, clock::now());
+                (checks, None)
+            }
+        };
+        let conditions = checks.iter().map(|check| self.condition(check, run_no));
+        let conditions = conditions.collect();
+        if let Some(run_no) = run_no {
+            self.forget_if_over(run_no);
+        }
+        Ok(Answer::Why(conditions))
+    }
+
+    fn dag_of(&self, run: &Run) -> &DagState {
+        &self.dags[&run.row.dag]
+    }
+
+    fn condition(&self, check: &Check, run_no: Option<RunNo>) -> Condition {
+        let run = run_no.and_then(|run_no| self.runs.get(&run_no));
+        let (condition, detail, mut holders) = match &check.kind {
+            CheckKind::Slot(gate) => self.slot(gate, check.is_ok),
+            CheckKind::RunTurn(gate) => self.turn(gate),
+            kind => said(kind, check.is_ok, run),
+        };
+        let more = holders.len().saturating_sub(HOLDERS_MAX);
+        holders.truncate(HOLDERS_MAX);
+        Condition {
+            condition,
+            ok: check.is_ok,
+            detail,
+            holders,
+            more,
+        }
+    }
+
+    fn slot(&self, gate: &Gate, is_ok: bool) -> Said {
+        let holders = gate.holders.iter();
+        let holders = holders.filter_map(|(place, slots)| self.holder(*place, *slots));
+        let of = gate
+            .max
+            .map_or("no limit".to_string(), |max| max.to_string());
+        let n = gate.n;
+        let (name, detail) = match gate.kind {
+            GateKind::PoolExists if is_ok => ("pool_exists", "its pool exists".to_string()),
+            GateKind::PoolExists => (
+                "pool_exists",
+                "its pool does not exist: make it with `tidemill pools set`, or name another one in the file".to_string(),
+            ),
+            GateKind::PoolSize => ("pool_size", format!("it takes {n} slots of its pool's {of}")),
+            GateKind::PoolSlots => ("pool_slots", format!("{n} of {of} slots of its pool are taken")),
+            GateKind::PoolKept if is_ok => ("pool_kept", "its pool keeps no free slots for another task".to_string()),
+            GateKind::PoolKept => (
+                "pool_kept",
+                format!("its pool keeps its {n} free slots for a wider task that has waited longest"),
+            ),
+            GateKind::RunTasks => ("max_active_tasks", format!("{n} of {of} tasks of its run are live")),
+            GateKind::TaskPerDag => (
+                "max_active_tis_per_dag",
+                format!("{n} of {of} instances of it are live over all runs"),
+            ),
+            GateKind::TaskPerRun => (
+                "max_active_tis_per_dagrun",
+                format!("{n} of {of} instances of it are live in its run"),
+            ),
+            GateKind::WorkerSlots => ("worker_slots", format!("{n} of {of} slots of the workers are taken")),
+            GateKind::Turn if n == 0 && is_ok => ("turn", "nobody goes before it".to_string()),
+            GateKind::Turn if n == 0 => ("turn", "the next slot goes to one that has waited longer".to_string()),
+            GateKind::Turn => ("turn", format!("{n} go before it by weight and date")),
+        };
+        (name, detail, holders.collect())
+    }
+
+    fn turn(&self, gate: &TurnGate) -> Said {
+        let holders = gate.holders.iter().filter_map(|run_no| {
+            let run = self.runs.get(run_no)?;
+            Some(Holder {
+                dag_id: run.dag.id.clone(),
+                run_id: run.row.run_id.clone(),
+                task_id: None,
+                map_index: MapIndex::NONE,
+                slots: None,
+            })
+        });
+        let (n, of) = (gate.n, gate.max.unwrap_or(0));
+        let (name, detail) = match gate.kind {
+            TurnGateKind::ActiveRuns => (
+                "max_active_runs",
+                format!("{n} of {of} runs of its DAG are running"),
+            ),
+            TurnGateKind::Key => (
+                "concurrency_key",
+                format!("{n} of {of} runs with its key are running"),
+            ),
+            TurnGateKind::Turn if n == 0 => {
+                ("run_turn", "no queued run goes before it".to_string())
+            }
+            TurnGateKind::Turn => ("run_turn", format!("{n} queued runs go before it")),
+        };
+        (name, detail, holders.collect())
+    }
+}
+
+/// How a DAG stands, for its schedule.
+pub(super) fn stand(state: &DagState) -> DagStand<'_> {
+    DagStand {
+        dag: state.definition.as_ref().map(|definition| &*definition.dag),
+        is_paused: state.record.is_paused,
+        is_stale: state.record.is_stale,
+        high: state.record.schedule_high,
+        next: state.record.next_run,
+    }
+}
+
+/// The conditions that need no other run to be told.
+fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
+    let plain = |name, text: &str| (name, text.to_string(), Vec::new());
+    let yes_no = |name, yes: &str, no: &str| plain(name, if is_ok { yes } else { no });
+    match kind {
+        CheckKind::RunOpen(state) => plain("run_running", run_words(*state)),
+        CheckKind::TaskOpen(state) => plain("task_waiting", task_words(*state)),
+        CheckKind::Upstream { .. } => upstream(kind, run),
+        CheckKind::NotBefore(at) => match at {
+            Some(at) => plain(
+                "not_before",
+                &format!("its next try is not before {at}, {}", from_now(*at)),
+            ),
+            None => plain("not_before", "it waits"),
+        },
+        CheckKind::Tasks(state, tasks) => {
+            let text = format!("{} tasks: {}", tasks.len(), task_words(*state));
+            (
+                "tasks",
+                text,
+                run.map_or(Vec::new(), |run| named(run, tasks)),
+            )
+        }
+        CheckKind::FileThere => yes_no(
+            "file",
+            "its file can be read",
+            "its file is gone or has errors",
+        ),
+        CheckKind::NotPaused => yes_no(
+            "not_paused",
+            "it is not paused",
+            "it is paused: `tidemill dags unpause` resumes it",
+        ),
+        CheckKind::HasSchedule => yes_no(
+            "schedule",
+            "it has a schedule",
+            "it has no schedule: only people and the API make runs",
+        ),
+        CheckKind::ScheduledAllowed => yes_no(
+            "allowed_run_types",
+            "its file allows scheduled runs",
+            "`allowed_run_types` leaves scheduled runs out",
+        ),
+        CheckKind::Due { next, end_date } => plain("due", &due_words(*next, *end_date, is_ok)),
+        CheckKind::ActiveRuns {
+            n_running,
+            n_queued,
+            max,
+        } => plain(
+            "max_active_runs",
+            &format!(
+                "{n_running} of {max} runs are running, {n_queued} are queued; one more would {}",
+                if is_ok { "begin at once" } else { "wait" }
+            ),
+        ),
+        CheckKind::Fires { at, before } => match before {
+            Some(before) => plain(
+                "fires",
+                &format!("its schedule does not fire at {at}; it fires at {before} before that"),
+            ),
+            None => yes_no(
+                "fires",
+                &format!("its schedule fires at {at}"),
+                &format!("its schedule does not fire at or before {at}"),
+            ),
+        },
+        CheckKind::InDates { at } => yes_no(
+            "dates",
+            &format!("{at} is between its start and end date"),
+            &format!("{at} is before its `start_date` or after its `end_date`"),
+        ),
+        CheckKind::MadeUp { at, high } => {
+            let settled = high.map_or(String::new(), |high| {
+                format!("; its schedule is settled up to {high}")
+            });
+            let text = if is_ok {
+                "it is not a missed tick that is passed over"
+            } else {
+                "`catchup` is false: of missed ticks only the latest makes a run"
+            };
+            plain("catchup", &format!("{at}: {text}{settled}"))
+        }
+        CheckKind::Slot(_) | CheckKind::RunTurn(_) => plain("slot", ""),
+    }
+}
+
+fn due_words(next: Option<Ts>, end_date: Option<Ts>, is_ok: bool) -> String {
+    match (next, end_date) {
+        (Some(next), _) if is_ok => format!("{next} has come"),
+        (Some(next), _) => format!("its next tick is {next}, {}", from_now(next)),
+        (None, Some(end)) => format!("no tick is left before its `end_date` {end}"),
+        (None, None) => "its schedule has no tick any more".to_string(),
+    }
+}
+
+fn from_now(at: Ts) -> String {
+    let now = clock::now();
+    if at > now {
+        format!("in {}", human(at.since(now)))
+    } else {
+        format!("{} ago", human(now.since(at)))
+    }
+}
+
+fn run_words(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued => "its run is queued",
+        RunState::Running => "its run is running",
+        RunState::Success => "its run is over: it succeeded",
+        RunState::Failed => "its run is over: it failed",
+    }
+}
+
+fn task_words(state: TaskState) -> &'static str {
+    match state {
+        TaskState::None => "waiting for upstream tasks",
+        TaskState::Scheduled => "waiting for a slot",
+        TaskState::Queued | TaskState::Running => "running",
+        TaskState::Success => "over: succeeded",
+        TaskState::Failed => "over: failed",
+        TaskState::UpstreamFailed => "over: blocked by a failure upstream",
+        TaskState::Skipped => "over: skipped",
+        TaskState::UpForRetry => "waiting for the next try",
+        TaskState::UpForReschedule => "waiting for the next poke",
+        TaskState::Deferred => "waiting for an event",
+        TaskState::Restarting => "cleared while it ran: its attempt is being ended",
+        TaskState::Removed => "no longer in the DAG",
+    }
+}
+
+fn upstream(kind: &CheckKind, run: Option<&Run>) -> Said {
+    let CheckKind::Upstream {
+        rule,
+        counts,
+        open,
+        bad,
+        skipped,
+    } = kind
+    else {
+        return ("upstream", String::new(), Vec::new());
+    };
+    let detail = format!(
+        "{rule} of {} upstream tasks: {} succeeded, {} failed, {} blocked, {} skipped, {} not over",
+        counts.total,
+        counts.success,
+        counts.failed,
+        counts.upstream_failed,
+        counts.skipped,
+        open.len()
+    );
+    let in_the_way: Vec<TaskIndex> = open.iter().chain(bad).chain(skipped).copied().collect();
+    (
+        "upstream",
+        detail,
+        run.map_or(Vec::new(), |run| named(run, &in_the_way)),
+    )
+}
+
+fn named(run: &Run, tasks: &[TaskIndex]) -> Vec<Holder> {
+    let name = |at: &TaskIndex| Holder {
+        dag_id: run.dag.id.clone(),
+        run_id: run.row.run_id.clone(),
+        task_id: Some(run.dag.task(*at).id.clone()),
+        map_index: run.tasks[at.at()].map_index,
+        slots: None,
+    };
+    tasks.iter().map(name).collect()
+}
