@@ -3,6 +3,7 @@
 use crate::{
     DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
 };
+use serde::{Deserialize, Serialize};
 
 /// The worker of a live attempt that waits for one in another process, and that nobody has
 /// claimed yet.
@@ -47,6 +48,8 @@ pub struct RunRow {
     pub note: Option<String>,
     /// Why it failed.
     pub reason: Option<Reason>,
+    /// How often it was tried again as a whole (`[dag] retries`).
+    pub retries_used: i32,
 }
 
 /// A task instance, as it is stored. The current try is inline.
@@ -87,6 +90,22 @@ pub struct TaskRow {
     pub message: Option<String>,
     /// The exit status of its command.
     pub exit_code: Option<i32>,
+    /// For a branch or a gate that went one way: which tasks directly below it are followed.
+    /// `None` where all are.
+    pub followed: Option<Vec<TaskNo>>,
+    /// For an instance of a mapped task: what it is about.
+    pub map_item: Option<Box<MapItem>>,
+    /// How often a person, or a retry of the whole run, has cleared it.
+    pub clears: i32,
+}
+
+/// What one instance of a mapped task is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapItem {
+    /// Its values, by the names that `expand` gives them.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// What people call it: `map_index_template`, rendered.
+    pub label: Option<String>,
 }
 
 impl TaskRow {
@@ -110,6 +129,9 @@ impl TaskRow {
             reason: None,
             message: None,
             exit_code: None,
+            followed: None,
+            map_item: None,
+            clears: 0,
         }
     }
 

@@ -103,6 +103,9 @@ pub struct Pass {
     pub new_runs: Vec<RunRow>,
     /// Runs that changed.
     pub runs: Vec<RunRow>,
+    /// Task instances that others have replaced: the one row of a mapped task that is expanded.
+    /// They go before the rows of `tasks` come.
+    pub removed_tasks: Vec<(RunNo, TaskNo, MapIndex)>,
     /// Task instances that are new or changed.
     pub tasks: Vec<TaskRow>,
     /// Tries that were superseded.
@@ -136,6 +139,7 @@ impl Pass {
     pub fn is_empty(&self) -> bool {
         self.new_runs.is_empty()
             && self.runs.is_empty()
+            && self.removed_tasks.is_empty()
             && self.tasks.is_empty()
             && self.tries.is_empty()
             && self.cleared_values.is_empty()

@@ -185,6 +185,7 @@ impl Engine {
             triggered_by: new.triggered_by,
             note: new.note,
             reason: None,
+            retries_used: 0,
         };
         let key = key_of(&definition.dag, &row).map_err(NotMade::Key)?;
         if self.is_skipped(dag_no, &definition.dag, &key) {

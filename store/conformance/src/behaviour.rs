@@ -4,7 +4,8 @@ use crate::sample::*;
 use crate::snapshot;
 use serde_json::json;
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
+    VersionNo,
 };
 use tidemill_store::*;
 
@@ -138,6 +139,12 @@ fn full_task(run: RunNo, task_no: TaskNo) -> TaskRow {
         reason: Some(Reason::ExitStatus),
         message: Some("exit status 3: ‘häßlich’; \"\u{0}\"".to_string()),
         exit_code: Some(-3),
+        followed: Some(vec![TaskNo(2), TaskNo(i32::MAX)]),
+        map_item: Some(Box::new(MapItem {
+            values: serde_json::Map::from_iter([("day".to_string(), json!([1, "ö"]))]),
+            label: Some("ö \u{0}".to_string()),
+        })),
+        clears: i32::MAX,
         ..task_row(run, task_no)
     }
 }

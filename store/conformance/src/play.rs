@@ -6,7 +6,8 @@ use crate::snapshot;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
+    VersionNo,
 };
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::*;
@@ -263,6 +264,7 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
             true => Vec::new(),
             false => random.some(1, |r| any_patch(r, known)),
         },
+        removed_tasks: random.some(1, |r| (number(r), any_task(r), any_index(r))),
         new_runs,
         ..Pass::default()
     }
@@ -326,6 +328,7 @@ fn changed_run(random: &mut Random, known: &Known) -> RunRow {
         ended_at: random.maybe(instant),
         conf: json_value(random),
         note: random.maybe(text),
+        retries_used: random.below(3) as i32,
         reason: random.maybe(|r| *r.pick(Reason::ALL)),
         ..old
     }
@@ -358,6 +361,14 @@ fn any_task_row(run: RunNo, random: &mut Random) -> TaskRow {
         reason: random.maybe(|r| *r.pick(Reason::ALL)),
         message: random.maybe(text),
         exit_code: random.maybe(|r| r.below(256) as i32 - 128),
+        followed: random.maybe(|r| (0..r.below(3)).map(|at| TaskNo(at as i32)).collect()),
+        map_item: random.maybe(|r| {
+            Box::new(MapItem {
+                values: serde_json::Map::from_iter([(text(r), json_value(r))]),
+                label: r.maybe(text),
+            })
+        }),
+        clears: random.below(3) as i32,
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn run_row(run: i64, dag: DagNo, version: VersionNo) -> RunRow {
         triggered_by: Some("cli".to_string()),
         note: None,
         reason: None,
+        retries_used: 0,
     }
 }
 
@@ -113,6 +114,9 @@ pub(crate) fn task_row(run: RunNo, task_no: TaskNo) -> TaskRow {
         reason: None,
         message: None,
         exit_code: None,
+        followed: None,
+        map_item: None,
+        clears: 0,
     }
 }
 

@@ -11,5 +11,6 @@ update dag_run set
     conf = ?9,
     triggered_by = ?10,
     note = ?11,
-    reason = ?12
-where run = ?13
+    reason = ?12,
+    retries_used = ?13
+where run = ?14

@@ -2,8 +2,8 @@ insert into task_instance
     (run, task_no, map_index, state, try_number,
      max_tries, epoch, worker, losses, scheduled_at,
      queued_at, started_at, ended_at, not_before, reason,
-     message, exit_code)
-values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+     message, exit_code, followed, map_item, clears)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
 on conflict (run, task_no, map_index) do update set
     state = excluded.state,
     try_number = excluded.try_number,
@@ -18,4 +18,7 @@ on conflict (run, task_no, map_index) do update set
     not_before = excluded.not_before,
     reason = excluded.reason,
     message = excluded.message,
-    exit_code = excluded.exit_code
+    exit_code = excluded.exit_code,
+    followed = excluded.followed,
+    map_item = excluded.map_item,
+    clears = excluded.clears

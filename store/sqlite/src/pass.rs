@@ -3,7 +3,7 @@
 use crate::raw::{Bind, RawError, Session, Statement};
 use crate::sql;
 use crate::trouble::Trouble;
-use tidemill_model::Ts;
+use tidemill_model::{MapIndex, RunNo, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
 use tidemill_store::{Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow};
 
@@ -18,6 +18,7 @@ pub(crate) struct PassStatements {
     run_update: Statement,
     counter_raise: Statement,
     task_upsert: Statement,
+    task_delete: Statement,
     try_upsert: Statement,
     value_delete: Statement,
     value_upsert: Statement,
@@ -41,6 +42,7 @@ impl PassStatements {
             run_update: session.prepare(sql::RUN_UPDATE)?,
             counter_raise: session.prepare(sql::COUNTER_RAISE)?,
             task_upsert: session.prepare(sql::TASK_UPSERT)?,
+            task_delete: session.prepare(sql::TASK_DELETE)?,
             try_upsert: session.prepare(sql::TRY_UPSERT)?,
             value_delete: session.prepare(sql::VALUE_DELETE)?,
             value_upsert: session.prepare(sql::VALUE_UPSERT)?,
@@ -95,6 +97,10 @@ fn write(
     for row in &pass.runs {
         update_run(session, &mut statements.run_update, row)?;
     }
+    for (run, task_no, map_index) in &pass.removed_tasks {
+        let key = instance(*run, *task_no, *map_index);
+        session.run(&mut statements.task_delete, &key)?;
+    }
     for task in &pass.tasks {
         put_task(session, &mut statements.task_upsert, task)?;
     }
@@ -102,11 +108,7 @@ fn write(
         put_task(session, &mut statements.try_upsert, &row.task)?;
     }
     for (run, task_no, map_index) in &pass.cleared_values {
-        let key = [
-            Bind::Int(run.0),
-            Bind::Int(task_no.0.into()),
-            Bind::Int(map_index.0.into()),
-        ];
+        let key = instance(*run, *task_no, *map_index);
         session.run(&mut statements.value_delete, &key)?;
     }
     for value in &pass.values {
@@ -128,6 +130,14 @@ fn write(
         put_note(session, statements, note)?;
     }
     Ok(())
+}
+
+fn instance(run: RunNo, task_no: TaskNo, map_index: MapIndex) -> [Bind<'static>; 3] {
+    [
+        Bind::Int(run.0),
+        Bind::Int(task_no.0.into()),
+        Bind::Int(map_index.0.into()),
+    ]
 }
 
 fn instant(at: Option<Ts>) -> Bind<'static> {
@@ -159,6 +169,7 @@ fn insert_run(
         row.triggered_by.as_deref().into(),
         row.note.as_deref().into(),
         row.reason.map(|reason| reason.name()).into(),
+        Bind::Int(row.retries_used.into()),
     ];
     session.run(statement, &values)?;
     Ok(())
@@ -183,6 +194,7 @@ fn update_run(
         row.triggered_by.as_deref().into(),
         row.note.as_deref().into(),
         row.reason.map(|reason| reason.name()).into(),
+        Bind::Int(row.retries_used.into()),
         Bind::Int(row.run.0),
     ];
     session.run(statement, &values)?;
@@ -194,6 +206,10 @@ fn put_task(
     statement: &mut Statement,
     task: &TaskRow,
 ) -> Result<(), Trouble> {
+    let followed = task.followed.as_ref().map(serde_json::to_string);
+    let followed = followed.transpose()?;
+    let map_item = task.map_item.as_ref().map(serde_json::to_string);
+    let map_item = map_item.transpose()?;
     let values = [
         Bind::Int(task.run.0),
         Bind::Int(task.task_no.0.into()),
@@ -212,6 +228,9 @@ fn put_task(
         task.reason.map(|reason| reason.name()).into(),
         task.message.as_deref().into(),
         task.exit_code.map(i64::from).into(),
+        followed.as_deref().into(),
+        map_item.as_deref().into(),
+        Bind::Int(task.clears.into()),
     ];
     session.run(statement, &values)?;
     Ok(())

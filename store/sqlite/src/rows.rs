@@ -4,7 +4,8 @@ use crate::trouble::Trouble;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
+    VersionNo,
 };
 use tidemill_store::*;
 
@@ -49,6 +50,16 @@ impl<'r> Columns<'r> {
                 "this program does not know the reason `{name}`"
             ))),
         }
+    }
+
+    fn followed(&mut self) -> Result<Option<Vec<TaskNo>>, Trouble> {
+        let text: Option<&str> = self.next()?;
+        Ok(text.map(serde_json::from_str).transpose()?)
+    }
+
+    fn map_item(&mut self) -> Result<Option<Box<MapItem>>, Trouble> {
+        let text: Option<&str> = self.next()?;
+        Ok(text.map(serde_json::from_str).transpose()?)
     }
 
     fn json(&mut self) -> Result<serde_json::Value, Trouble> {
@@ -107,6 +118,7 @@ pub(crate) fn run(columns: &mut Columns<'_>) -> Result<RunRow, Trouble> {
         triggered_by: columns.next()?,
         note: columns.next()?,
         reason: columns.reason()?,
+        retries_used: columns.next()?,
     })
 }
 
@@ -138,6 +150,9 @@ pub(crate) fn task(columns: &mut Columns<'_>) -> Result<TaskRow, Trouble> {
         reason: columns.reason()?,
         message: columns.next()?,
         exit_code: columns.next()?,
+        followed: columns.followed()?,
+        map_item: columns.map_item()?,
+        clears: columns.next()?,
     })
 }
 

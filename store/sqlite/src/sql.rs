@@ -46,6 +46,7 @@ texts! {
     RUNS_OF_ALL_COUNT = "runs_of_all_count",
     RUNS_OF_DAG = "runs_of_dag",
     RUNS_OF_DAG_COUNT = "runs_of_dag_count",
+    TASK_DELETE = "task_delete",
     TASK_NAMES = "task_names",
     TASK_NAMES_ALL = "task_names_all",
     TASK_NAMES_INSERT = "task_names_insert",
@@ -80,6 +81,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         1,
         "first",
         include_str!("../../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        3,
+        "flow",
+        include_str!("../../../migrations/sqlite/0003_flow.sql"),
     ),
     (
         4,

@@ -100,6 +100,9 @@ impl Tables {
                 *old = with_identity_of(old, row);
             }
         }
+        for removed in &pass.removed_tasks {
+            self.tasks.remove(removed);
+        }
         for task in &pass.tasks {
             self.tasks
                 .insert((task.run, task.task_no, task.map_index), task.clone());

@@ -95,6 +95,9 @@ fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
         reason: None,
         message: None,
         exit_code: None,
+        followed: None,
+        map_item: None,
+        clears: 0,
     }
 }
 
