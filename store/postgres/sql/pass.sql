@@ -14,21 +14,21 @@ new_runs as (
         (run, dag, run_id, run_type, state,
          version, cause, logical_date, data_interval_start, data_interval_end,
          run_after, queued_at, started_at, ended_at, conf,
-         triggered_by, note, reason)
+         triggered_by, note, reason, retries_used)
     select new.run, new.dag, new.run_id, new.run_type::run_type, new.state::run_state,
            new.version, new.cause, new.logical_date, new.data_interval_start, new.data_interval_end,
            new.run_after, new.queued_at, new.started_at, new.ended_at, new.conf,
-           new.triggered_by, new.note, new.reason
+           new.triggered_by, new.note, new.reason, new.retries_used
     from fence cross join unnest(
         $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
         $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
         $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::text[],
-        $19::text[], $20::text[], $21::text[]
+        $19::text[], $20::text[], $21::text[], $122::integer[]
     ) as new (
         run, dag, run_id, run_type, state,
         version, cause, logical_date, data_interval_start, data_interval_end,
         run_after, queued_at, started_at, ended_at, conf,
-        triggered_by, note, reason
+        triggered_by, note, reason, retries_used
     )
 ),
 last_run as (
@@ -50,39 +50,56 @@ changed_runs as (
         conf = new.conf,
         triggered_by = new.triggered_by,
         note = new.note,
-        reason = new.reason
+        reason = new.reason,
+        retries_used = new.retries_used
     from fence cross join unnest(
         $23::bigint[], $24::text[], $25::bigint[], $26::bigint[], $27::bigint[],
         $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::text[],
-        $33::text[], $34::text[], $35::text[]
+        $33::text[], $34::text[], $35::text[], $123::integer[]
     ) as new (
         run, state, version, data_interval_start, data_interval_end,
         run_after, queued_at, started_at, ended_at, conf,
-        triggered_by, note, reason
+        triggered_by, note, reason, retries_used
     )
     where dag_run.run = new.run
     returning dag_run.run
+),
+-- An instance that comes anew is not deleted first.
+removed_tasks as (
+    delete from task_instance
+    using fence cross join unnest($130::bigint[], $131::integer[], $132::integer[])
+        as removed (run, task_no, map_index)
+    where task_instance.run = removed.run
+      and task_instance.task_no = removed.task_no
+      and task_instance.map_index = removed.map_index
+      and not exists (
+          select 1
+          from unnest($36::bigint[], $37::integer[], $38::integer[]) as kept (run, task_no, map_index)
+          where kept.run = removed.run
+            and kept.task_no = removed.task_no
+            and kept.map_index = removed.map_index
+      )
 ),
 tasks as (
     insert into task_instance
         (run, task_no, map_index, state, try_number,
          max_tries, epoch, worker, losses, scheduled_at,
          queued_at, started_at, ended_at, not_before, reason,
-         message, exit_code)
+         message, exit_code, followed, map_item, clears)
     select new.run, new.task_no, new.map_index, new.state::task_state, new.try_number,
            new.max_tries, new.epoch, new.worker, new.losses, new.scheduled_at,
            new.queued_at, new.started_at, new.ended_at, new.not_before, new.reason,
-           new.message, new.exit_code
+           new.message, new.exit_code, new.followed, new.map_item, new.clears
     from fence cross join unnest(
         $36::bigint[], $37::integer[], $38::integer[], $39::text[], $40::integer[],
         $41::integer[], $42::bigint[], $43::bigint[], $44::integer[], $45::bigint[],
         $46::bigint[], $47::bigint[], $48::bigint[], $49::bigint[], $50::text[],
-        $51::text[], $52::integer[]
+        $51::text[], $52::integer[], $124::text[], $125::text[], $126::integer[]
     ) as new (
         run, task_no, map_index, state, try_number,
         max_tries, epoch, worker, losses, scheduled_at,
         queued_at, started_at, ended_at, not_before, reason,
-        message, exit_code
+        message, exit_code, followed, map_item, clears
     )
     on conflict (run, task_no, map_index) do update set
         state = excluded.state,
@@ -98,28 +115,31 @@ tasks as (
         not_before = excluded.not_before,
         reason = excluded.reason,
         message = excluded.message,
-        exit_code = excluded.exit_code
+        exit_code = excluded.exit_code,
+        followed = excluded.followed,
+        map_item = excluded.map_item,
+        clears = excluded.clears
 ),
 tries as (
     insert into task_try
         (run, task_no, map_index, state, try_number,
          max_tries, epoch, worker, losses, scheduled_at,
          queued_at, started_at, ended_at, not_before, reason,
-         message, exit_code)
+         message, exit_code, followed, map_item, clears)
     select new.run, new.task_no, new.map_index, new.state::task_state, new.try_number,
            new.max_tries, new.epoch, new.worker, new.losses, new.scheduled_at,
            new.queued_at, new.started_at, new.ended_at, new.not_before, new.reason,
-           new.message, new.exit_code
+           new.message, new.exit_code, new.followed, new.map_item, new.clears
     from fence cross join unnest(
         $53::bigint[], $54::integer[], $55::integer[], $56::text[], $57::integer[],
         $58::integer[], $59::bigint[], $60::bigint[], $61::integer[], $62::bigint[],
         $63::bigint[], $64::bigint[], $65::bigint[], $66::bigint[], $67::text[],
-        $68::text[], $69::integer[]
+        $68::text[], $69::integer[], $127::text[], $128::text[], $129::integer[]
     ) as new (
         run, task_no, map_index, state, try_number,
         max_tries, epoch, worker, losses, scheduled_at,
         queued_at, started_at, ended_at, not_before, reason,
-        message, exit_code
+        message, exit_code, followed, map_item, clears
     )
     on conflict (run, task_no, map_index, try_number, epoch) do update set
         state = excluded.state,
@@ -133,7 +153,10 @@ tries as (
         not_before = excluded.not_before,
         reason = excluded.reason,
         message = excluded.message,
-        exit_code = excluded.exit_code
+        exit_code = excluded.exit_code,
+        followed = excluded.followed,
+        map_item = excluded.map_item,
+        clears = excluded.clears
 ),
 -- A value that is kept anew is not deleted first: no row is touched twice.
 cleared_values as (

@@ -29,7 +29,7 @@ select claimed.run, claimed.task_no, claimed.map_index, claimed.epoch,
        dag_run.run, dag_run.dag, dag_run.run_id, dag_run.run_type::text, dag_run.state::text,
        dag_run.version, dag_run.cause, dag_run.logical_date, dag_run.data_interval_start,
        dag_run.data_interval_end, dag_run.run_after, dag_run.queued_at, dag_run.started_at,
-       dag_run.ended_at, dag_run.conf, dag_run.triggered_by, dag_run.note, dag_run.reason,
+       dag_run.ended_at, dag_run.conf, dag_run.triggered_by, dag_run.note, dag_run.reason, dag_run.retries_used,
        (select pg_notify('tidemill_arrivals', '')) is null as has_rung
 from claimed
 join dag_run on dag_run.run = claimed.run

@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use tidemill_model::{Attempt, RunNo, Ts};
+use tidemill_model::{Attempt, MapIndex, RunNo, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
 use tidemill_store::{
     Change, DagPatch, Dispatch, Kill, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow,
@@ -22,6 +22,7 @@ pub(crate) struct Rows<'p> {
     tasks: Vec<&'p TaskRow>,
     tries: Vec<&'p TaskRow>,
     cleared: BTreeSet<(i64, i32, i32)>,
+    removed: BTreeSet<(i64, i32, i32)>,
     values: Vec<&'p ValueRow>,
     changes: Vec<&'p Change>,
     forget_to: Option<i64>,
@@ -85,11 +86,8 @@ impl<'p> Rows<'p> {
             runs: changed.into_values().collect(),
             tasks: tasks.into_values().collect(),
             tries: tries.into_values().collect(),
-            cleared: pass
-                .cleared_values
-                .iter()
-                .map(|(run, task_no, map_index)| (run.0, task_no.0, map_index.0))
-                .collect(),
+            cleared: keys(&pass.cleared_values),
+            removed: keys(&pass.removed_tasks),
             values: values.into_values().collect(),
             changes: pass.changes.iter().collect(),
             forget_to: forget_to(&pass.changes),
@@ -141,7 +139,15 @@ impl<'p> Rows<'p> {
             .bind(column(self.kills, |kill| kill.worker))
             .bind(column(self.kills, |kill| kill.reason.name()));
         let taken: Vec<Attempt> = self.taken.iter().copied().collect();
-        bind_attempts(bind_attempts(statement, &taken), self.settled)
+        let statement = bind_attempts(bind_attempts(statement, &taken), self.settled);
+        let statement = statement
+            .bind(column(&self.new_runs, |row| row.retries_used))
+            .bind(column(&self.runs, |row| row.retries_used));
+        let statement = bind_flow(bind_flow(statement, &self.tasks), &self.tries);
+        statement
+            .bind(column(&self.removed, |key| key.0))
+            .bind(column(&self.removed, |key| key.1))
+            .bind(column(&self.removed, |key| key.2))
     }
 }
 
@@ -258,6 +264,27 @@ fn bind_note_keys<'q>(statement: Statement<'q>, rows: &[&TaskNote]) -> Statement
         .bind(column(rows, |row| row.run.0))
         .bind(column(rows, |row| row.task_no.0))
         .bind(column(rows, |row| row.map_index.0))
+}
+
+/// What a branch chose and a mapped instance is about, as JSON; it was read from JSON or made by
+/// this program, so that it has a form.
+fn bind_flow<'q>(statement: Statement<'q>, rows: &[&TaskRow]) -> Statement<'q> {
+    let json = |value: Result<String, serde_json::Error>| value.ok();
+    statement
+        .bind(column(rows, |row| {
+            let followed = row.followed.as_ref();
+            followed.and_then(|followed| json(serde_json::to_string(followed)))
+        }))
+        .bind(column(rows, |row| {
+            let item = row.map_item.as_ref();
+            item.and_then(|item| json(serde_json::to_string(item)))
+        }))
+        .bind(column(rows, |row| row.clears))
+}
+
+fn keys(rows: &[(RunNo, TaskNo, MapIndex)]) -> BTreeSet<(i64, i32, i32)> {
+    let key = |row: &(RunNo, TaskNo, MapIndex)| (row.0.0, row.1.0, row.2.0);
+    rows.iter().map(key).collect()
 }
 
 fn task_key(row: &TaskRow) -> (i64, i32, i32) {

@@ -5,7 +5,8 @@ use crate::trouble::Trouble;
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type};
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
+    VersionNo,
 };
 use tidemill_store::*;
 
@@ -58,6 +59,16 @@ impl<'r> Columns<'r> {
                 "this program does not know the reason `{name}`"
             ))),
         }
+    }
+
+    fn followed(&mut self) -> Result<Option<Vec<TaskNo>>, Trouble> {
+        let text: Option<&str> = self.next()?;
+        Ok(text.map(serde_json::from_str).transpose()?)
+    }
+
+    fn map_item(&mut self) -> Result<Option<Box<MapItem>>, Trouble> {
+        let text: Option<&str> = self.next()?;
+        Ok(text.map(serde_json::from_str).transpose()?)
     }
 
     fn mode(&mut self) -> Result<u32, Trouble> {
@@ -121,6 +132,7 @@ pub(crate) fn run(columns: &mut Columns<'_>) -> Result<RunRow, Trouble> {
         triggered_by: columns.maybe_text()?,
         note: columns.maybe_text()?,
         reason: columns.reason()?,
+        retries_used: columns.next()?,
     })
 }
 
@@ -152,6 +164,9 @@ pub(crate) fn task(columns: &mut Columns<'_>) -> Result<TaskRow, Trouble> {
         reason: columns.reason()?,
         message: columns.maybe_text()?,
         exit_code: columns.next()?,
+        followed: columns.followed()?,
+        map_item: columns.map_item()?,
+        clears: columns.next()?,
     })
 }
 

@@ -98,6 +98,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0001_first.sql"),
     ),
     (
+        3,
+        "flow",
+        include_str!("../../../migrations/postgres/0003_flow.sql"),
+    ),
+    (
         4,
         "pool",
         include_str!("../../../migrations/postgres/0004_pool.sql"),
