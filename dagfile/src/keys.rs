@@ -39,6 +39,12 @@ pub(crate) enum Kind {
     /// True, false or a duration.
     Switch,
     Shell,
+    Branch,
+    ShortCircuit,
+    /// One name or a list of them.
+    Names,
+    /// A list of tables.
+    Tables(&'static [Key]),
     /// Only this value, for now.
     Only(&'static str),
     OnlyBool(bool),
@@ -162,7 +168,7 @@ macro_rules! common_keys {
             key("display_name", Kind::Text, "", "What pages call it."),
             key("doc_md", Kind::Text, "", "More about it, in Markdown."),
             key("owner", Kind::Text, "", "Who answers for it; the DAG's owner when absent."),
-            key("trigger_rule", Kind::Only("all_success"), "\"all_success\"", "When it may run, by the states of its upstream tasks."),
+            key("trigger_rule", Kind::Choice(TRIGGER_RULES), "\"all_success\"", "When it may run, by the states of its upstream tasks."),
             key("run_if", Kind::Template, "", "Skipped unless this template is true."),
             key("skip_if", Kind::Template, "", "Skipped when this template is true."),
             key("retries", Kind::Int(0, 10_000), "0", "Tries after the first."),
@@ -216,7 +222,7 @@ pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
 pub(crate) const TASK: &[Key] = common_keys![
     key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed first."),
     key("group", Kind::Text, "", "Its group."),
-    key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty`."),
+    key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty` or `latest_only`."),
     key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
     later("python", "A Python script or function."),
     later("http", "An HTTP request."),
@@ -226,8 +232,8 @@ pub(crate) const TASK: &[Key] = common_keys![
     later("kafka_consume", "Reads a fixed range of a topic."),
     later("kafka_wait", "Waits for a record."),
     later("trigger_dag_run", "Starts a run of another DAG."),
-    later("branch", "Chooses which tasks follow."),
-    later("short_circuit", "Skips what follows unless a condition holds."),
+    key("branch", Kind::Branch, "", "Chooses which tasks follow: a template that names them, or a table with `cases`."),
+    key("short_circuit", Kind::ShortCircuit, "", "Skips what follows unless this template is true."),
     later("file_sensor", "Waits for a file."),
     later("http_sensor", "Waits for an HTTP answer."),
     later("time_sensor", "Waits for a time of day."),
@@ -237,10 +243,10 @@ pub(crate) const TASK: &[Key] = common_keys![
     later("expand_kwargs", "One instance for each object of a list."),
     later("map_index_template", "The name of an instance."),
     later("on_empty", "What an empty list means."),
-    later("setup", "Is it a setup task?"),
-    later("teardown", "Is it a teardown task?"),
-    later("setups", "Its setup tasks."),
-    later("on_failure_fail_dagrun", "Does a failed teardown fail the run?"),
+    key("setup", Kind::Bool, "false", "Does it prepare something that the tasks after it need?"),
+    key("teardown", Kind::Bool, "false", "Does it clean up? It runs when its setup task has succeeded, whatever else has failed."),
+    key("setups", Kind::Names, "[]", "The setup tasks that a teardown task cleans up after; it waits for them."),
+    key("on_failure_fail_dagrun", Kind::Bool, "false", "Does the failure of this teardown task fail the run?"),
     later("with", "Settings of a packaged operator."),
 ];
 
@@ -250,6 +256,44 @@ pub(crate) const OPERATORS: &[&str] = &[
     "shell", "python", "http", "wasm", "sql", "kafka_produce", "kafka_consume", "kafka_wait",
     "trigger_dag_run", "branch", "short_circuit", "file_sensor", "http_sensor", "time_sensor",
     "external_task_sensor", "sql_sensor",
+];
+
+/// Operators without settings; `operator` names them.
+pub(crate) const PLAIN_OPERATORS: &[&str] = &["empty", "latest_only"];
+
+/// Airflow's `task/trigger_rule.py`; a test holds the list against the model's.
+#[rustfmt::skip]
+pub(crate) const TRIGGER_RULES: &[&str] = &[
+    "all_success", "all_failed", "all_done", "all_done_min_one_success", "all_done_setup_success",
+    "all_skipped", "one_success", "one_failed", "one_done", "none_failed",
+    "none_failed_min_one_success", "none_skipped", "always",
+];
+
+/// `[tasks.NAME.branch]`.
+#[rustfmt::skip]
+pub(crate) const BRANCH: &[Key] = &[
+    key("cases", Kind::Tables(BRANCH_CASE), "", "The ways that it can go; the first case that holds is taken."),
+    key("look_at", Kind::Choice(BRANCH_CLOCKS), "\"now\"", "Which instant `days` and `between` look at, in the DAG's time zone."),
+];
+
+/// `[[tasks.NAME.branch.cases]]`.
+#[rustfmt::skip]
+pub(crate) const BRANCH_CASE: &[Key] = &[
+    key("if", Kind::Template, "", "Taken when this template is true."),
+    key("days", Kind::Choices(DAYS), "", "Taken on these days of the week."),
+    key("between", Kind::Texts, "", "Taken between two times of day: [\"22:00\", \"06:00\"]."),
+    key("else", Kind::Bool, "", "Taken when no case before it is."),
+    key("then", Kind::Names, "[]", "The tasks or groups that follow; nothing when empty."),
+];
+
+pub(crate) const BRANCH_CLOCKS: &[&str] = &["now", "logical_date"];
+pub(crate) const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// `[tasks.NAME.short_circuit]`.
+#[rustfmt::skip]
+pub(crate) const SHORT_CIRCUIT: &[Key] = &[
+    key("condition", Kind::Template, "", "Must be true or false; false skips what follows."),
+    key("ignore_downstream_trigger_rules", Kind::Bool, "true", "Skip everything below, whatever its rules say, or only what is directly below?"),
 ];
 
 pub(crate) const SHELL_OUTPUTS: &[&str] = &["last_line", "stdout", "json", "none"];

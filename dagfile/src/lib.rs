@@ -4,6 +4,7 @@
 
 mod codes;
 mod diagnostic;
+mod flow;
 mod keys;
 mod lint;
 mod names;

@@ -96,6 +96,11 @@ impl<'t> Names<'t> {
         self.nodes.get(name).copied()
     }
 
+    /// The tasks of a group and of the groups inside it.
+    pub(crate) fn members(&self, group: u32) -> &[u32] {
+        &self.members[group as usize]
+    }
+
     fn group_of(&self, walk: &mut Walk, name: &str, span: &Range<usize>) -> Option<u32> {
         if let Some(Node::Group(at)) = self.node(name) {
             return Some(at);
@@ -368,7 +373,10 @@ impl<'n, 't> Ends<'n, 't> {
                 .filter(|group| around.contains(group))
             {
                 ends.waits_inside.insert((*from, group));
-                ends.waited_for_inside.insert((*to, group));
+                // Whoever waits for a group does not wait for what cleans up after it.
+                if !is_teardown(names, *from) {
+                    ends.waited_for_inside.insert((*to, group));
+                }
             }
         }
         ends
@@ -394,11 +402,21 @@ impl<'n, 't> Ends<'n, 't> {
                 let (names, inside) = (self.names, &self.waited_for_inside);
                 self.last
                     .entry(group)
-                    .or_insert_with(|| outermost(names, group, inside))
+                    .or_insert_with(|| without_teardowns(names, &outermost(names, group, inside)))
                     .clone()
             }
         }
     }
+}
+
+fn is_teardown(names: &Names, node: Node) -> bool {
+    matches!(node, Node::Task(at) if names.tasks[at as usize].role.is_teardown)
+}
+
+fn without_teardowns(names: &Names, tasks: &[u32]) -> Rc<[u32]> {
+    let stay = tasks.iter().copied();
+    stay.filter(|at| !is_teardown(names, Node::Task(*at)))
+        .collect()
 }
 
 /// The members of a group for which neither they nor a group between are marked.

@@ -43,8 +43,8 @@ pub(crate) fn check_all(
         params,
     };
     let mut reads = Vec::new();
-    for (at, common) in commons.iter().enumerate() {
-        for (text, role) in templates(common) {
+    for (at, (common, task)) in commons.iter().zip(names.tasks).enumerate() {
+        for (text, role) in templates(common, &task.operator) {
             let Some(found) = checker.references(walk, text, role) else {
                 continue;
             };
@@ -83,14 +83,24 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
 }
 
 /// The texts of a task that may hold templates.
-fn templates(common: &Common) -> impl Iterator<Item = (&Text, Role)> {
+fn templates<'c>(
+    common: &'c Common,
+    operator: &'c OperatorKey,
+) -> impl Iterator<Item = (&'c Text, Role)> {
     let shell = &common.shell;
+    let of_operator = match operator {
+        OperatorKey::Branch(branch) => branch.templates(),
+        OperatorKey::ShortCircuit(gate) => vec![&gate.condition],
+        OperatorKey::Empty | OperatorKey::LatestOnly => Vec::new(),
+        OperatorKey::Shell | OperatorKey::None => Vec::new(),
+    };
     let plain = common
         .run_if
         .iter()
         .chain(&common.skip_if)
         .chain(common.env.iter().map(|(_, text)| text));
     let plain = plain.chain(shell.args.iter().flatten()).chain(&shell.stdin);
+    let plain = plain.chain(of_operator);
     plain
         .map(|text| (text, Role::Plain))
         .chain(shell.command.iter().map(|text| (text, Role::Code)))
@@ -301,7 +311,8 @@ fn checked_use(
         return None;
     };
     let common = &commons[upstream as usize];
-    let has_output = names.tasks[upstream as usize].operator != OperatorKey::Empty
+    let operator = &names.tasks[upstream as usize].operator;
+    let has_output = !matches!(operator, OperatorKey::Empty | OperatorKey::LatestOnly)
         && common.do_xcom_push != Some(false)
         && common.shell.output != Some(ShellOutput::None);
     let (message, range, near) = match &one.value {

@@ -1,22 +1,25 @@
 //! What the walk has found, joined to a DAG.
 
 use crate::diagnostic::Diagnostic;
+use crate::flow;
 use crate::lint;
 use crate::names::Names;
 use crate::parse::Table;
 use crate::refs;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
+use crate::walk::flow::{BranchKeys, WhenKeys};
 use crate::walk::group::GroupKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use std::time::Duration;
 use tidemill_model::dag::{
-    DEFAULT_POOL, Dag, Group, OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput,
-    Task,
+    Branch, Case, DEFAULT_POOL, Dag, Gate, Group, OnLost, Operator, Param, RetryPolicy, Shell,
+    ShellBody, ShellOutput, Task, When,
 };
 use tidemill_model::graph::{Graph, TaskIndex};
-use tidemill_model::{TriggerRule, WeightRule, weight};
+use tidemill_model::scope::Scopes;
+use tidemill_model::{WeightRule, weight};
 use toml::de::DeValue;
 
 /// The wait before the second try, as in Airflow.
@@ -52,6 +55,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     let reads = refs::check_all(walk, &names, &commons, &params);
     let graph = names.graph(walk)?;
     refs::check_upstream(walk, &names, &graph, &reads);
+    flow::check(walk, &names, &commons, &graph, dag.fail_fast);
     if walk.has_errors() {
         return None;
     }
@@ -105,6 +109,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         fail_fast: dag.fail_fast,
         params,
         groups: groups.collect(),
+        scopes: Scopes::new(&tasks, &graph),
         tasks,
         graph,
     })
@@ -166,9 +171,16 @@ fn task(
     reads.dedup();
     let retries = common.retries.unwrap_or(0);
     let multiplier = common.retry_exponential_backoff.unwrap_or(0.0);
+    let trigger_rule = flow::rule(&keys.role, &common);
     let operator = match keys.operator {
         OperatorKey::Empty => Operator::Empty,
+        OperatorKey::LatestOnly => Operator::LatestOnly,
         OperatorKey::Shell => Operator::Shell(shell(&common)?),
+        OperatorKey::Branch(keys) => Operator::Branch(branch(keys)),
+        OperatorKey::ShortCircuit(keys) => Operator::ShortCircuit(Gate {
+            condition: keys.condition.value,
+            ignores_rules: keys.ignores_rules,
+        }),
         OperatorKey::None => return None,
     };
     let value = |text: Option<Text>| text.map(|text| text.value);
@@ -185,7 +197,8 @@ fn task(
         owner: common.owner.unwrap_or_else(|| dag_owner.to_string()),
         group,
         operator,
-        trigger_rule: TriggerRule::AllSuccess,
+        role: flow::role(&keys.role),
+        trigger_rule,
         run_if: value(common.run_if),
         skip_if: value(common.skip_if),
         retry: RetryPolicy {
@@ -219,6 +232,26 @@ fn task(
         reads,
         line,
     })
+}
+
+fn branch(keys: BranchKeys) -> Branch {
+    let (cases, look_at) = match keys {
+        BranchKeys::Names(text) => return Branch::Names(text.value),
+        BranchKeys::Cases { cases, look_at } => (cases, look_at),
+    };
+    let case = |keys: crate::walk::flow::CaseKeys| Case {
+        when: match keys.when {
+            WhenKeys::If(text) => When::If(text.value),
+            WhenKeys::Days(days) => When::Days(days),
+            WhenKeys::Between(from, to) => When::Between(from, to),
+            WhenKeys::Else => When::Else,
+        },
+        then: keys.then.into_iter().map(|text| text.value).collect(),
+    };
+    Branch::Cases {
+        cases: cases.into_iter().map(case).collect(),
+        look_at,
+    }
 }
 
 fn shell(common: &Common) -> Option<Shell> {

@@ -82,6 +82,12 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Shell => {
             json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] })
         }
+        Kind::Branch => json!({ "oneOf": [{ "type": "string" }, table(keys::BRANCH)] }),
+        Kind::ShortCircuit => {
+            json!({ "oneOf": [{ "type": "string" }, table(keys::SHORT_CIRCUIT)] })
+        }
+        Kind::Names => one_or_many(json!({ "type": "string" })),
+        Kind::Tables(keys) => json!({ "type": "array", "items": table(keys) }),
         Kind::Only(only) => json!({ "type": "string", "enum": [only] }),
         Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),
         Kind::Table(keys) => table(keys),
@@ -109,13 +115,14 @@ fn named(entry: Entry) -> Json {
 fn task() -> Json {
     let mut task = table(keys::TASK);
     if let Some(object) = task.as_object_mut() {
-        object.insert(
-            "oneOf".to_string(),
-            json!([
-                { "required": ["shell"] },
-                { "required": ["operator"], "properties": { "operator": { "enum": ["empty"] } } },
-            ]),
-        );
+        let mut ways: Vec<Json> = keys::OPERATORS
+            .iter()
+            .filter(|name| keys::find(keys::TASK, name).is_some_and(|key| key.is_built))
+            .map(|name| json!({ "required": [name] }))
+            .collect();
+        let plain = json!({ "operator": { "enum": keys::PLAIN_OPERATORS } });
+        ways.push(json!({ "required": ["operator"], "properties": plain }));
+        object.insert("oneOf".to_string(), Json::Array(ways));
     }
     task
 }

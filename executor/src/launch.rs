@@ -89,7 +89,7 @@ pub(crate) fn conditions(task: &Task, facts: &Facts) -> Option<Outcome> {
     None
 }
 
-fn condition(name: &str, text: &str, facts: &Facts) -> Result<bool, String> {
+pub(crate) fn condition(name: &str, text: &str, facts: &Facts) -> Result<bool, String> {
     match text.trim() {
         "true" => return Ok(true),
         "false" => return Ok(false),
@@ -105,7 +105,7 @@ fn condition(name: &str, text: &str, facts: &Facts) -> Result<bool, String> {
     }
 }
 
-fn shortened(value: &Value) -> String {
+pub(crate) fn shortened(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(200) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -348,7 +348,10 @@ fn search(name: &str, path: &str, dag_dir: &Path) -> Option<PathBuf> {
 pub(crate) fn shell_of(task: &Task) -> Option<&Shell> {
     match &task.operator {
         Operator::Shell(shell) => Some(shell),
-        Operator::Empty => None,
+        Operator::Empty
+        | Operator::Branch(_)
+        | Operator::ShortCircuit(_)
+        | Operator::LatestOnly => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Does not know the DAG's graph, retries, pools, the schedule or the store.
 
 mod environment;
+mod flow;
 mod launch;
 pub mod log;
 mod outcome;
@@ -16,7 +17,7 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_model::{Attempt, Dag, Outcome, TaskIndex};
+use tidemill_model::{Attempt, Dag, Outcome, TaskIndex, Ts};
 use tidemill_template::Facts;
 
 pub use supervisor::supervise;
@@ -30,6 +31,8 @@ pub struct AttemptSpec {
     pub dag: Arc<Dag>,
     /// Which task.
     pub task: TaskIndex,
+    /// The present instant, for branches that look at it.
+    pub now: Ts,
     /// What its templates see.
     pub facts: Facts,
     /// The log to write, created with the first byte.

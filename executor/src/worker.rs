@@ -8,7 +8,7 @@ use crate::outcome::{self, Fate, Traces};
 use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
 use crate::supervisor::message::{Order, Received, Report, memory_file};
-use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, user};
+use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, flow, user};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
@@ -139,7 +139,7 @@ impl Worker {
             return Err(Box::new(outcome));
         }
         let Some(shell) = launch::shell_of(task) else {
-            return Err(Box::new(Outcome::success()));
+            return Err(Box::new(flow::outcome(&spec)));
         };
         let user = task
             .run_as_user

@@ -56,6 +56,8 @@ crate::state::named!(
         TaskFailed = "task_failed",
         /// No task of the run can move any more.
         Deadlock = "deadlock",
+        /// A branch went another way, or a gate was closed.
+        NotFollowed = "not_followed",
         /// The definition that the run is pinned to can no longer be read.
         DefinitionLost = "definition_lost",
     }
@@ -76,6 +78,8 @@ pub struct Outcome {
     pub values: Vec<(String, serde_json::Value)>,
     /// The process, while there was one.
     pub pid: Option<i32>,
+    /// For a branch: the tasks or groups that follow, by name; `None` where all do.
+    pub follows: Option<Vec<String>>,
     /// Processor time it used, in microseconds.
     pub cpu_us: i64,
     /// The most memory it held, in KiB.
@@ -109,6 +113,7 @@ impl Outcome {
             exit_code: None,
             values: Vec::new(),
             pid: None,
+            follows: None,
             cpu_us: 0,
             max_rss_kib: 0,
         }
@@ -123,6 +128,7 @@ impl Outcome {
             exit_code: None,
             values: Vec::new(),
             pid: None,
+            follows: None,
             cpu_us: 0,
             max_rss_kib: 0,
         }

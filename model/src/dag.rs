@@ -2,6 +2,7 @@
 
 use crate::graph::{Graph, TaskIndex};
 use crate::schedule::Schedule;
+use crate::scope::Scopes;
 use crate::state::{RunType, TriggerRule};
 use crate::time::Ts;
 use crate::weight::WeightRule;
@@ -56,6 +57,8 @@ pub struct Dag {
     pub tasks: Vec<Task>,
     /// Who waits for whom.
     pub graph: Graph,
+    /// What setup and teardown tasks add to it.
+    pub scopes: Scopes,
 }
 
 impl Dag {
@@ -107,6 +110,41 @@ pub fn is_pool_name(name: &str) -> bool {
 
 /// The slots of [`DEFAULT_POOL`] unless somebody says otherwise, as in Airflow.
 pub const DEFAULT_POOL_SLOTS: i64 = 128;
+
+impl Dag {
+    /// The tasks that a name means where a branch names what follows: the task of that name, or
+    /// the first tasks of the group of that name.
+    pub fn named(&self, name: &str) -> Vec<TaskIndex> {
+        if let Some(at) = self.index_of(name) {
+            return vec![at];
+        }
+        let Some(group) = self.groups.iter().position(|group| group.id == name) else {
+            return Vec::new();
+        };
+        let is_inside = |at: TaskIndex| self.is_in_group(at, group);
+        let inside = self
+            .graph
+            .order()
+            .iter()
+            .copied()
+            .filter(|at| is_inside(*at));
+        inside
+            .filter(|at| !self.graph.upstream(*at).iter().any(|up| is_inside(*up)))
+            .collect()
+    }
+
+    /// Is a task in a group, or in a group inside it?
+    pub fn is_in_group(&self, at: TaskIndex, group: usize) -> bool {
+        let mut around = self.task(at).group;
+        while let Some(one) = around {
+            if one == group {
+                return true;
+            }
+            around = self.groups[one].parent;
+        }
+        false
+    }
+}
 
 /// A parameter: a name, a default and a JSON Schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -233,6 +271,8 @@ pub struct Task {
     pub group: Option<usize>,
     /// What it does.
     pub operator: Operator,
+    /// Does it prepare or clean up for others?
+    pub role: Role,
     /// When it may run.
     pub trigger_rule: TriggerRule,
     /// Skipped unless this template is true.
@@ -281,6 +321,27 @@ pub struct Task {
     pub line: u32,
 }
 
+/// What a task is to the tasks around it (Airflow's `is_setup` and `is_teardown`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It does its own work.
+    Work,
+    /// It prepares something: what needs it does not run without its success.
+    Setup,
+    /// It cleans up: it runs when its setup task has succeeded, whatever else has failed.
+    Teardown {
+        /// Does its failure fail the run (`on_failure_fail_dagrun`)?
+        fails_run: bool,
+    },
+}
+
+impl Role {
+    /// Does it clean up?
+    pub const fn is_teardown(self) -> bool {
+        matches!(self, Role::Teardown { .. })
+    }
+}
+
 /// What a task does. The words of the file and of `operator_name` in the API.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operator {
@@ -288,6 +349,12 @@ pub enum Operator {
     Empty,
     /// A command.
     Shell(Shell),
+    /// Chooses which tasks below it are followed.
+    Branch(Branch),
+    /// Lets nothing below it run unless a condition holds.
+    ShortCircuit(Gate),
+    /// Lets nothing below it run unless its run is the newest that the schedule has made.
+    LatestOnly,
 }
 
 impl Operator {
@@ -296,9 +363,82 @@ impl Operator {
         match self {
             Operator::Empty => "empty",
             Operator::Shell(_) => "shell",
+            Operator::Branch(_) => "branch",
+            Operator::ShortCircuit(_) => "short_circuit",
+            Operator::LatestOnly => "latest_only",
         }
     }
+
+    /// May it say that tasks below it are not followed?
+    pub const fn decides(&self) -> bool {
+        matches!(
+            self,
+            Operator::Branch(_) | Operator::ShortCircuit(_) | Operator::LatestOnly
+        )
+    }
+
+    /// Does it start something of the user's? What does not may be done again at any time.
+    pub const fn is_command(&self) -> bool {
+        matches!(self, Operator::Shell(_))
+    }
 }
+
+/// The settings of a gate (Airflow's ShortCircuitOperator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// A template that must be true or false.
+    pub condition: String,
+    /// Does a closed gate skip everything below it, whatever their rules say, or only what is
+    /// directly below (Airflow's `ignore_downstream_trigger_rules`)?
+    pub ignores_rules: bool,
+}
+
+/// The settings of a branch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Branch {
+    /// A template that gives one name or a list of names of tasks or groups.
+    Names(String),
+    /// The first case that holds says which tasks follow.
+    Cases {
+        /// The cases, in the order of the file.
+        cases: Vec<Case>,
+        /// Which instant the cases about days and times look at.
+        look_at: BranchClock,
+    },
+}
+
+/// One way that a branch can go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// When it is taken.
+    pub when: When,
+    /// The tasks that follow; none when empty.
+    pub then: Vec<String>,
+}
+
+/// When a case of a branch is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// A template that must be true or false.
+    If(String),
+    /// On these days of the week, 0 for Sunday (Airflow's BranchDayOfWeekOperator).
+    Days(Vec<u8>),
+    /// From one time of day to another, in seconds since midnight, the second excluded; over
+    /// midnight when the first is later (Airflow's BranchDateTimeOperator).
+    Between(u32, u32),
+    /// In any other case.
+    Else,
+}
+
+crate::state::named!(
+    /// Which instant a branch on days or times looks at.
+    BranchClock, "instant" {
+        /// The present.
+        Now = "now",
+        /// The instant that the run is about.
+        LogicalDate = "logical_date",
+    }
+);
 
 /// The settings of a shell task.
 #[derive(Clone, Debug, PartialEq)]

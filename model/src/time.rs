@@ -7,6 +7,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ts(pub i64);
 
+/// A day of the week and a time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// 0 is Sunday.
+    pub day_of_week: u8,
+    /// Seconds since midnight, by the clock on the wall.
+    pub seconds: u32,
+}
+
 /// A text is not an instant of RFC 3339.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a date or an instant such as 2026-11-20 or 2026-11-20T06:00:00Z")]
@@ -43,6 +52,17 @@ impl Ts {
         let civil: jiff::civil::DateTime = text.parse().map_err(|_| refuse())?;
         let zoned = civil.to_zoned(zone.clone()).map_err(|_| refuse())?;
         Ok(Ts::from_jiff(zoned.timestamp()))
+    }
+
+    /// What a clock on the wall in a time zone (an IANA name) shows; `None` when there is no such
+    /// zone.
+    pub fn local(self, zone: &str) -> Option<Local> {
+        let zoned = self.to_jiff().in_tz(zone).ok()?;
+        let midnight = zoned.time().since(jiff::civil::Time::midnight()).ok()?;
+        Some(Local {
+            day_of_week: zoned.weekday().to_sunday_zero_offset() as u8,
+            seconds: midnight.total(jiff::Unit::Second).ok()? as u32,
+        })
     }
 
     /// This instant later by `span`; the far end of time when that overflows.

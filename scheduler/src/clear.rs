@@ -1,6 +1,8 @@
 //! Which instances a wish to clear means: the exact list that is shown before and done after.
 
 use crate::run::Run;
+use tidemill_model::dag::Role;
+use tidemill_model::scope::{setups_of, teardowns_of};
 use tidemill_model::{TaskIndex, TaskState};
 
 /// A wish to run instances again.
@@ -33,11 +35,34 @@ pub fn plan_clear(run: &Run, choice: &ClearChoice) -> Vec<TaskIndex> {
     if choice.downstream {
         chosen.extend(run.dag.graph.reach(&start, true));
     }
+    let without_upstream = chosen.clone();
     if choice.upstream {
         chosen.extend(run.dag.graph.reach(&start, false));
     }
+    chosen.extend(preparations(run, &without_upstream));
     chosen.sort_unstable();
     chosen.dedup();
     chosen.retain(|at| run.tasks[at.at()].state != TaskState::None);
     chosen
+}
+
+/// The setup tasks that `tasks` need to run again, and the teardown tasks that clean up after
+/// them (Airflow's `definitions/dag.py: partial_subset`).
+fn preparations(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
+    let (of_dag, graph) = (&run.dag.tasks, &run.dag.graph);
+    let mut setups = Vec::new();
+    for &at in tasks {
+        match of_dag[at.at()].role {
+            Role::Work => setups.extend(setups_of(of_dag, graph, at)),
+            Role::Setup => setups.push(at),
+            Role::Teardown { .. } => {}
+        }
+    }
+    setups.sort_unstable();
+    setups.dedup();
+    let teardowns = setups
+        .iter()
+        .flat_map(|setup| teardowns_of(of_dag, graph, *setup));
+    let teardowns: Vec<TaskIndex> = teardowns.collect();
+    setups.into_iter().chain(teardowns).collect()
 }

@@ -5,8 +5,7 @@ use crate::retry::next_try_at;
 use crate::run::{Effect, Run};
 use crate::step::look_at;
 use tidemill_model::attempt::Verdict;
-use tidemill_model::dag::OnLost;
-use tidemill_model::{Attempt, Outcome, Reason, TaskEvent, TaskIndex, TaskState, Ts};
+use tidemill_model::{Attempt, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState, Ts};
 
 /// So many losses in a row are not blamed on the task; after them its own retries are used up.
 const LOSSES_FREE_MAX: i32 = 3;
@@ -60,6 +59,8 @@ pub(crate) fn attempt_ended(
     task.reason = outcome.reason;
     match outcome.verdict {
         Verdict::Success => {
+            let follows = outcome.follows.map(|names| followed(run, at, &names));
+            run.tasks[at.at()].followed = follows;
             run.apply(at, TaskEvent::Succeed);
             for (key, value) in outcome.values {
                 effects.push(Effect::KeepValue(at, key, value));
@@ -73,6 +74,19 @@ pub(crate) fn attempt_ended(
         Verdict::Failed => failed(run, at, chance, now, effects),
         Verdict::Lost => {}
     }
+}
+
+/// The tasks directly below a branch that its choice leads to: those that it named, the first
+/// tasks of groups that it named, and what stands below one of them as well (Airflow's
+/// `skipmixin.py: skip_all_except`).
+fn followed(run: &Run, at: TaskIndex, names: &[String]) -> Vec<TaskNo> {
+    let chosen: Vec<TaskIndex> = names.iter().flat_map(|name| run.dag.named(name)).collect();
+    let open = run.dag.graph.reach(&chosen, true);
+    let below = run.dag.graph.downstream(at).iter();
+    below
+        .filter(|below| open.binary_search(below).is_ok())
+        .map(|below| run.tasks[below.at()].task_no)
+        .collect()
 }
 
 /// Applies the news that an attempt's worker is gone.
@@ -96,26 +110,36 @@ fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
 }
 
 fn failed(run: &mut Run, at: TaskIndex, chance: u64, now: Ts, effects: &mut Vec<Effect>) {
-    let is_ending =
-        run.row.reason.is_some() || run.tasks[at.at()].reason == Some(Reason::Cancelled);
+    let is_ending = run.is_ending(at) || run.tasks[at.at()].reason == Some(Reason::Cancelled);
     let task = &run.tasks[at.at()];
     if !is_ending && task.try_number <= task.max_tries && run.apply(at, TaskEvent::Retry) {
-        let due = next_try_at(&run.dag.task(at).retry, user_tries(run, at), now, chance);
+        let due = next_try_at(&run.task(at).retry, user_tries(run, at), now, chance);
         run.tasks[at.at()].not_before = Some(due);
         effects.extend([Effect::Task(at), Effect::Wake(at, due)]);
         return;
     }
-    run.apply(at, TaskEvent::Fail);
-    over(run, at, now, effects);
-    if run.dag.fail_fast {
-        crate::people::end_run(run, Reason::TaskFailed, now, effects);
+    failed_for_good(run, at, now, effects);
+}
+
+fn failed_for_good(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+    if run.row.reason == Some(Reason::TimedOut) {
+        run.apply(at, TaskEvent::Skip);
+        return over(run, at, now, effects);
     }
+    run.apply(at, TaskEvent::Fail);
+    if run.dag.fail_fast && run.row.reason.is_none() {
+        // Before anything below is blocked: what a fast run stops is skipped.
+        effects.push(Effect::Task(at));
+        crate::people::end_run(run, Reason::TaskFailed, now, effects);
+        return;
+    }
+    over(run, at, now, effects);
 }
 
 /// The number of tries that the user's retries have paid for; losses have raised both sides.
 fn user_tries(run: &Run, at: TaskIndex) -> i32 {
     let task = &run.tasks[at.at()];
-    let retries = i32::try_from(run.dag.task(at).retry.retries).unwrap_or(i32::MAX);
+    let retries = i32::try_from(run.task(at).retry.retries).unwrap_or(i32::MAX);
     (task.try_number - (task.max_tries - retries)).max(1)
 }
 
@@ -160,7 +184,7 @@ fn again_or_failed(
     now: Ts,
     effects: &mut Vec<Effect>,
 ) {
-    let may_repeat = run.dag.task(at).on_lost == OnLost::Retry && run.row.reason.is_none();
+    let may_repeat = run.may_repeat(at) && !run.is_ending(at);
     let task = &mut run.tasks[at.at()];
     if is_free {
         task.max_tries = task.max_tries.saturating_add(1);
@@ -169,8 +193,7 @@ fn again_or_failed(
         run.tasks[at.at()].scheduled_at = Some(now);
         effects.extend([Effect::Task(at), Effect::Ready(at)]);
     } else {
-        run.apply(at, TaskEvent::Fail);
-        over(run, at, now, effects);
+        failed_for_good(run, at, now, effects);
     }
 }
 
@@ -184,7 +207,7 @@ fn settle_without_verdict(
     let state = run.tasks[at.at()].state;
     if state.is_terminal() {
         effects.push(Effect::Task(at));
-        look_at(run, run.dag.graph.downstream(at).to_vec(), now, effects);
+        look_at(run, run.followers(at), now, effects);
         return true;
     }
     if state == TaskState::Restarting {
@@ -199,6 +222,5 @@ fn settle_without_verdict(
 /// An instance is over: tell its row, and look at what waited for it.
 fn over(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
     effects.push(Effect::Task(at));
-    let downstream = run.dag.graph.downstream(at).to_vec();
-    look_at(run, downstream, now, effects);
+    look_at(run, run.followers(at), now, effects);
 }

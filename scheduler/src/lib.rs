@@ -5,6 +5,7 @@
 
 mod admit;
 mod clear;
+mod counters;
 mod due;
 mod ended;
 mod people;
@@ -19,7 +20,7 @@ pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse
 pub use clear::{ClearChoice, plan_clear};
 pub use due::{Due, due, next_tick, previous_tick};
 pub use retry::next_try_at;
-pub use rule::{Decision, UpstreamCounts, decide};
+pub use rule::{Counts, Decision, UpstreamCounts, decide};
 pub use run::{Effect, Run};
 pub use step::{Event, step};
 pub use turns::{TurnGate, TurnGateKind, Turns};

@@ -5,7 +5,9 @@ use crate::step::look_at;
 use tidemill_model::{Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
 /// Ends a run: live attempts are killed, open instances are skipped. The run is over when the
-/// last attempt has ended.
+/// last attempt has ended. Teardown tasks still do their work, as in Airflow
+/// (`mark_tasks.py: _set_dag_run_terminal_state`), unless the run's time is up: then nothing more
+/// is started and what ran counts as skipped (`dagrun.py: update_state`).
 pub(crate) fn end_run(run: &mut Run, reason: Reason, now: Ts, effects: &mut Vec<Effect>) {
     match run.row.state {
         RunState::Success | RunState::Failed => return,
@@ -17,21 +19,31 @@ pub(crate) fn end_run(run: &mut Run, reason: Reason, now: Ts, effects: &mut Vec<
     }
     run.row.reason = Some(reason);
     effects.push(Effect::Run);
-    for at in (0..run.tasks.len() as u32).map(TaskIndex) {
-        if run.tasks[at.at()].is_live() {
-            effects.push(Effect::Kill(run.attempt(at), kill_reason(reason)));
-            continue;
+    let mut spared = Vec::new();
+    for at in run.places() {
+        if run.task(at).role.is_teardown() && reason != Reason::TimedOut {
+            spared.push(at);
+        } else {
+            end_instance(run, at, reason, now, effects);
         }
-        if run.tasks[at.at()].state.is_terminal() {
-            continue;
-        }
-        if !run.apply(at, TaskEvent::Skip) {
-            run.apply(at, TaskEvent::MarkFailed);
-        }
-        run.tasks[at.at()].reason = Some(reason);
-        run.tasks[at.at()].ended_at = Some(now);
-        effects.push(Effect::Task(at));
     }
+    look_at(run, spared, now, effects);
+}
+
+fn end_instance(run: &mut Run, at: TaskIndex, reason: Reason, now: Ts, effects: &mut Vec<Effect>) {
+    if run.tasks[at.at()].is_live() {
+        effects.push(Effect::Kill(run.attempt(at), kill_reason(reason)));
+        return;
+    }
+    if run.tasks[at.at()].state.is_terminal() {
+        return;
+    }
+    if !run.apply(at, TaskEvent::Skip) {
+        run.apply(at, TaskEvent::MarkFailed);
+    }
+    run.tasks[at.at()].reason = Some(reason);
+    run.tasks[at.at()].ended_at = Some(now);
+    effects.push(Effect::Task(at));
 }
 
 /// Why the attempts of a run that is being ended are killed.
@@ -52,11 +64,13 @@ pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut V
         if !run.apply(at, TaskEvent::Clear) {
             continue;
         }
-        let retries = i32::try_from(run.dag.task(at).retry.retries).unwrap_or(i32::MAX);
+        let retries = i32::try_from(run.task(at).retry.retries).unwrap_or(i32::MAX);
         let task = &mut run.tasks[at.at()];
         task.max_tries = task.try_number.saturating_add(retries);
         task.losses = 0;
         task.not_before = None;
+        task.reason = None;
+        task.followed = None;
         if is_live {
             effects.push(Effect::Kill(run.attempt(at), Reason::Cancelled));
         }
@@ -100,7 +114,7 @@ pub(crate) fn mark(
         task.ended_at = Some(now);
         task.not_before = None;
         effects.push(Effect::Task(at));
-        look_at(run, run.dag.graph.downstream(at).to_vec(), now, effects);
+        look_at(run, run.followers(at), now, effects);
     }
     if run.row.state.is_terminal() {
         // Judged anew: the leaf rule may say something else now.
@@ -121,8 +135,8 @@ pub(crate) fn mark_run(run: &mut Run, state: RunState, now: Ts, effects: &mut Ve
         }
         return;
     }
-    let open: Vec<TaskIndex> = (0..run.tasks.len() as u32)
-        .map(TaskIndex)
+    let open: Vec<TaskIndex> = run
+        .places()
         .filter(|at| {
             !matches!(
                 run.tasks[at.at()].state,

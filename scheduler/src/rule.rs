@@ -1,14 +1,16 @@
-//! Trigger rules: may a task run, given how far its direct upstream tasks are?
+//! Trigger rules: may a task run, given how far the tasks above it are?
 //!
-//! Source: Airflow's `ti_deps/deps/trigger_rule_dep.py`. One difference, on purpose: a failure
-//! wins over a skip, and a mark is made early only when nothing that is still open could change
-//! it. So the final state does not depend on which upstream task ended first.
+//! Source: Airflow's `ti_deps/deps/trigger_rule_dep.py` and `not_previously_skipped_dep.py`. One
+//! difference, on purpose: a failure wins over a skip, and a mark is made early only when nothing
+//! that is still open could change it. So the final state does not depend on which upstream task
+//! ended first. (Airflow answers `all_success` over a skipped and a failed task with whichever it
+//! saw first.)
 
 use tidemill_model::{TaskState, TriggerRule};
 
-/// How many direct upstream tasks are in which terminal state.
+/// How many task instances are in which terminal state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamCounts {
+pub struct Counts {
     /// All of them, whatever their state.
     pub total: u32,
     /// Ended well.
@@ -17,18 +19,21 @@ pub struct UpstreamCounts {
     pub failed: u32,
     /// Blocked by a failure above.
     pub upstream_failed: u32,
-    /// Skipped, or no longer in the DAG.
+    /// Skipped.
     pub skipped: u32,
+    /// No longer in the DAG: they count for nothing.
+    pub removed: u32,
 }
 
-impl UpstreamCounts {
-    /// Counts one upstream task's state in, or with `by = -1` out again.
+impl Counts {
+    /// Counts one instance's state in, or with `by = -1` out again. The total is not touched.
     pub fn count(&mut self, state: TaskState, by: i32) {
         let counter = match state {
             TaskState::Success => &mut self.success,
             TaskState::Failed => &mut self.failed,
             TaskState::UpstreamFailed => &mut self.upstream_failed,
-            TaskState::Skipped | TaskState::Removed => &mut self.skipped,
+            TaskState::Skipped => &mut self.skipped,
+            TaskState::Removed => &mut self.removed,
             TaskState::None
             | TaskState::Scheduled
             | TaskState::Queued
@@ -41,13 +46,37 @@ impl UpstreamCounts {
         *counter = counter.wrapping_add_signed(by);
     }
 
-    const fn bad(&self) -> u32 {
+    /// How many count: all but the removed.
+    pub const fn n(&self) -> u32 {
+        self.total - self.removed
+    }
+
+    /// Failed, themselves or through others.
+    pub const fn bad(&self) -> u32 {
         self.failed + self.upstream_failed
     }
 
-    const fn done(&self) -> bool {
-        self.success + self.bad() + self.skipped == self.total
+    /// How many are not over.
+    pub const fn open(&self) -> u32 {
+        self.n() - self.success - self.bad() - self.skipped
     }
+}
+
+/// Everything that a task's readiness depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamCounts {
+    /// Its direct upstream tasks.
+    pub near: Counts,
+    /// The setup tasks among them.
+    pub near_setups: Counts,
+    /// Setup tasks further up that it needs.
+    pub far_setups: Counts,
+    /// Open tasks between a teardown task's setup tasks and it, its direct upstream tasks apart.
+    pub open_in_scope: u32,
+    /// Branches and gates above it that may still say that it is not followed.
+    pub open_deciders: u32,
+    /// Branches and gates above it that have said so.
+    pub not_followed_by: u32,
 }
 
 /// What a trigger rule says.
@@ -61,112 +90,76 @@ pub enum Decision {
     Skip,
     /// It will never run, because of failures.
     Block,
+    /// It will never run, because a branch went another way.
+    NotFollowed,
 }
 
-/// Applies a rule. A task without upstream tasks runs.
+/// Applies a rule and what stands above every rule: the word of a branch first, then the setup
+/// tasks, then the rule. A task without upstream tasks runs.
 pub fn decide(rule: TriggerRule, up: &UpstreamCounts) -> Decision {
-    use Decision::{Block, Run, Skip, Wait};
-    if up.total == 0 {
-        return Run;
+    if up.not_followed_by > 0 {
+        return Decision::NotFollowed;
     }
-    let when_done = |decision: Decision| if up.done() { decision } else { Wait };
+    if rule == TriggerRule::Always || up.near.total == 0 {
+        return Decision::Run;
+    }
+    let decision = match by_setups(&up.far_setups) {
+        Decision::Run => by_rule(rule, &up.near, &up.near_setups),
+        other => other,
+    };
+    match decision {
+        // What a branch says wins over every mark, so no mark is made before it has spoken.
+        Decision::Skip | Decision::Block if up.open_deciders > 0 => Decision::Wait,
+        Decision::Run if up.open_in_scope > 0 => Decision::Wait,
+        decision => decision,
+    }
+}
+
+/// Setup tasks further up must all have succeeded (`_evaluate_setup_constraint`).
+fn by_setups(setups: &Counts) -> Decision {
+    match () {
+        () if setups.bad() > 0 => Decision::Block,
+        () if setups.open() > 0 => Decision::Wait,
+        () if setups.skipped > 0 => Decision::Skip,
+        () => Decision::Run,
+    }
+}
+
+/// The rule over the direct upstream tasks (`_evaluate_direct_relatives`).
+fn by_rule(rule: TriggerRule, up: &Counts, setups: &Counts) -> Decision {
+    use Decision::{Block, Run, Skip, Wait};
+    let (success, skipped, bad) = (up.success, up.skipped, up.bad());
+    let when_done = |decision: Decision| if up.open() == 0 { decision } else { Wait };
     match rule {
         TriggerRule::Always => Run,
-        TriggerRule::AllSuccess if up.bad() > 0 => Block,
-        TriggerRule::AllSuccess => when_done(if up.skipped > 0 { Skip } else { Run }),
-        TriggerRule::AllFailed => when_done(if up.bad() == up.total { Run } else { Skip }),
+        _ if up.n() == 0 => Run,
+        TriggerRule::AllSuccess if bad > 0 => Block,
+        TriggerRule::AllSuccess => when_done(if skipped > 0 { Skip } else { Run }),
+        TriggerRule::AllFailed if success + skipped > 0 => Skip,
+        TriggerRule::AllFailed => when_done(Run),
         TriggerRule::AllDone => when_done(Run),
-        TriggerRule::AllDoneMinOneSuccess => when_done(match (up.success, up.bad()) {
-            (0, 0) => Skip,
-            (0, _) => Block,
+        TriggerRule::AllDoneMinOneSuccess if skipped > 0 => Skip,
+        TriggerRule::AllDoneMinOneSuccess => when_done(if success > 0 { Run } else { Block }),
+        TriggerRule::AllDoneSetupSuccess => when_done(match setups.n() {
+            0 => Run,
+            n if setups.skipped == n => Skip,
+            _ if setups.success == 0 => Block,
             _ => Run,
         }),
-        // Setup tasks are not counted apart yet; the resolver refuses the rule until they are.
-        TriggerRule::AllDoneSetupSuccess => when_done(Run),
-        TriggerRule::AllSkipped => when_done(if up.skipped == up.total { Run } else { Skip }),
-        TriggerRule::OneSuccess if up.success > 0 => Run,
-        TriggerRule::OneSuccess => when_done(if up.bad() > 0 { Block } else { Skip }),
-        TriggerRule::OneFailed if up.bad() > 0 => Run,
+        TriggerRule::AllSkipped if success + bad > 0 => Skip,
+        TriggerRule::AllSkipped => when_done(Run),
+        TriggerRule::OneSuccess if success > 0 => Run,
+        TriggerRule::OneSuccess => when_done(if bad > 0 { Block } else { Skip }),
+        TriggerRule::OneFailed if bad > 0 => Run,
         TriggerRule::OneFailed => when_done(Skip),
-        TriggerRule::OneDone if up.success + up.bad() > 0 => Run,
+        // One that a failure above has blocked was never tried: it does not count as done here.
+        TriggerRule::OneDone if success + up.failed > 0 => Run,
         TriggerRule::OneDone => when_done(Skip),
-        TriggerRule::NoneFailed if up.bad() > 0 => Block,
+        TriggerRule::NoneFailed if bad > 0 => Block,
         TriggerRule::NoneFailed => when_done(Run),
-        TriggerRule::NoneFailedMinOneSuccess if up.bad() > 0 => Block,
-        TriggerRule::NoneFailedMinOneSuccess => when_done(if up.success > 0 { Run } else { Skip }),
-        TriggerRule::NoneSkipped => when_done(if up.skipped > 0 { Skip } else { Run }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(rule: TriggerRule, states: &[TaskState], open: u32, expect: Decision) {
-        let mut up = UpstreamCounts {
-            total: states.len() as u32 + open,
-            ..Default::default()
-        };
-        for &state in states {
-            up.count(state, 1);
-        }
-        assert_eq!(
-            decide(rule, &up),
-            expect,
-            "{rule} over {states:?} and {open} open"
-        );
-    }
-
-    #[test]
-    fn all_success_waits_runs_skips_and_blocks() {
-        use TaskState::{Failed, Skipped, Success, UpstreamFailed};
-        let rule = TriggerRule::AllSuccess;
-        check(rule, &[], 0, Decision::Run);
-        check(rule, &[Success], 1, Decision::Wait);
-        check(rule, &[Success, Success], 0, Decision::Run);
-        check(rule, &[Success, Skipped], 0, Decision::Skip);
-        check(rule, &[Skipped], 1, Decision::Wait);
-        check(rule, &[Failed], 1, Decision::Block);
-        check(rule, &[UpstreamFailed, Success], 0, Decision::Block);
-        check(rule, &[Skipped, Failed], 0, Decision::Block);
-    }
-
-    #[test]
-    fn a_mark_once_made_is_never_changed_by_what_ends_later() {
-        let ends = [
-            TaskState::Success,
-            TaskState::Failed,
-            TaskState::UpstreamFailed,
-            TaskState::Skipped,
-        ];
-        for &rule in TriggerRule::ALL {
-            for first in ends {
-                for second in ends {
-                    let early = {
-                        let mut up = UpstreamCounts {
-                            total: 2,
-                            ..Default::default()
-                        };
-                        up.count(first, 1);
-                        decide(rule, &up)
-                    };
-                    let mut up = UpstreamCounts {
-                        total: 2,
-                        ..Default::default()
-                    };
-                    up.count(first, 1);
-                    up.count(second, 1);
-                    let late = decide(rule, &up);
-                    if matches!(early, Decision::Skip | Decision::Block) {
-                        assert_eq!(early, late, "{rule}: {first} then {second}");
-                    }
-                    assert_ne!(
-                        late,
-                        Decision::Wait,
-                        "{rule}: {first}, {second} leaves nothing to wait for"
-                    );
-                }
-            }
-        }
+        TriggerRule::NoneFailedMinOneSuccess if bad > 0 => Block,
+        TriggerRule::NoneFailedMinOneSuccess => when_done(if success > 0 { Run } else { Skip }),
+        TriggerRule::NoneSkipped if skipped > 0 => Skip,
+        TriggerRule::NoneSkipped => when_done(Run),
     }
 }

@@ -1,11 +1,13 @@
 //! An active run in memory: rows by task, and counters that are derived from them.
 
+use crate::counters::is_waiting;
 use crate::rule::UpstreamCounts;
 use std::sync::Arc;
+use tidemill_model::dag::OnLost;
 use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
-    Attempt, Dag, Epoch, Json, MapIndex, Reason, RunRow, TaskEvent, TaskIndex, TaskNo, TaskRow,
-    TaskState, Ts,
+    Attempt, Dag, Epoch, Json, MapIndex, Reason, RunRow, Task, TaskEvent, TaskIndex, TaskNo,
+    TaskRow, TaskState, Ts,
 };
 
 /// What a step wants done. Rows first, in one transaction; then the rest.
@@ -40,10 +42,10 @@ pub struct Run {
     pub dag: Arc<Dag>,
     /// Its task instances, by their place in the DAG.
     pub tasks: Vec<TaskRow>,
-    upstream: Vec<UpstreamCounts>,
-    n_open: u32,
-    n_live: u32,
-    n_waiting: u32,
+    pub(crate) upstream: Vec<UpstreamCounts>,
+    pub(crate) n_open: u32,
+    pub(crate) n_live: u32,
+    pub(crate) n_waiting: u32,
 }
 
 impl Run {
@@ -81,29 +83,6 @@ impl Run {
         run
     }
 
-    fn recount(&mut self) {
-        for at in 0..self.tasks.len() {
-            let index = TaskIndex(at as u32);
-            let mut counts = UpstreamCounts::default();
-            for &up in self.dag.graph.upstream(index) {
-                counts.total += 1;
-                counts.count(self.tasks[up.at()].state, 1);
-            }
-            self.upstream[at] = counts;
-        }
-        self.n_open = self
-            .tasks
-            .iter()
-            .filter(|task| !task.state.is_terminal())
-            .count() as u32;
-        self.n_live = self.tasks.iter().filter(|task| task.is_live()).count() as u32;
-        self.n_waiting = self
-            .tasks
-            .iter()
-            .filter(|task| is_waiting(task.state))
-            .count() as u32;
-    }
-
     /// The one place where an instance's state changes. Counters follow here and nowhere else.
     /// An event that the law forbids changes nothing and is answered with `false`.
     pub(crate) fn apply(&mut self, at: TaskIndex, event: TaskEvent) -> bool {
@@ -111,6 +90,11 @@ impl Run {
         let Ok(new) = old.next(event) else {
             return false;
         };
+        // Others see only whether and how an instance is over.
+        let is_seen = old.is_terminal() || new.is_terminal();
+        if is_seen {
+            self.count(at, -1);
+        }
         self.tasks[at.at()].state = new;
         match (old.is_terminal(), new.is_terminal()) {
             (false, true) => self.n_open -= 1,
@@ -118,17 +102,39 @@ impl Run {
             (true, true) | (false, false) => {}
         }
         self.n_waiting = self.n_waiting + u32::from(is_waiting(new)) - u32::from(is_waiting(old));
-        if old.is_terminal() || new.is_terminal() {
-            let dag = Arc::clone(&self.dag);
-            for &down in dag.graph.downstream(at) {
-                self.upstream[down.at()].count(old, -1);
-                self.upstream[down.at()].count(new, 1);
-            }
+        if is_seen {
+            self.count(at, 1);
         }
         true
     }
 
-    /// How far the direct upstream tasks of a task are.
+    /// Every instance's place.
+    pub(crate) fn places(&self) -> impl Iterator<Item = TaskIndex> + use<> {
+        (0..self.tasks.len() as u32).map(TaskIndex)
+    }
+
+    /// The task that an instance is of.
+    pub fn task(&self, at: TaskIndex) -> &Task {
+        self.dag.task(at)
+    }
+
+    /// Is the run being ended around this instance? Teardown tasks outlive a run that a person or
+    /// a failure ends.
+    pub(crate) fn is_ending(&self, at: TaskIndex) -> bool {
+        match self.row.reason {
+            None => false,
+            Some(Reason::TimedOut) => true,
+            Some(_) => !self.task(at).role.is_teardown(),
+        }
+    }
+
+    /// May an attempt whose end nobody knows be followed by another one?
+    pub(crate) fn may_repeat(&self, at: TaskIndex) -> bool {
+        let task = self.task(at);
+        task.on_lost == OnLost::Retry || !task.operator.is_command()
+    }
+
+    /// How far the tasks above a task are.
     pub fn upstream(&self, at: TaskIndex) -> &UpstreamCounts {
         &self.upstream[at.at()]
     }
@@ -183,6 +189,7 @@ impl Run {
         task.reason = None;
         task.message = None;
         task.exit_code = None;
+        task.followed = None;
         effects.push(Effect::Task(at));
         (self.attempt(at), effects)
     }
@@ -230,16 +237,4 @@ impl Run {
             .position(|task| task.task_no == task_no)
             .map(|at| TaskIndex(at as u32))
     }
-}
-
-/// Will a slot or a timer move it, without any other task?
-const fn is_waiting(state: TaskState) -> bool {
-    matches!(
-        state,
-        TaskState::Scheduled
-            | TaskState::Queued
-            | TaskState::UpForRetry
-            | TaskState::UpForReschedule
-            | TaskState::Deferred
-    )
 }

@@ -133,22 +133,25 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
                 continue;
             }
             let rule = run.dag.task(at).trigger_rule;
-            let event = match decide(rule, run.upstream(at)) {
+            let decision = decide(rule, run.upstream(at));
+            let event = match decision {
                 Decision::Wait => continue,
                 Decision::Run => TaskEvent::Schedule,
-                Decision::Skip => TaskEvent::Skip,
+                Decision::Skip | Decision::NotFollowed => TaskEvent::Skip,
                 Decision::Block => TaskEvent::BlockByUpstream,
             };
             if !run.apply(at, event) {
                 continue;
             }
+            run.tasks[at.at()].reason =
+                (decision == Decision::NotFollowed).then_some(Reason::NotFollowed);
             effects.push(Effect::Task(at));
             if event == TaskEvent::Schedule {
                 run.tasks[at.at()].scheduled_at = Some(now);
                 effects.push(Effect::Ready(at));
             } else {
                 run.tasks[at.at()].ended_at = Some(now);
-                next.extend_from_slice(run.dag.graph.downstream(at));
+                next.extend(run.followers(at));
             }
         }
         std::mem::swap(&mut work, &mut next);
@@ -156,7 +159,7 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
 }
 
 /// The leaf rule (Airflow's `dagrun.py: update_state`): a run has failed when a task at its end
-/// has failed, or when a person or a timeout ended it.
+/// has failed, when a person or a timeout ended it, or when nothing in it can move any more.
 fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     if run.row.state != RunState::Running {
         return;
@@ -166,10 +169,8 @@ fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     } else if !run.is_settled() {
         return;
     }
-    let leaf_failed = (0..run.tasks.len() as u32)
-        .map(TaskIndex)
-        .filter(|&at| run.dag.graph.downstream(at).is_empty())
-        .any(|at| run.tasks[at.at()].state.is_failure());
+    let mut leaves = run.dag.scopes.leaves().iter();
+    let leaf_failed = leaves.any(|at| run.tasks[at.at()].state.is_failure());
     let failed_by = run.row.reason.or(leaf_failed.then_some(Reason::TaskFailed));
     run.row.state = if failed_by.is_some() {
         RunState::Failed

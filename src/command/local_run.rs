@@ -109,7 +109,8 @@ fn show_plan(printer: &Printer, dag: &Dag) -> Exit {
                 .map(|up| dag.task(*up).id.as_str())
                 .collect();
             let body = match &task.operator {
-                Operator::Empty => String::new(),
+                Operator::Empty | Operator::LatestOnly | Operator::Branch(_) => String::new(),
+                Operator::ShortCircuit(gate) => gate.condition.clone(),
                 Operator::Shell(shell) => match &shell.body {
                     tidemill_model::dag::ShellBody::Command(text) => {
                         text.lines().next().unwrap_or("").to_string()

@@ -3,9 +3,12 @@
 use super::good;
 use crate::load;
 use std::time::Duration;
-use tidemill_model::dag::{ConcurrencyPolicy, OnLost, Operator, ShellBody, ShellOutput};
+use tidemill_model::dag::{
+    Branch, BranchClock, Case, ConcurrencyPolicy, Gate, OnLost, Operator, Role, ShellBody,
+    ShellOutput, When,
+};
 use tidemill_model::schedule::{First, Interval, Ticks};
-use tidemill_model::{Dag, RunType, Ts};
+use tidemill_model::{Dag, RunType, TriggerRule, Ts};
 
 fn dag(source: &str) -> Dag {
     good(source).dag.unwrap()
@@ -330,4 +333,91 @@ fn a_long_chain_and_a_wide_fan_load() {
     fan.push_str("[tasks.end]\ndepends_on = ['wide']\noperator = 'empty'\n");
     let dag = load(fan.as_bytes(), "fan").dag.unwrap();
     assert_eq!(dag.graph.edges().count(), 20_000);
+}
+
+#[test]
+fn every_trigger_rule_of_the_model_is_a_word_of_the_format() {
+    for &rule in TriggerRule::ALL {
+        let source = format!("[tasks.t]\nshell = 'true'\ntrigger_rule = '{rule}'");
+        assert_eq!(dag(&source).tasks[0].trigger_rule, rule);
+    }
+    let by_default = dag("[default_args]\ntrigger_rule = 'all_done'\n[tasks.t]\nshell = 'true'\n");
+    assert_eq!(by_default.tasks[0].trigger_rule, TriggerRule::AllDone);
+}
+
+#[test]
+fn a_teardown_waits_for_its_setups_and_a_group_ends_before_it() {
+    let dag = dag("
+[groups.g]
+[tasks.up]
+setup = true
+group = 'g'
+shell = 'true'
+[tasks.work]
+depends_on = ['up']
+group = 'g'
+shell = 'true'
+[tasks.down]
+teardown = true
+setups = 'up'
+depends_on = ['work']
+group = 'g'
+on_failure_fail_dagrun = true
+shell = 'true'
+[tasks.after]
+depends_on = ['g']
+shell = 'true'
+");
+    assert_eq!(upstream(&dag, "down"), ["up", "work"]);
+    assert_eq!(upstream(&dag, "after"), ["work"]);
+    let down = &dag.tasks[2];
+    assert_eq!(down.role, Role::Teardown { fails_run: true });
+    assert_eq!(down.trigger_rule, TriggerRule::AllDoneSetupSuccess);
+}
+
+#[test]
+fn branches_and_gates_are_read_in_their_short_and_long_forms() {
+    let dag = dag("
+[groups.night]
+[tasks]
+a = { depends_on = ['short', 'long', 'gate'], shell = 'true' }
+b = { depends_on = ['long'], group = 'night', shell = 'true' }
+short = { branch = \"{{ 'a' }}\" }
+gate = { short_circuit = '{{ true }}' }
+latest = { operator = 'latest_only' }
+[tasks.long.branch]
+look_at = 'logical_date'
+cases = [
+    { days = ['mon', 'sun'], then = ['a', 'night'] },
+    { between = ['22:00', '06:30:15'], then = 'b' },
+    { if = '{{ false }}' },
+    { else = true, then = 'a' },
+]
+");
+    let operator = |name: &str| &dag.task(dag.index_of(name).unwrap()).operator;
+    let Operator::Branch(Branch::Names(text)) = operator("short") else {
+        panic!("not a branch")
+    };
+    assert_eq!(text, "{{ 'a' }}");
+    let gate = Gate {
+        condition: "{{ true }}".to_string(),
+        ignores_rules: true,
+    };
+    assert_eq!(operator("gate"), &Operator::ShortCircuit(gate));
+    assert_eq!(operator("latest"), &Operator::LatestOnly);
+    let case = |when: When, then: &[&str]| Case {
+        when,
+        then: then.iter().map(|name| name.to_string()).collect(),
+    };
+    let cases = vec![
+        case(When::Days(vec![1, 0]), &["a", "night"]),
+        case(When::Between(22 * 3600, 6 * 3600 + 30 * 60 + 15), &["b"]),
+        case(When::If("{{ false }}".to_string()), &[]),
+        case(When::Else, &["a"]),
+    ];
+    let look_at = BranchClock::LogicalDate;
+    assert_eq!(
+        operator("long"),
+        &Operator::Branch(Branch::Cases { cases, look_at })
+    );
 }

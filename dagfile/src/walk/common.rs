@@ -7,8 +7,8 @@ use crate::keys;
 use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::WeightRule;
 use tidemill_model::dag::{OnLost, Secret, ShellOutput, is_pool_name};
+use tidemill_model::{TriggerRule, WeightRule};
 use toml::de::DeValue;
 
 /// Named texts in the order of the file.
@@ -20,6 +20,7 @@ pub(crate) struct Common {
     pub(crate) display_name: Option<String>,
     pub(crate) doc_md: Option<String>,
     pub(crate) owner: Option<String>,
+    pub(crate) trigger_rule: Option<TriggerRule>,
     pub(crate) run_if: Option<Text>,
     pub(crate) skip_if: Option<Text>,
     pub(crate) retries: Option<u32>,
@@ -75,6 +76,7 @@ impl Common {
             display_name,
             doc_md,
             owner,
+            trigger_rule,
             run_if,
             skip_if,
             retries,
@@ -136,6 +138,9 @@ impl Walk<'_> {
             display_name: self.string(table, "display_name"),
             doc_md: self.string(table, "doc_md"),
             owner: self.string(table, "owner"),
+            trigger_rule: self
+                .choice(table, "trigger_rule", keys::TRIGGER_RULES)
+                .and_then(|word| TriggerRule::from_name(&word)),
             run_if: self.text(table, "run_if"),
             skip_if: self.text(table, "skip_if"),
             retries: self.int(table, "retries", 0, 10_000).map(u32_of),

@@ -2,6 +2,7 @@
 
 pub(crate) mod common;
 pub(crate) mod dag;
+pub(crate) mod flow;
 pub(crate) mod group;
 pub(crate) mod param;
 pub(crate) mod schedule;
@@ -38,6 +39,10 @@ pub(crate) enum Place {
     Group(String),
     Task(String),
     Shell(Box<Place>),
+    /// The settings of another operator of a task.
+    Operator(Box<Place>, &'static str),
+    /// A case of a branch.
+    Case,
 }
 
 impl std::fmt::Display for Place {
@@ -51,6 +56,11 @@ impl std::fmt::Display for Place {
             Place::Param(name) => write!(f, "[params.{name}]"),
             Place::Group(name) => write!(f, "[groups.{name}]"),
             Place::Task(name) => write!(f, "[tasks.{name}]"),
+            Place::Operator(parent, name) => match parent.as_ref() {
+                Place::Task(task) => write!(f, "[tasks.{task}.{name}]"),
+                _ => write!(f, "[{name}]"),
+            },
+            Place::Case => f.write_str("a case of a branch"),
             Place::Shell(parent) => match parent.as_ref() {
                 Place::Task(name) => write!(f, "[tasks.{name}.shell]"),
                 Place::Group(name) => write!(f, "[groups.{name}.default_args.shell]"),

@@ -1,10 +1,11 @@
 //! `[tasks]`.
 
 use super::common::{Common, ShellKeys};
+use super::flow::{BranchKeys, GateKeys};
 use super::value::is_id;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
-use crate::keys::{self, OPERATORS};
+use crate::keys::{self, OPERATORS, PLAIN_OPERATORS};
 use crate::parse::{Table, Value};
 use crate::suggest::nearest;
 use std::ops::Range;
@@ -28,15 +29,31 @@ pub(crate) struct TaskKeys {
     /// The value of `depends_on`, for patches.
     pub(crate) depends_on_span: Option<Range<usize>>,
     pub(crate) group: Option<Text>,
+    pub(crate) role: RoleKeys,
     pub(crate) operator: OperatorKey,
     pub(crate) common: Common,
 }
 
-/// Which operator a task has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a task says about being a setup or a teardown task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoleKeys {
+    pub(crate) is_setup: bool,
+    pub(crate) is_teardown: bool,
+    pub(crate) fails_run: bool,
+    /// The setup tasks of a teardown task; they are among its upstream tasks too.
+    pub(crate) setups: Vec<Upstream>,
+    /// Where its own `trigger_rule` stands.
+    pub(crate) rule_span: Option<Range<usize>>,
+}
+
+/// Which operator a task has, and its settings where they are not common keys.
+#[derive(Clone, Debug)]
 pub(crate) enum OperatorKey {
     Empty,
+    LatestOnly,
     Shell,
+    Branch(BranchKeys),
+    ShortCircuit(GateKeys),
     /// One that is not built, or none: reported, and the DAG is not made.
     None,
 }
@@ -86,7 +103,8 @@ impl Walk<'_> {
     fn task(&mut self, id: String, span: Range<usize>, table: &Table) -> TaskKeys {
         let place = Place::Task(id.clone());
         self.check_keys(table, &place, keys::TASK);
-        let operator = self.operator(table, &span, &id);
+        let operator = self.operator(table, &span, &id, &place);
+        let role = self.role(table, &id);
         let mut common = self.common(table);
         if let Some(value) = table.get("shell") {
             common.shell = self.shell(value, &place);
@@ -94,15 +112,58 @@ impl Walk<'_> {
         TaskKeys {
             id,
             span,
-            depends_on: self.depends_on(table),
+            depends_on: [self.depends_on(table), role.setups.clone()].concat(),
             depends_on_span: table.get("depends_on").map(Value::span),
             group: self.text(table, "group"),
+            role,
             operator,
             common,
         }
     }
 
-    fn operator(&mut self, table: &Table, span: &Range<usize>, id: &str) -> OperatorKey {
+    fn role(&mut self, table: &Table, id: &str) -> RoleKeys {
+        let setups = self.one_or_many(table, "setups").unwrap_or_default();
+        let mut is = |name: &str| self.boolean(table, name).unwrap_or(false);
+        let role = RoleKeys {
+            is_setup: is("setup"),
+            is_teardown: is("teardown"),
+            fails_run: is("on_failure_fail_dagrun"),
+            setups: setups
+                .into_iter()
+                .map(|text| Upstream {
+                    name: text.value,
+                    span: text.span,
+                })
+                .collect(),
+            rule_span: table.get("trigger_rule").map(Value::span),
+        };
+        let span = |name: &str| table.get(name).map_or(0..0, Value::span);
+        if role.is_setup && role.is_teardown {
+            let message = format!("task `{id}` is a setup and a teardown task");
+            self.report(
+                Diagnostic::error("TM0145", span("teardown"), message)
+                    .other(span("setup"), "here too")
+                    .help("make two tasks of it"),
+            );
+        }
+        for name in ["setups", "on_failure_fail_dagrun"] {
+            if table.contains_key(name) && !role.is_teardown {
+                let message = format!("`{name}` is for teardown tasks");
+                self.report(
+                    Diagnostic::error("TM0145", span(name), message).help("add `teardown = true`"),
+                );
+            }
+        }
+        role
+    }
+
+    fn operator(
+        &mut self,
+        table: &Table,
+        span: &Range<usize>,
+        id: &str,
+        place: &Place,
+    ) -> OperatorKey {
         let written: Vec<(&str, Range<usize>)> = table
             .iter()
             .filter(|(key, _)| OPERATORS.contains(&key.get_ref().as_ref()))
@@ -126,8 +187,7 @@ impl Walk<'_> {
                 );
                 OperatorKey::None
             }
-            (Some("shell"), _) => OperatorKey::Shell,
-            (Some(_), _) => OperatorKey::None,
+            (Some(key), _) => self.operator_key(table, key, place),
             (None, Some(name)) => self.named_operator(name, id),
             (None, None) if table.contains_key("operator") => OperatorKey::None,
             (None, None) => {
@@ -135,6 +195,19 @@ impl Walk<'_> {
                 OperatorKey::None
             }
         }
+    }
+
+    fn operator_key(&mut self, table: &Table, key: &str, place: &Place) -> OperatorKey {
+        let Some(value) = table.get(key) else {
+            return OperatorKey::None;
+        };
+        let found = match key {
+            "shell" => Some(OperatorKey::Shell),
+            "branch" => self.branch(value, place).map(OperatorKey::Branch),
+            "short_circuit" => self.gate(value, place).map(OperatorKey::ShortCircuit),
+            _ => None, // reported as not built yet
+        };
+        found.unwrap_or(OperatorKey::None)
     }
 
     fn no_operator(&mut self, table: &Table, span: &Range<usize>, id: &str) {
@@ -154,8 +227,10 @@ impl Walk<'_> {
     }
 
     fn named_operator(&mut self, name: Text, id: &str) -> OperatorKey {
-        if name.value == "empty" {
-            return OperatorKey::Empty;
+        match name.value.as_str() {
+            "empty" => return OperatorKey::Empty,
+            "latest_only" => return OperatorKey::LatestOnly,
+            _ => {}
         }
         if OPERATORS.contains(&name.value.as_str()) {
             let message = format!(
@@ -170,16 +245,23 @@ impl Walk<'_> {
             );
             return OperatorKey::None;
         }
-        if name.value == "latest_only" || name.value.contains('/') {
+        if name.value.contains('/') {
             self.not_built(name.span, &format!("the operator `{}`", name.value));
             return OperatorKey::None;
         }
         let message = format!("`{}` is not an operator", name.value);
         let one = Diagnostic::error("TM0103", name.span, message);
-        let near = nearest(&name.value, OPERATORS.iter().copied().chain(["empty"]));
+        let near = nearest(
+            &name.value,
+            OPERATORS.iter().chain(PLAIN_OPERATORS).copied(),
+        );
         self.report(match near {
             Some(near) => one.help(format!("did you mean `{near}`?")),
-            None => one.help(format!("there are empty, {}", OPERATORS.join(", "))),
+            None => one.help(format!(
+                "there are {}, {}",
+                PLAIN_OPERATORS.join(", "),
+                OPERATORS.join(", ")
+            )),
         });
         OperatorKey::None
     }
@@ -293,6 +375,7 @@ fn short_task(id: String, span: Range<usize>, command: Text) -> TaskKeys {
         depends_on: Vec::new(),
         depends_on_span: None,
         group: None,
+        role: RoleKeys::default(),
         operator: OperatorKey::Shell,
         common: Common {
             shell,

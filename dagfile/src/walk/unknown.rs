@@ -54,6 +54,7 @@ impl Walk<'_> {
                 Place::Task(_) => (parent.to_string(), keys::TASK),
                 _ => (parent.to_string(), keys::DEFAULT_ARGS),
             },
+            Place::Operator(parent, _) => (parent.to_string(), keys::TASK),
             Place::Schedule | Place::Concurrency => ("[dag]".to_string(), keys::DAG),
             Place::Dag => ("the top of the file".to_string(), keys::ROOT),
             _ => return None,

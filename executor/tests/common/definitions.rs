@@ -72,6 +72,7 @@ pub fn task(operator: Operator) -> Task {
         owner: "someone".to_string(),
         group: None,
         operator,
+        role: tidemill_model::dag::Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
         run_if: None,
         skip_if: None,
@@ -136,6 +137,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         attempt,
         dag: Arc::new(dag(task)),
         task: TaskIndex(0),
+        now: Ts(1_763_719_200_000_000),
         facts,
         log: folder.join(format!("logs/{number}.log")),
         dag_dir: folder.join("dag"),
@@ -168,5 +170,6 @@ fn dag(task: Task) -> Dag {
         groups: Vec::new(),
         tasks: vec![task],
         graph: Graph::default(),
+        scopes: tidemill_model::scope::Scopes::default(),
     }
 }

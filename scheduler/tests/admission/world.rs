@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_model::dag::{Dag, OnLost, Operator, RetryPolicy, Task};
+use tidemill_model::dag::{Dag, OnLost, Operator, RetryPolicy, Role, Task};
 use tidemill_model::schedule::Schedule;
+use tidemill_model::scope::Scopes;
 use tidemill_model::{
     DagNo, Graph, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo, TaskState, TriggerRule, Ts,
     VersionNo, WeightRule,
@@ -36,6 +37,7 @@ pub fn task(id: &str) -> Task {
         owner: String::new(),
         group: None,
         operator: Operator::Empty,
+        role: Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
         run_if: None,
         skip_if: None,
@@ -92,6 +94,7 @@ pub fn dag(id: &str, max_active_tasks: u32, tasks: Vec<Task>) -> Arc<Dag> {
         fail_fast: false,
         params: Vec::new(),
         groups: Vec::new(),
+        scopes: Scopes::default(),
         graph: Graph::new(tasks.len(), Vec::new()).unwrap(),
         tasks,
     })
@@ -119,6 +122,7 @@ pub fn run(no: i64, dag_no: i64, dag: &Arc<Dag>) -> Run {
         triggered_by: None,
         note: None,
         reason: None,
+        retries_used: 0,
     };
     Run::new(row, Arc::clone(dag), &task_nos, Vec::new())
 }

@@ -39,6 +39,7 @@ pub fn dag(ticks: Ticks) -> Dag {
         fail_fast: false,
         params: Vec::new(),
         groups: Vec::new(),
+        scopes: tidemill_model::scope::Scopes::default(),
         tasks: Vec::new(),
         graph: Graph::new(0, Vec::new()).unwrap(),
     }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
-use tidemill_model::dag::{Dag, OnLost, Operator, RetryPolicy, Task};
+use tidemill_model::dag::{
+    Dag, OnLost, Operator, RetryPolicy, Role, Shell, ShellBody, ShellOutput, Task,
+};
 use tidemill_model::schedule::Schedule;
+use tidemill_model::scope::Scopes;
 use tidemill_model::{
     Attempt, DagNo, Graph, Outcome, Reason, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo,
     TaskState, TriggerRule, Ts, VersionNo,
@@ -267,14 +270,14 @@ impl World {
         );
         for (at, task) in self.run.tasks.iter().enumerate() {
             let index = TaskIndex(at as u32);
-            let mut counts = tidemill_scheduler::UpstreamCounts::default();
+            let mut counts = tidemill_scheduler::Counts::default();
             for up in self.run.dag.graph.upstream(index) {
                 counts.total += 1;
                 counts.count(self.run.tasks[up.at()].state, 1);
             }
             assert_eq!(
-                &counts,
-                self.run.upstream(index),
+                counts,
+                self.run.upstream(index).near,
                 "seed {}: counters of {at}",
                 self.seed
             );
@@ -342,6 +345,8 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
             }
         }
     }
+    let tasks: Vec<Task> = (0..n_tasks).map(|at| task(at, retries)).collect();
+    let graph = Graph::new(n_tasks as usize, edges).unwrap();
     Dag {
         id: "simulated".to_string(),
         display_name: None,
@@ -364,8 +369,9 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
         fail_fast: false,
         params: Vec::new(),
         groups: Vec::new(),
-        tasks: (0..n_tasks).map(|at| task(at, retries)).collect(),
-        graph: Graph::new(n_tasks as usize, edges).unwrap(),
+        scopes: Scopes::new(&tasks, &graph),
+        tasks,
+        graph,
     }
 }
 
@@ -376,7 +382,8 @@ fn task(at: u32, retries: u32) -> Task {
         doc_md: None,
         owner: String::new(),
         group: None,
-        operator: Operator::Empty,
+        operator: command(),
+        role: Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
         run_if: None,
         skip_if: None,
@@ -413,6 +420,19 @@ fn task(at: u32, retries: u32) -> Task {
     }
 }
 
+/// A command: what starts it again repeats something of the user's.
+fn command() -> Operator {
+    Operator::Shell(Shell {
+        body: ShellBody::Command("true".to_string()),
+        interpreter: None,
+        args: Vec::new(),
+        stdin: None,
+        skip_on_exit_code: vec![99],
+        success_exit_codes: vec![0],
+        output: ShellOutput::LastLine,
+    })
+}
+
 fn run_row() -> RunRow {
     RunRow {
         run: RunNo(1),
@@ -433,5 +453,6 @@ fn run_row() -> RunRow {
         triggered_by: None,
         note: None,
         reason: None,
+        retries_used: 0,
     }
 }

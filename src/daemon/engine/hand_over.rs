@@ -37,6 +37,7 @@ impl Engine {
             attempt,
             dag: std::sync::Arc::clone(&run.dag),
             task: at,
+            now: clock::now(),
             facts,
             log: log_path(&self.options.logs, attempt, task.try_number),
             dag_dir: definition::folder(&self.options.versions, run.row.version, has_files),

@@ -294,11 +294,11 @@ fn upstream(kind: &CheckKind, run: Option<&Run>) -> Said {
     };
     let detail = format!(
         "{rule} of {} upstream tasks: {} succeeded, {} failed, {} blocked, {} skipped, {} not over",
-        counts.total,
-        counts.success,
-        counts.failed,
-        counts.upstream_failed,
-        counts.skipped,
+        counts.near.total,
+        counts.near.success,
+        counts.near.failed,
+        counts.near.upstream_failed,
+        counts.near.skipped,
         open.len()
     );
     let in_the_way: Vec<TaskIndex> = open.iter().chain(bad).chain(skipped).copied().collect();

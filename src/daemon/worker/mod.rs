@@ -11,6 +11,7 @@ mod spool;
 pub use lease::WorkerLease;
 pub use spool::Spool;
 
+use crate::daemon::clock;
 use crate::daemon::definition::{self, Definition, TaskNames};
 use crate::daemon::engine::log_path;
 use crate::daemon::facts;
@@ -321,6 +322,7 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
         let has_files = definition::folder(&versions, dispatch.version, true).is_dir();
         Ok(AttemptSpec {
             attempt,
+            now: clock::now(),
             facts: facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream),
             dag: known.dag,
             task: at,

@@ -79,6 +79,7 @@ fn a_run(run: i64, kept: &StoredVersion) -> RunRow {
         triggered_by: None,
         note: None,
         reason: None,
+        retries_used: 0,
     }
 }
 
@@ -101,6 +102,9 @@ fn a_task(task_no: TaskNo, state: TaskState) -> TaskRow {
         reason: None,
         message: None,
         exit_code: None,
+        followed: None,
+        map_item: None,
+        clears: 0,
     }
 }
 

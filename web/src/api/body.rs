@@ -308,7 +308,9 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
 
 fn template_fields(task: &Task) -> Vec<&'static str> {
     match task.operator {
-        dag::Operator::Empty => Vec::new(),
+        dag::Operator::Empty | dag::Operator::LatestOnly => Vec::new(),
+        dag::Operator::Branch(_) => vec!["branch"],
+        dag::Operator::ShortCircuit(_) => vec!["condition"],
         dag::Operator::Shell(_) => vec!["command", "args", "stdin", "env"],
     }
 }

@@ -39,6 +39,7 @@ fn task(id: &str) -> Task {
             success_exit_codes: vec![0],
             output: ShellOutput::LastLine,
         }),
+        role: tidemill_model::dag::Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
         run_if: None,
         skip_if: None,
@@ -117,6 +118,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         ],
         groups: Vec::new(),
         tasks: tasks.iter().map(|id| task(id)).collect(),
+        scopes: tidemill_model::scope::Scopes::default(),
         graph: Graph::new(tasks.len(), edges).unwrap(),
     }
 }
@@ -148,6 +150,7 @@ pub(crate) fn run_row(stored: &StoredVersion, no: i64, run_id: &str, state: RunS
         triggered_by: Some("cli".to_string()),
         note: None,
         reason: (state == RunState::Failed).then_some(Reason::TaskFailed),
+        retries_used: 0,
     }
 }
 
@@ -179,6 +182,9 @@ pub(crate) fn task_row(run: &RunRow, no: TaskNo, state: TaskState) -> TaskRow {
             TaskState::Success => Some(0),
             _ => None,
         },
+        followed: None,
+        map_item: None,
+        clears: 0,
     }
 }
 
