@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     Texts,
     Templates,
     Statuses,
+    HttpStatuses,
     Choice(&'static [&'static str]),
     Choices(&'static [&'static str]),
     TemplateTable,
@@ -46,7 +47,6 @@ pub(crate) enum Kind {
     /// A list of tables.
     Tables(&'static [Key]),
     /// Only this value, for now.
-    Only(&'static str),
     OnlyBool(bool),
     Table(&'static [Key]),
     /// A table whose keys are names.
@@ -122,9 +122,9 @@ pub(crate) const DAG: &[Key] = &[
     later("owner_links", "Links for owners."),
     later("max_consecutive_failed_dag_runs", "Pause after so many failed runs."),
     later("rerun_with_latest_version", "Which version a cleared run uses."),
-    later("retries", "How often a whole run is tried again."),
-    later("retry_delay", "The wait before a run is tried again."),
-    later("retry_scope", "Which tasks of a run are tried again."),
+    key("retries", Kind::Int(0, 10_000), "0", "How often a run that has failed is tried again as a whole."),
+    key("retry_delay", Kind::Duration, "\"5m\"", "The wait before a run is tried again."),
+    key("retry_scope", Kind::Choice(RETRY_SCOPES), "\"failed\"", "Which tasks of the run are run again: those that failed and all below them, or all."),
     later("on_failure", "What is told when a run fails."),
     later("on_success", "What is told when a run succeeds."),
     later("deadlines", "When somebody is told that a run is late."),
@@ -197,7 +197,7 @@ macro_rules! common_keys {
             later("resources", "Limits of processor and memory."),
             later("inlets", "Assets that it reads."),
             later("outlets", "Assets that it writes."),
-            later("retry_policy", "Which failures are tried again."),
+            key("retry_policy", Kind::Tables(RETRY_RULE), "", "What to do about particular failures; the first rule that matches wins."),
             later("on_failure", "What is told when it fails."),
             later("on_success", "What is told when it succeeds."),
             later("on_retry", "What is told when it is tried again."),
@@ -268,6 +268,20 @@ pub(crate) const TRIGGER_RULES: &[&str] = &[
     "all_skipped", "one_success", "one_failed", "one_done", "none_failed",
     "none_failed_min_one_success", "none_skipped", "always",
 ];
+
+/// `[[tasks.NAME.retry_policy]]`.
+#[rustfmt::skip]
+pub(crate) const RETRY_RULE: &[Key] = &[
+    key("exit_code", Kind::Statuses, "", "It ended with one of these exit statuses."),
+    key("http_status", Kind::HttpStatuses, "", "The answer had one of these statuses."),
+    key("error", Kind::Text, "", "A regular expression that the error text matches."),
+    key("action", Kind::Choice(RETRY_ACTIONS), "\"retry\"", "Try again, while there are retries, or fail at once?"),
+    key("retry_delay", Kind::Duration, "", "The wait before the next try, instead of the task's own."),
+    key("reason", Kind::Text, "", "Why, for people."),
+];
+
+pub(crate) const RETRY_ACTIONS: &[&str] = &["retry", "fail"];
+pub(crate) const RETRY_SCOPES: &[&str] = &["failed", "all"];
 
 /// `[tasks.NAME.branch]`.
 #[rustfmt::skip]

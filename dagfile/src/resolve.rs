@@ -10,9 +10,9 @@ use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
 use crate::walk::flow::{BranchKeys, WhenKeys};
 use crate::walk::group::GroupKeys;
+use crate::walk::retry::RETRY_DELAY;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
-use std::time::Duration;
 use tidemill_model::dag::{
     Branch, Case, DEFAULT_POOL, Dag, Gate, Group, OnLost, Operator, Param, RetryPolicy, Shell,
     ShellBody, ShellOutput, Task, When,
@@ -21,9 +21,6 @@ use tidemill_model::graph::{Graph, TaskIndex};
 use tidemill_model::scope::Scopes;
 use tidemill_model::{WeightRule, weight};
 use toml::de::DeValue;
-
-/// The wait before the second try, as in Airflow.
-const RETRY_DELAY: Duration = Duration::from_secs(300);
 
 /// Everything that a file says.
 pub(crate) struct Parts {
@@ -107,6 +104,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         concurrency: dag.concurrency.map(|(concurrency, _)| concurrency),
         dagrun_timeout: dag.dagrun_timeout,
         fail_fast: dag.fail_fast,
+        retry: dag.retry,
         params,
         groups: groups.collect(),
         scopes: Scopes::new(&tasks, &graph),
@@ -207,6 +205,7 @@ fn task(
             multiplier,
             max_delay: common.max_retry_delay,
             jitter: common.retry_jitter.unwrap_or(multiplier > 0.0),
+            rules: common.retry_policy.unwrap_or_default(),
         },
         execution_timeout: common.execution_timeout,
         pool: common.pool.unwrap_or_else(|| DEFAULT_POOL.to_string()),

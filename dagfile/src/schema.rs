@@ -61,6 +61,9 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Date => json!({ "type": "string" }),
         Kind::Texts | Kind::Templates => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Statuses => one_or_many(json!({ "type": "integer", "minimum": 0, "maximum": 255 })),
+        Kind::HttpStatuses => {
+            one_or_many(json!({ "type": "integer", "minimum": 100, "maximum": 599 }))
+        }
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
         Kind::Choices(words) => one_or_many(json!({ "type": "string", "enum": words })),
         Kind::TemplateTable => {
@@ -88,7 +91,6 @@ fn of_kind(kind: &Kind) -> Json {
         }
         Kind::Names => one_or_many(json!({ "type": "string" })),
         Kind::Tables(keys) => json!({ "type": "array", "items": table(keys) }),
-        Kind::Only(only) => json!({ "type": "string", "enum": [only] }),
         Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),
         Kind::Table(keys) => table(keys),
         Kind::Named(entry) => named(*entry),

@@ -1,5 +1,9 @@
 //! A DAG that cannot be wrong: only the file format's resolver builds one.
 
+pub use crate::operator::*;
+pub use crate::param::Param;
+pub use crate::retry::*;
+
 use crate::graph::{Graph, TaskIndex};
 use crate::schedule::Schedule;
 use crate::scope::Scopes;
@@ -49,6 +53,8 @@ pub struct Dag {
     pub dagrun_timeout: Option<Duration>,
     /// End the run at the first failed task?
     pub fail_fast: bool,
+    /// How a failed run is tried again.
+    pub retry: RunRetry,
     /// The declared parameters, in the order of the file.
     pub params: Vec<Param>,
     /// The groups, in the order of the file.
@@ -146,17 +152,6 @@ impl Dag {
     }
 }
 
-/// A parameter: a name, a default and a JSON Schema.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Param {
-    /// Its name.
-    pub name: String,
-    /// Its value when a run says nothing; JSON null when there is none.
-    pub default: serde_json::Value,
-    /// The JSON Schema that values must satisfy, with `type`, `enum`, `title` and the like.
-    pub schema: serde_json::Value,
-}
-
 impl Dag {
     /// Do the values of a run fit the declared parameters? Values of names that are not declared
     /// are let through, as Airflow lets them.
@@ -173,73 +168,6 @@ impl Dag {
                 .accepts(value)
                 .map_err(|why| format!("parameter `{}` {why}", param.name))
         })
-    }
-}
-
-impl Param {
-    /// Does a value fit? Of JSON Schema, `type`, `enum`, `minimum`, `maximum`, `minLength` and
-    /// `maxLength` are looked at.
-    ///
-    /// # Errors
-    /// What is wrong, to be read after the parameter's name.
-    pub fn accepts(&self, value: &serde_json::Value) -> Result<(), String> {
-        let types: Vec<&str> = match self.schema.get("type") {
-            Some(serde_json::Value::String(one)) => vec![one],
-            Some(serde_json::Value::Array(several)) => {
-                several.iter().filter_map(|one| one.as_str()).collect()
-            }
-            _ => Vec::new(),
-        };
-        if !types.is_empty() && !types.iter().any(|one| is_of_type(value, one)) {
-            if value.is_null() {
-                return Err("needs a value".to_string());
-            }
-            return Err(format!("must be {}, not {value}", types.join(" or ")));
-        }
-        if let Some(choices) = self
-            .schema
-            .get("enum")
-            .and_then(|choices| choices.as_array())
-            && !choices.contains(value)
-        {
-            return Err(format!(
-                "must be one of {}, not {value}",
-                serde_json::Value::from(choices.clone())
-            ));
-        }
-        let bound = |key: &str| self.schema.get(key).and_then(serde_json::Value::as_f64);
-        let sizes = [
-            (value.as_f64(), "minimum", "maximum"),
-            (
-                value.as_str().map(|text| text.chars().count() as f64),
-                "minLength",
-                "maxLength",
-            ),
-        ];
-        for (size, low, high) in sizes {
-            let Some(size) = size else { continue };
-            if let Some(low) = bound(low).filter(|low| size < *low) {
-                return Err(format!("is below its minimum of {low}"));
-            }
-            if let Some(high) = bound(high).filter(|high| size > *high) {
-                return Err(format!("is above its maximum of {high}"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// JSON Schema's types; an integer may be written as `2.0`.
-fn is_of_type(value: &serde_json::Value, name: &str) -> bool {
-    match name {
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "number" => value.is_number(),
-        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        "null" => value.is_null(),
-        _ => true,
     }
 }
 
@@ -340,162 +268,6 @@ impl Role {
     pub const fn is_teardown(self) -> bool {
         matches!(self, Role::Teardown { .. })
     }
-}
-
-/// What a task does. The words of the file and of `operator_name` in the API.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Operator {
-    /// Nothing; it joins other tasks.
-    Empty,
-    /// A command.
-    Shell(Shell),
-    /// Chooses which tasks below it are followed.
-    Branch(Branch),
-    /// Lets nothing below it run unless a condition holds.
-    ShortCircuit(Gate),
-    /// Lets nothing below it run unless its run is the newest that the schedule has made.
-    LatestOnly,
-}
-
-impl Operator {
-    /// Its word.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Operator::Empty => "empty",
-            Operator::Shell(_) => "shell",
-            Operator::Branch(_) => "branch",
-            Operator::ShortCircuit(_) => "short_circuit",
-            Operator::LatestOnly => "latest_only",
-        }
-    }
-
-    /// May it say that tasks below it are not followed?
-    pub const fn decides(&self) -> bool {
-        matches!(
-            self,
-            Operator::Branch(_) | Operator::ShortCircuit(_) | Operator::LatestOnly
-        )
-    }
-
-    /// Does it start something of the user's? What does not may be done again at any time.
-    pub const fn is_command(&self) -> bool {
-        matches!(self, Operator::Shell(_))
-    }
-}
-
-/// The settings of a gate (Airflow's ShortCircuitOperator).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gate {
-    /// A template that must be true or false.
-    pub condition: String,
-    /// Does a closed gate skip everything below it, whatever their rules say, or only what is
-    /// directly below (Airflow's `ignore_downstream_trigger_rules`)?
-    pub ignores_rules: bool,
-}
-
-/// The settings of a branch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Branch {
-    /// A template that gives one name or a list of names of tasks or groups.
-    Names(String),
-    /// The first case that holds says which tasks follow.
-    Cases {
-        /// The cases, in the order of the file.
-        cases: Vec<Case>,
-        /// Which instant the cases about days and times look at.
-        look_at: BranchClock,
-    },
-}
-
-/// One way that a branch can go.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Case {
-    /// When it is taken.
-    pub when: When,
-    /// The tasks that follow; none when empty.
-    pub then: Vec<String>,
-}
-
-/// When a case of a branch is taken.
-#[derive(Clone, Debug, PartialEq)]
-pub enum When {
-    /// A template that must be true or false.
-    If(String),
-    /// On these days of the week, 0 for Sunday (Airflow's BranchDayOfWeekOperator).
-    Days(Vec<u8>),
-    /// From one time of day to another, in seconds since midnight, the second excluded; over
-    /// midnight when the first is later (Airflow's BranchDateTimeOperator).
-    Between(u32, u32),
-    /// In any other case.
-    Else,
-}
-
-crate::state::named!(
-    /// Which instant a branch on days or times looks at.
-    BranchClock, "instant" {
-        /// The present.
-        Now = "now",
-        /// The instant that the run is about.
-        LogicalDate = "logical_date",
-    }
-);
-
-/// The settings of a shell task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Shell {
-    /// What is run.
-    pub body: ShellBody,
-    /// The interpreter and its flags; the body is its last argument. `None` is the default:
-    /// `bash -euo pipefail -c`, or `sh -eu -c` where there is no bash.
-    pub interpreter: Option<Vec<String>>,
-    /// Arguments as templates, `$1` and on.
-    pub args: Vec<String>,
-    /// What the command reads, as a template.
-    pub stdin: Option<String>,
-    /// Exit statuses that mean skipped.
-    pub skip_on_exit_code: Vec<i32>,
-    /// Exit statuses that mean success.
-    pub success_exit_codes: Vec<i32>,
-    /// What becomes the output.
-    pub output: ShellOutput,
-}
-
-/// What a shell task runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShellBody {
-    /// A command text, as a template.
-    Command(String),
-    /// A file in the DAG's folder.
-    Script(String),
-}
-
-crate::state::named!(
-    /// What of a shell task's standard output becomes its `return_value`.
-    ShellOutput, "output mode" {
-        /// Its last line (Airflow's BashOperator).
-        LastLine = "last_line",
-        /// All of it.
-        Stdout = "stdout",
-        /// All of it, read as JSON.
-        Json = "json",
-        /// Nothing.
-        None = "none",
-    }
-);
-
-/// How often and when a task is tried again (Airflow's `next_retry_datetime`).
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetryPolicy {
-    /// Tries after the first.
-    pub retries: u32,
-    /// The wait before the second try.
-    pub delay: Duration,
-    /// Each wait is this many times the one before; below 1 the wait is constant.
-    pub multiplier: f64,
-    /// No wait is longer.
-    pub max_delay: Option<Duration>,
-    /// Spread the waits?
-    pub jitter: bool,
 }
 
 crate::state::named!(

@@ -1,7 +1,7 @@
 //! What the end of an attempt means: success, another try, a failure, a loss, or nothing at all
 //! when the attempt is not the current one.
 
-use crate::retry::next_try_at;
+use crate::retry::{allows_another, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
 use tidemill_model::attempt::Verdict;
@@ -32,7 +32,6 @@ pub(crate) fn attempt_ended(
     run: &mut Run,
     attempt: Attempt,
     outcome: Outcome,
-    chance: u64,
     now: Ts,
     effects: &mut Vec<Effect>,
 ) {
@@ -71,7 +70,7 @@ pub(crate) fn attempt_ended(
             run.apply(at, TaskEvent::Skip);
             over(run, at, now, effects);
         }
-        Verdict::Failed => failed(run, at, chance, now, effects),
+        Verdict::Failed => failed(run, at, now, effects),
         Verdict::Lost => {}
     }
 }
@@ -109,11 +108,19 @@ fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
     (run.attempt(at) == attempt && run.tasks[at.at()].is_live()).then_some(at)
 }
 
-fn failed(run: &mut Run, at: TaskIndex, chance: u64, now: Ts, effects: &mut Vec<Effect>) {
+fn failed(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
     let is_ending = run.is_ending(at) || run.tasks[at.at()].reason == Some(Reason::Cancelled);
-    let task = &run.tasks[at.at()];
-    if !is_ending && task.try_number <= task.max_tries && run.apply(at, TaskEvent::Retry) {
-        let due = next_try_at(&run.task(at).retry, user_tries(run, at), now, chance);
+    let policy = run.task(at).retry.clone();
+    let task = &mut run.tasks[at.at()];
+    let rule = rule_for(&policy, task);
+    if let Some(why) = rule.and_then(|rule| rule.reason.as_deref()) {
+        let error = task.message.as_deref().unwrap_or("failed");
+        task.message = Some(format!("{error} ({why})"));
+    }
+    let has_tries = task.try_number <= task.max_tries && allows_another(rule);
+    if !is_ending && has_tries && run.apply(at, TaskEvent::Retry) {
+        let n_tries = user_tries(run, at);
+        let due = next_try_at(&policy, rule, run.attempt(at), n_tries, now);
         run.tasks[at.at()].not_before = Some(due);
         effects.extend([Effect::Task(at), Effect::Wake(at, due)]);
         return;

@@ -1,7 +1,9 @@
 //! What people do to a run: clear, mark, cancel. A timeout ends a run the same way.
 
+use crate::clear::{ClearChoice, plan_clear};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
+use tidemill_model::dag::RetryScope;
 use tidemill_model::{Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
 /// Ends a run: live attempts are killed, open instances are skipped. The run is over when the
@@ -54,28 +56,10 @@ const fn kill_reason(reason: Reason) -> Reason {
     }
 }
 
-/// Runs instances again. A live one is ended first; its next attempt waits for that end.
+/// Runs instances again. A live one is ended first; its next attempt waits for that end. A run
+/// that was over begins anew, with its whole time before it.
 pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut Vec<Effect>) {
-    for &at in tasks {
-        let is_live = run.tasks[at.at()].is_live();
-        if is_live && run.tasks[at.at()].state.is_terminal() {
-            continue; // marked while it ran: its attempt is being ended already
-        }
-        if !run.apply(at, TaskEvent::Clear) {
-            continue;
-        }
-        let retries = i32::try_from(run.task(at).retry.retries).unwrap_or(i32::MAX);
-        let task = &mut run.tasks[at.at()];
-        task.max_tries = task.try_number.saturating_add(retries);
-        task.losses = 0;
-        task.not_before = None;
-        task.reason = None;
-        task.followed = None;
-        if is_live {
-            effects.push(Effect::Kill(run.attempt(at), Reason::Cancelled));
-        }
-        effects.extend([Effect::ClearValues(at), Effect::Task(at)]);
-    }
+    clear_instances(run, tasks, effects);
     if run.row.state.is_terminal() {
         // It waits for its turn again, as in Airflow: so no limit on runs is passed by.
         run.row.state = RunState::Queued;
@@ -87,6 +71,58 @@ pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut V
     if run.row.state == RunState::Running {
         look_at(run, tasks.to_vec(), now, effects);
     }
+}
+
+fn clear_instances(run: &mut Run, tasks: &[TaskIndex], effects: &mut Vec<Effect>) {
+    for &at in tasks {
+        let is_live = run.tasks[at.at()].is_live();
+        if is_live && run.tasks[at.at()].state.is_terminal() {
+            continue; // marked while it ran: its attempt is being ended already
+        }
+        if !run.apply(at, TaskEvent::Clear) {
+            continue;
+        }
+        let retries = i32::try_from(run.task(at).retry.retries).unwrap_or(i32::MAX);
+        let task = &mut run.tasks[at.at()];
+        task.max_tries = task.try_number.saturating_add(retries);
+        task.clears = task.clears.saturating_add(1);
+        task.losses = 0;
+        task.not_before = None;
+        task.reason = None;
+        task.followed = None;
+        if is_live {
+            effects.push(Effect::Kill(run.attempt(at), Reason::Cancelled));
+        }
+        effects.extend([Effect::ClearValues(at), Effect::Task(at)]);
+    }
+}
+
+/// A failed run is tried again as a whole (`[dag] retries`): it waits, and what failed, or all of
+/// it, runs anew.
+pub(crate) fn try_run_again(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
+    let has_failed = |at: &TaskIndex| {
+        let row = &run.tasks[at.at()];
+        row.state.is_failure() || row.reason == Some(Reason::TaskFailed)
+    };
+    let tasks: Vec<TaskIndex> = match run.dag.retry.scope {
+        RetryScope::All => run.places().collect(),
+        RetryScope::Failed => run.places().filter(has_failed).collect(),
+    };
+    let choice = ClearChoice {
+        tasks,
+        downstream: true,
+        ..ClearChoice::default()
+    };
+    let chosen = plan_clear(run, &choice);
+    clear_instances(run, &chosen, effects);
+    let due = now.after(run.dag.retry.delay);
+    run.row.state = RunState::Queued;
+    run.row.run_after = due;
+    run.row.started_at = None;
+    run.row.ended_at = None;
+    run.row.reason = None;
+    run.row.retries_used += 1;
+    effects.extend([Effect::Run, Effect::BeginAt(due)]);
 }
 
 /// Ends instances by a person's word. A live attempt is killed; its report changes nothing more.

@@ -1,18 +1,47 @@
-//! When the next try is due (Airflow's `taskinstance.py: next_retry_datetime`).
+//! Whether a failed try is followed by another one, and when.
+//!
+//! Source: Airflow's `taskinstance.py: next_retry_datetime` and `retry_policy`.
 
 use std::time::Duration;
-use tidemill_model::Ts;
-use tidemill_model::dag::RetryPolicy;
+use tidemill_model::dag::{RetryAction, RetryPolicy, RetryRule};
+use tidemill_model::{Attempt, TaskRow, Ts};
 
 /// No wait between two tries is longer than this, whatever the multiplier makes of it.
 const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// The instant of the try after the one that ended at `now`. `try_number` is the one that ended;
-/// `chance` spreads the waits of tasks that failed together and makes each at most a tenth longer.
-pub fn next_try_at(policy: &RetryPolicy, try_number: i32, now: Ts, chance: u64) -> Ts {
+/// The rule of a policy that speaks about how this instance's last try ended. The first that
+/// matches wins.
+pub(crate) fn rule_for<'p>(policy: &'p RetryPolicy, row: &TaskRow) -> Option<&'p RetryRule> {
+    let error = row.message.as_deref().unwrap_or("");
+    policy
+        .rules
+        .iter()
+        .find(|rule| rule.matches(row.exit_code, None, error))
+}
+
+/// May a rule's word let the task be tried again, as far as its retries go?
+pub(crate) fn allows_another(rule: Option<&RetryRule>) -> bool {
+    rule.is_none_or(|rule| rule.action == RetryAction::Retry)
+}
+
+/// The instant of the try after the one that ended at `now`. `n_tries` is how many tries the
+/// user's retries have paid for so far. With a multiplier or a wish for it the wait is spread: to
+/// up to twice its length, by a number that follows from the attempt, so that tasks that failed
+/// together come back apart and the same attempt always waits as long.
+pub fn next_try_at(
+    policy: &RetryPolicy,
+    rule: Option<&RetryRule>,
+    attempt: Attempt,
+    n_tries: i32,
+    now: Ts,
+) -> Ts {
+    if let Some(delay) = rule.and_then(|rule| rule.delay) {
+        return now.after(delay.min(DELAY_MAX));
+    }
     let mut seconds = policy.delay.as_secs_f64();
-    if policy.multiplier >= 1.0 {
-        seconds *= policy.multiplier.powi(try_number.max(1) - 1);
+    if policy.multiplier > 0.0 && policy.multiplier != 1.0 {
+        seconds *= policy.multiplier.powi(n_tries.max(1) - 1);
+        seconds = seconds.ceil().max(1.0);
     }
     let limit = policy
         .max_delay
@@ -23,37 +52,85 @@ pub fn next_try_at(policy: &RetryPolicy, try_number: i32, now: Ts, chance: u64) 
         .unwrap_or(limit)
         .min(limit);
     if policy.jitter {
-        wait += wait.mul_f64((chance % 1000) as f64 / 10_000.0);
-        wait = wait.min(limit);
+        wait = (wait + wait.mul_f64(spread(attempt))).min(limit);
     }
     now.after(wait)
+}
+
+/// A number from 0 up to 1 that an attempt has for itself (the mixing step of SplitMix64).
+fn spread(attempt: Attempt) -> f64 {
+    let parts = [
+        attempt.run.0 as u64,
+        attempt.task_no.0 as u64,
+        attempt.map_index.0 as u64,
+        attempt.epoch.0 as u64,
+    ];
+    let mut mixed = 0u64;
+    for part in parts {
+        mixed = mixed.wrapping_add(part).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+    }
+    (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidemill_model::{Epoch, MapIndex, RunNo, TaskNo};
 
-    fn wait_s(multiplier: f64, max_s: Option<u64>, try_number: i32) -> u64 {
-        let policy = RetryPolicy {
+    fn policy(multiplier: f64, max_s: Option<u64>, jitter: bool) -> RetryPolicy {
+        RetryPolicy {
             retries: 9,
             delay: Duration::from_secs(30),
             multiplier,
             max_delay: max_s.map(Duration::from_secs),
-            jitter: false,
-        };
-        next_try_at(&policy, try_number, Ts(0), 7)
+            jitter,
+            rules: Vec::new(),
+        }
+    }
+
+    fn attempt(run: i64) -> Attempt {
+        Attempt {
+            run: RunNo(run),
+            task_no: TaskNo(1),
+            map_index: MapIndex::NONE,
+            epoch: Epoch(1),
+        }
+    }
+
+    fn wait_s(policy: &RetryPolicy, run: i64, n_tries: i32) -> f64 {
+        next_try_at(policy, None, attempt(run), n_tries, Ts(0))
             .since(Ts(0))
-            .as_secs()
+            .as_secs_f64()
     }
 
     #[test]
     fn waits_are_constant_or_grow_up_to_the_limit() {
-        assert_eq!([1, 2, 3].map(|n| wait_s(0.0, None, n)), [30, 30, 30]);
-        assert_eq!([1, 2, 3].map(|n| wait_s(2.0, None, n)), [30, 60, 120]);
+        let waits = |multiplier, max_s, tries: &[i32]| -> Vec<f64> {
+            let policy = policy(multiplier, max_s, false);
+            tries.iter().map(|n| wait_s(&policy, 1, *n)).collect()
+        };
+        assert_eq!(waits(0.0, None, &[1, 2, 3]), [30.0, 30.0, 30.0]);
+        assert_eq!(waits(1.0, None, &[1, 2, 3]), [30.0, 30.0, 30.0]);
+        assert_eq!(waits(2.0, None, &[1, 2, 3]), [30.0, 60.0, 120.0]);
+        assert_eq!(waits(1.5, None, &[1, 2, 3]), [30.0, 45.0, 68.0]);
         assert_eq!(
-            [1, 2, 3, 40].map(|n| wait_s(2.0, Some(100), n)),
-            [30, 60, 100, 100]
+            waits(2.0, Some(100), &[1, 2, 3, 40]),
+            [30.0, 60.0, 100.0, 100.0]
         );
-        assert_eq!(wait_s(10.0, None, 400), 24 * 3600);
+        assert_eq!(waits(10.0, None, &[400]), [24.0 * 3600.0]);
+        assert_eq!(waits(0.5, None, &[1, 2, 9]), [30.0, 15.0, 1.0]);
+    }
+
+    #[test]
+    fn a_spread_wait_is_up_to_twice_as_long_and_the_same_each_time() {
+        let policy = policy(2.0, None, true);
+        let waits: Vec<f64> = (0..1_000).map(|run| wait_s(&policy, run, 2)).collect();
+        assert!(waits.iter().all(|wait| (60.0..120.0).contains(wait)));
+        let mean = waits.iter().sum::<f64>() / 1_000.0;
+        assert!((85.0..95.0).contains(&mean), "{mean}");
+        assert!((0..1_000).all(|run| wait_s(&policy, run, 2) == waits[run as usize]));
     }
 }

@@ -21,6 +21,8 @@ pub enum Effect {
     Ready(TaskIndex),
     /// Send [`crate::Event::TimerDue`] for this instance at that instant.
     Wake(TaskIndex, Ts),
+    /// The run waits for its next try as a whole: it may begin at that instant.
+    BeginAt(Ts),
     /// End this attempt, for that reason.
     Kill(Attempt, Reason),
     /// This try is superseded: keep it.

@@ -19,14 +19,12 @@ pub enum Event {
         /// Who has it.
         worker: i64,
     },
-    /// A worker reports the end of an attempt. `chance` spreads retries.
+    /// A worker reports the end of an attempt.
     AttemptEnded {
         /// Which.
         attempt: Attempt,
         /// How.
         outcome: Box<Outcome>,
-        /// A number without meaning.
-        chance: u64,
     },
     /// An attempt's worker is gone.
     AttemptLost {
@@ -61,18 +59,14 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
         Event::Claimed { attempt, worker } => {
             ended::claimed(run, attempt, worker, now, &mut effects)
         }
-        Event::AttemptEnded {
-            attempt,
-            outcome,
-            chance,
-        } => {
-            ended::attempt_ended(run, attempt, *outcome, chance, now, &mut effects);
+        Event::AttemptEnded { attempt, outcome } => {
+            ended::attempt_ended(run, attempt, *outcome, now, &mut effects);
         }
         Event::AttemptLost { attempt, blame } => {
             ended::attempt_lost(run, attempt, blame, now, &mut effects)
         }
         Event::TimerDue(at) => timer_due(run, at, now, &mut effects),
-        Event::RunTimedOut => people::end_run(run, Reason::TimedOut, now, &mut effects),
+        Event::RunTimedOut => timed_out(run, now, &mut effects),
         Event::Cancel => people::end_run(run, Reason::Cancelled, now, &mut effects),
         Event::Replace => people::end_run(run, Reason::Replaced, now, &mut effects),
         Event::Clear(tasks) => people::clear(run, &tasks, now, &mut effects),
@@ -112,6 +106,14 @@ fn resume(run: &mut Run, effects: &mut Vec<Effect>) {
     let order = run.dag.graph.order().to_vec();
     let now = run.row.started_at.unwrap_or(run.row.queued_at);
     look_at(run, order, now, effects);
+}
+
+/// A run that has begun anew has its whole time again; the clock that ran before means nothing.
+fn timed_out(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
+    let until = run.row.started_at.zip(run.dag.dagrun_timeout);
+    if until.is_some_and(|(started, timeout)| started.after(timeout) <= now) {
+        people::end_run(run, Reason::TimedOut, now, effects);
+    }
 }
 
 fn timer_due(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
@@ -172,6 +174,10 @@ fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     let mut leaves = run.dag.scopes.leaves().iter();
     let leaf_failed = leaves.any(|at| run.tasks[at.at()].state.is_failure());
     let failed_by = run.row.reason.or(leaf_failed.then_some(Reason::TaskFailed));
+    let n_used = u32::try_from(run.row.retries_used).unwrap_or(u32::MAX);
+    if failed_by == Some(Reason::TaskFailed) && n_used < run.dag.retry.retries {
+        return people::try_run_again(run, now, effects);
+    }
     run.row.state = if failed_by.is_some() {
         RunState::Failed
     } else {

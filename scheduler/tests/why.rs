@@ -1,11 +1,13 @@
 //! What why says is what the decisions do: nothing is met in full but the task that goes next.
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+mod support;
 #[path = "admission/world.rs"]
 #[allow(dead_code, reason = "shared with another test")]
 mod world;
 
 use std::sync::Arc;
+use support::Chance;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{Dag, OnLost};
 use tidemill_model::schedule::{Schedule, Ticks};
@@ -15,7 +17,7 @@ use tidemill_model::{
 use tidemill_scheduler::{
     Admission, CheckKind, DagStand, Effect, Event, Run, Turns, step, why_dag, why_run, why_task,
 };
-use world::{Chance, dag, pool, run, task};
+use world::{dag, pool, run, task};
 
 fn random_dag(chance: &mut Chance) -> Arc<Dag> {
     let n = 1 + chance.below(8) as u32;
@@ -118,11 +120,7 @@ impl Play {
                     _ => Outcome::success(),
                 };
                 let outcome = Box::new(outcome);
-                let event = Event::AttemptEnded {
-                    attempt,
-                    outcome,
-                    chance: 0,
-                };
+                let event = Event::AttemptEnded { attempt, outcome };
                 self.step(run, event);
             }
             _ => match self.timers.pop() {

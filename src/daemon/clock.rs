@@ -1,4 +1,4 @@
-//! The one place that reads the wall clock and draws chance.
+//! The one place that reads the wall clock.
 
 use tidemill_model::Ts;
 
@@ -8,9 +8,4 @@ pub fn now() -> Ts {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
     Ts(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// A number without meaning; zero where the system has none to give.
-pub fn chance() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }

@@ -123,6 +123,8 @@ const CASES: &[(&str, &str)] = &[
     ("[[tasks.b.branch.cases]]\nif = '{{ true }}'\nelse = true", "TM0147 1:1"),
     ("[tasks.b.branch]\ncases = [{ else = true }, { days = 'mon' }]", "TM0147 2:9"),
     ("[tasks.b.branch]\ncases = [{ days = 'monday' }, { between = ['25:00', '6'] }]", "TM0103 2:19, TM0103 2:44, TM0103 2:53"),
+    ("[tasks.t]\nshell = 'true'\nretry_policy = [{ action = 'fail' }, { error = '(' }, { http_status = 99 }]", "TM0102 3:17, TM0103 3:48, TM0103 3:71"),
+    ("[dag]\nretries = 1\nretry_scope = 'some'\nT", "TM0103 3:15"),
     ("[tasks.g.short_circuit]\nignore_downstream_trigger_rules = false", "TM0102 1:1"),
     ("[tasks.g]\nshort_circuit = '{{ nothing }}'", "TM0202 2:21"),
     ("[tasks.t]\nshell = 'true'\nexpand = { a = [1] }", "TM0190 3:1"),

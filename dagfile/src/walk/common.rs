@@ -7,7 +7,7 @@ use crate::keys;
 use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::dag::{OnLost, Secret, ShellOutput, is_pool_name};
+use tidemill_model::dag::{OnLost, RetryRule, Secret, ShellOutput, is_pool_name};
 use tidemill_model::{TriggerRule, WeightRule};
 use toml::de::DeValue;
 
@@ -28,6 +28,7 @@ pub(crate) struct Common {
     pub(crate) retry_exponential_backoff: Option<f64>,
     pub(crate) max_retry_delay: Option<Duration>,
     pub(crate) retry_jitter: Option<bool>,
+    pub(crate) retry_policy: Option<Vec<RetryRule>>,
     pub(crate) execution_timeout: Option<Duration>,
     pub(crate) pool: Option<String>,
     pub(crate) pool_slots: Option<u32>,
@@ -84,6 +85,7 @@ impl Common {
             retry_exponential_backoff,
             max_retry_delay,
             retry_jitter,
+            retry_policy,
             execution_timeout,
             pool,
             pool_slots,
@@ -148,6 +150,7 @@ impl Walk<'_> {
             retry_exponential_backoff: self.number(table, "retry_exponential_backoff", 1_000.0),
             max_retry_delay: self.duration(table, "max_retry_delay"),
             retry_jitter: self.boolean(table, "retry_jitter"),
+            retry_policy: self.retry_policy(table),
             execution_timeout: self.positive_duration(table, "execution_timeout"),
             pool: self.pool(table),
             pool_slots: self.int(table, "pool_slots", 1, 1_000_000).map(u32_of),

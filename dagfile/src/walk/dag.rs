@@ -8,7 +8,7 @@ use crate::parse::Table;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::dag::{Concurrency, ConcurrencyPolicy};
+use tidemill_model::dag::{Concurrency, ConcurrencyPolicy, RunRetry};
 use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{RunType, Ts};
 
@@ -34,6 +34,7 @@ pub(crate) struct DagKeys {
     pub(crate) concurrency: Option<(Concurrency, Option<Text>)>,
     pub(crate) dagrun_timeout: Option<Duration>,
     pub(crate) fail_fast: bool,
+    pub(crate) retry: RunRetry,
 }
 
 /// Who answers for a DAG that names nobody.
@@ -86,6 +87,7 @@ impl Walk<'_> {
             concurrency: self.concurrency(table),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
+            retry: self.run_retry(table),
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod dag;
 pub(crate) mod flow;
 pub(crate) mod group;
 pub(crate) mod param;
+pub(crate) mod retry;
 pub(crate) mod schedule;
 pub(crate) mod task;
 pub(crate) mod unknown;
@@ -43,6 +44,8 @@ pub(crate) enum Place {
     Operator(Box<Place>, &'static str),
     /// A case of a branch.
     Case,
+    /// A rule of a `retry_policy`.
+    RetryRule,
 }
 
 impl std::fmt::Display for Place {
@@ -60,6 +63,7 @@ impl std::fmt::Display for Place {
                 Place::Task(task) => write!(f, "[tasks.{task}.{name}]"),
                 _ => write!(f, "[{name}]"),
             },
+            Place::RetryRule => f.write_str("[[retry_policy]]"),
             Place::Case => f.write_str("a case of a branch"),
             Place::Shell(parent) => match parent.as_ref() {
                 Place::Task(name) => write!(f, "[tasks.{name}.shell]"),
@@ -139,18 +143,12 @@ impl<'s> Walk<'s> {
     /// A key of the format whose only value, for now, is its default.
     fn check_fixed(&mut self, name: &str, value: &Value, key: &Key) {
         let (is_default, is_right_type) = match (&key.kind, value.get_ref()) {
-            (Kind::Only(only), DeValue::String(text)) => (text == only, true),
             (Kind::OnlyBool(only), DeValue::Boolean(one)) => (one == only, true),
-            (Kind::Only(_), _) => (false, false),
             (Kind::OnlyBool(_), _) => (false, false),
             _ => return,
         };
         if !is_right_type {
-            let expected = match key.kind {
-                Kind::Only(_) => "a text",
-                _ => "true or false",
-            };
-            self.wrong_type(name, value, expected);
+            self.wrong_type(name, value, "true or false");
         } else if !is_default {
             let written = self.source.get(value.span()).unwrap_or("").to_string();
             self.not_built(value.span(), &format!("`{name} = {written}`"));

@@ -188,6 +188,22 @@ impl Walk<'_> {
 
     /// Exit statuses, 0 to 255.
     pub(crate) fn statuses(&mut self, table: &Table, name: &str) -> Option<Vec<i32>> {
+        let numbers = self.ints(table, name, 0, 255)?.into_iter();
+        Some(
+            numbers
+                .filter_map(|number| i32::try_from(number).ok())
+                .collect(),
+        )
+    }
+
+    /// One whole number, or a list of them.
+    pub(crate) fn ints(
+        &mut self,
+        table: &Table,
+        name: &str,
+        low: i64,
+        high: i64,
+    ) -> Option<Vec<i64>> {
         let value = table.get(name)?;
         let items: Vec<&Value> = match value.get_ref() {
             DeValue::Array(items) => items.iter().collect(),
@@ -199,12 +215,8 @@ impl Walk<'_> {
         };
         let numbers = items
             .into_iter()
-            .filter_map(|item| self.int_of(name, item, 0, 255));
-        Some(
-            numbers
-                .filter_map(|number| i32::try_from(number).ok())
-                .collect(),
-        )
+            .filter_map(|item| self.int_of(name, item, low, high));
+        Some(numbers.collect())
     }
 
     /// One of some words.

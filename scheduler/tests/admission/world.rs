@@ -1,102 +1,34 @@
 //! Runs whose rows are set by chance, and the limits that they are under.
 
+use crate::support::{self, Chance, Sketch};
 use std::sync::Arc;
-use std::time::Duration;
-use tidemill_model::dag::{Dag, OnLost, Operator, RetryPolicy, Role, Task};
-use tidemill_model::schedule::Schedule;
-use tidemill_model::scope::Scopes;
+use tidemill_model::dag::{Dag, Operator, Task};
 use tidemill_model::{
-    DagNo, Graph, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo, TaskState, TriggerRule, Ts,
-    VersionNo, WeightRule,
+    DagNo, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo, TaskState, Ts, VersionNo,
+    WeightRule,
 };
 use tidemill_scheduler::{Admission, Place, PoolLimit, Run};
-
-/// A small generator of chance with a seed (SplitMix64).
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize].clone()
-    }
-}
 
 /// A task that waits for nothing, in the default pool.
 pub fn task(id: &str) -> Task {
     Task {
-        id: id.to_string(),
-        display_name: None,
-        doc_md: None,
-        owner: String::new(),
-        group: None,
         operator: Operator::Empty,
-        role: Role::Work,
-        trigger_rule: TriggerRule::AllSuccess,
-        run_if: None,
-        skip_if: None,
-        retry: RetryPolicy {
-            retries: 0,
-            delay: Duration::from_secs(1),
-            multiplier: 0.0,
-            max_delay: None,
-            jitter: false,
-        },
-        execution_timeout: None,
-        pool: "default_pool".to_string(),
-        pool_slots: 1,
-        priority_weight: 1,
         weight_rule: WeightRule::Absolute,
-        total_weight: 1,
-        max_active_tis_per_dag: None,
-        max_active_tis_per_dagrun: None,
-        queue: "default".to_string(),
-        cwd: None,
-        env: Vec::new(),
-        inherit_env: true,
-        secrets: Vec::new(),
-        run_as_user: None,
-        outputs: Vec::new(),
-        do_xcom_push: true,
-        on_lost: OnLost::Fail,
-        reads: Vec::new(),
-        line: 1,
+        ..support::task(id)
     }
 }
 
 /// A DAG without edges.
 pub fn dag(id: &str, max_active_tasks: u32, tasks: Vec<Task>) -> Arc<Dag> {
+    let sketch = Sketch {
+        tasks,
+        ..Sketch::default()
+    };
     Arc::new(Dag {
         id: id.to_string(),
-        display_name: None,
-        description: None,
-        doc_md: None,
-        owner: String::new(),
-        tags: Vec::new(),
-        schedule: Schedule::MANUAL,
-        schedule_text: String::new(),
-        timezone: "UTC".to_string(),
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        is_paused_upon_creation: false,
-        allowed_run_types: vec![RunType::Manual],
         max_active_runs: 16,
         max_active_tasks,
-        concurrency: None,
-        dagrun_timeout: None,
-        fail_fast: false,
-        params: Vec::new(),
-        groups: Vec::new(),
-        scopes: Scopes::default(),
-        graph: Graph::new(tasks.len(), Vec::new()).unwrap(),
-        tasks,
+        ..sketch.build()
     })
 }
 
@@ -231,12 +163,13 @@ impl World {
 }
 
 fn random_task(chance: &mut Chance, at: u64) -> Task {
-    let limit = |chance: &mut Chance| chance.one_of(&[None, None, Some(1), Some(2)]);
+    let limit = |chance: &mut Chance| chance.pick(&[None, None, Some(1), Some(2)]).clone();
     Task {
         pool: chance
-            .one_of(&["default_pool", "small", "nowhere"])
+            .pick(&["default_pool", "small", "nowhere"])
+            .clone()
             .to_string(),
-        pool_slots: chance.one_of(&[1, 1, 1, 2, 3]),
+        pool_slots: chance.pick(&[1, 1, 1, 2, 3]).clone(),
         total_weight: chance.below(4) as i64,
         max_active_tis_per_dag: limit(chance),
         max_active_tis_per_dagrun: limit(chance),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 mod sample;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 use sample::{cron, dag, hour};

@@ -7,4 +7,5 @@ mod support;
 
 mod branches;
 mod random_orders;
+mod retries;
 mod setups;

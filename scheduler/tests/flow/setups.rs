@@ -2,6 +2,7 @@
 
 use crate::support::{Fate, Player, Sketch, TEARDOWN, outcome_of};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_model::dag::{Dag, Role};
 use tidemill_model::{Reason, RunState, TaskIndex, TaskState, TriggerRule};
 use tidemill_scheduler::{ClearChoice, Event, plan_clear};
@@ -146,7 +147,9 @@ fn a_cancelled_run_still_cleans_up_and_a_run_out_of_time_does_not() {
         (Event::Cancel, Reason::Cancelled, TaskState::Success),
         (Event::RunTimedOut, Reason::TimedOut, TaskState::Skipped),
     ] {
-        let mut player = Player::new(Arc::new(cluster(TEARDOWN)), 0, &[]);
+        let mut dag = cluster(TEARDOWN);
+        dag.dagrun_timeout = Some(Duration::ZERO);
+        let mut player = Player::new(Arc::new(dag), 0, &[]);
         player.step(Event::Begin);
         finish(&mut player, "up");
         player.start(TaskIndex(1));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{
-    Dag, OnLost, Operator, RetryPolicy, Role, Shell, ShellBody, ShellOutput, Task,
+    Dag, OnLost, Operator, RetryPolicy, RetryScope, Role, RunRetry, Shell, ShellBody, ShellOutput,
+    Task,
 };
 use tidemill_model::schedule::Schedule;
 use tidemill_model::scope::Scopes;
@@ -140,7 +141,6 @@ impl World {
         self.step(Event::AttemptEnded {
             attempt,
             outcome: Box::new(outcome),
-            chance: 5,
         });
     }
 
@@ -189,7 +189,6 @@ impl World {
             Event::AttemptEnded {
                 attempt: stale,
                 outcome: Box::new(Outcome::success()),
-                chance: 0,
             },
             self.now,
         );
@@ -254,7 +253,10 @@ impl World {
                 Effect::Wake(at, due) => self.timers.push((due, at)),
                 // A killed attempt ends some time later, like any other.
                 Effect::Kill(..) | Effect::Task(_) | Effect::Run | Effect::KeepTry(_) => {}
-                Effect::ClearValues(_) | Effect::KeepValue(..) | Effect::Stale(_) => {}
+                Effect::BeginAt(_)
+                | Effect::ClearValues(_)
+                | Effect::KeepValue(..)
+                | Effect::Stale(_) => {}
             }
         }
     }
@@ -367,6 +369,11 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
         concurrency: None,
         dagrun_timeout: None,
         fail_fast: false,
+        retry: RunRetry {
+            retries: 0,
+            delay: Duration::ZERO,
+            scope: RetryScope::Failed,
+        },
         params: Vec::new(),
         groups: Vec::new(),
         scopes: Scopes::new(&tasks, &graph),
@@ -393,6 +400,7 @@ fn task(at: u32, retries: u32) -> Task {
             multiplier: 0.0,
             max_delay: None,
             jitter: false,
+            rules: Vec::new(),
         },
         execution_timeout: None,
         pool: "default_pool".to_string(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{
-    Branch, Dag, Gate, OnLost, Operator, RetryPolicy, Role, Shell, ShellBody, ShellOutput, Task,
+    Branch, Dag, Gate, OnLost, Operator, RetryPolicy, RetryScope, Role, RunRetry, Shell, ShellBody,
+    ShellOutput, Task,
 };
 use tidemill_model::schedule::Schedule;
 use tidemill_model::scope::Scopes;
@@ -79,6 +80,11 @@ impl Sketch {
             concurrency: None,
             dagrun_timeout: None,
             fail_fast: false,
+            retry: RunRetry {
+                retries: 0,
+                delay: Duration::ZERO,
+                scope: RetryScope::Failed,
+            },
             params: Vec::new(),
             groups: Vec::new(),
             scopes: Scopes::new(&self.tasks, &graph),
@@ -106,6 +112,7 @@ pub fn task(id: &str) -> Task {
             multiplier: 0.0,
             max_delay: None,
             jitter: false,
+            rules: Vec::new(),
         },
         execution_timeout: None,
         pool: "default_pool".to_string(),
@@ -297,7 +304,6 @@ impl Player {
         self.step(Event::AttemptEnded {
             attempt,
             outcome: Box::new(outcome),
-            chance: 5,
         })
     }
 

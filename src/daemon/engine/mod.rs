@@ -248,7 +248,6 @@ impl Engine {
             let event = Event::AttemptEnded {
                 attempt: ended.attempt,
                 outcome: Box::new(ended.outcome),
-                chance: clock::chance(),
             };
             self.step(ended.attempt.run, event);
         }
@@ -267,6 +266,7 @@ impl Engine {
         for (at, timer) in due {
             match timer {
                 Timer::Task(run, at) => self.step(run, Event::TimerDue(at)),
+                Timer::Begin(run) => self.queue_again(run),
                 Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
                 Timer::Schedule(dag) if self.is_armed(dag, at) => self.tick(dag),
                 Timer::Schedule(_) => {}

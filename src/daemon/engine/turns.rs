@@ -1,8 +1,8 @@
 //! Whose turn it is among the queued runs of a DAG, and what a new run with the same key ends.
 
 use super::Engine;
-use super::state::{DagState, Timer};
-use crate::daemon::facts;
+use super::state::{DagState, Timer, waits_to_begin};
+use crate::daemon::{clock, facts};
 use std::cmp::Reverse;
 use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
 use tidemill_scheduler::Event;
@@ -45,8 +45,20 @@ impl Engine {
             tracing::warn!(run.id = %run.row.run_id, %err, "The key of a run cannot be rendered; it has the empty one");
             String::new()
         });
+        let begins_later = waits_to_begin(&run.row, clock::now());
         if let Some(dag) = self.dags.get_mut(&run.row.dag) {
-            dag.turns.follow(&run.row, &key);
+            match begins_later {
+                true => dag.turns.forget(&run.row),
+                false => dag.turns.follow(&run.row, &key),
+            }
+        }
+    }
+
+    /// The wait of a run that is tried again is over: it queues like any other.
+    pub(super) fn queue_again(&mut self, run_no: RunNo) {
+        if let Some(dag_no) = self.runs.get(&run_no).map(|run| run.row.dag) {
+            self.take_turn(run_no);
+            self.begin_runs(dag_no);
         }
     }
 

@@ -49,6 +49,7 @@ fn task(id: &str) -> Task {
             multiplier: 1.0,
             max_delay: None,
             jitter: false,
+            rules: Vec::new(),
         },
         execution_timeout: Some(Duration::from_secs(90)),
         pool: "default_pool".to_string(),
@@ -99,6 +100,11 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         concurrency: None,
         dagrun_timeout: None,
         fail_fast: false,
+        retry: tidemill_model::dag::RunRetry {
+            retries: 0,
+            delay: Duration::ZERO,
+            scope: tidemill_model::dag::RetryScope::Failed,
+        },
         params: vec![
             param(
                 "currency",

@@ -1,0 +1,142 @@
+//! What a task does.
+
+/// What a task does. The words of the file and of `operator_name` in the API.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operator {
+    /// Nothing; it joins other tasks.
+    Empty,
+    /// A command.
+    Shell(Shell),
+    /// Chooses which tasks below it are followed.
+    Branch(Branch),
+    /// Lets nothing below it run unless a condition holds.
+    ShortCircuit(Gate),
+    /// Lets nothing below it run unless its run is the newest that the schedule has made.
+    LatestOnly,
+}
+
+impl Operator {
+    /// Its word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Operator::Empty => "empty",
+            Operator::Shell(_) => "shell",
+            Operator::Branch(_) => "branch",
+            Operator::ShortCircuit(_) => "short_circuit",
+            Operator::LatestOnly => "latest_only",
+        }
+    }
+
+    /// May it say that tasks below it are not followed?
+    pub const fn decides(&self) -> bool {
+        matches!(
+            self,
+            Operator::Branch(_) | Operator::ShortCircuit(_) | Operator::LatestOnly
+        )
+    }
+
+    /// Does it start something of the user's? What does not may be done again at any time.
+    pub const fn is_command(&self) -> bool {
+        matches!(self, Operator::Shell(_))
+    }
+}
+
+/// The settings of a gate (Airflow's ShortCircuitOperator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// A template that must be true or false.
+    pub condition: String,
+    /// Does a closed gate skip everything below it, whatever their rules say, or only what is
+    /// directly below (Airflow's `ignore_downstream_trigger_rules`)?
+    pub ignores_rules: bool,
+}
+
+/// The settings of a branch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Branch {
+    /// A template that gives one name or a list of names of tasks or groups.
+    Names(String),
+    /// The first case that holds says which tasks follow.
+    Cases {
+        /// The cases, in the order of the file.
+        cases: Vec<Case>,
+        /// Which instant the cases about days and times look at.
+        look_at: BranchClock,
+    },
+}
+
+/// One way that a branch can go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// When it is taken.
+    pub when: When,
+    /// The tasks that follow; none when empty.
+    pub then: Vec<String>,
+}
+
+/// When a case of a branch is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// A template that must be true or false.
+    If(String),
+    /// On these days of the week, 0 for Sunday (Airflow's BranchDayOfWeekOperator).
+    Days(Vec<u8>),
+    /// From one time of day to another, in seconds since midnight, the second excluded; over
+    /// midnight when the first is later (Airflow's BranchDateTimeOperator).
+    Between(u32, u32),
+    /// In any other case.
+    Else,
+}
+
+crate::state::named!(
+    /// Which instant a branch on days or times looks at.
+    BranchClock, "instant" {
+        /// The present.
+        Now = "now",
+        /// The instant that the run is about.
+        LogicalDate = "logical_date",
+    }
+);
+
+/// The settings of a shell task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shell {
+    /// What is run.
+    pub body: ShellBody,
+    /// The interpreter and its flags; the body is its last argument. `None` is the default:
+    /// `bash -euo pipefail -c`, or `sh -eu -c` where there is no bash.
+    pub interpreter: Option<Vec<String>>,
+    /// Arguments as templates, `$1` and on.
+    pub args: Vec<String>,
+    /// What the command reads, as a template.
+    pub stdin: Option<String>,
+    /// Exit statuses that mean skipped.
+    pub skip_on_exit_code: Vec<i32>,
+    /// Exit statuses that mean success.
+    pub success_exit_codes: Vec<i32>,
+    /// What becomes the output.
+    pub output: ShellOutput,
+}
+
+/// What a shell task runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShellBody {
+    /// A command text, as a template.
+    Command(String),
+    /// A file in the DAG's folder.
+    Script(String),
+}
+
+crate::state::named!(
+    /// What of a shell task's standard output becomes its `return_value`.
+    ShellOutput, "output mode" {
+        /// Its last line (Airflow's BashOperator).
+        LastLine = "last_line",
+        /// All of it.
+        Stdout = "stdout",
+        /// All of it, read as JSON.
+        Json = "json",
+        /// Nothing.
+        None = "none",
+    }
+);
