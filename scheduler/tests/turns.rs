@@ -1,15 +1,17 @@
 //! Which run begins next, by random rows.
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+mod support;
 #[path = "admission/world.rs"]
 #[allow(dead_code, reason = "shared with another test")]
 mod world;
 
 use std::sync::Arc;
+use support::Chance;
 use tidemill_model::dag::{Concurrency, ConcurrencyPolicy};
 use tidemill_model::{Dag, RunNo, RunRow, RunState, RunType, Ts};
 use tidemill_scheduler::Turns;
-use world::{Chance, dag, run, task};
+use world::{dag, run, task};
 
 fn limited(max_active_runs: u32, limit: u32, policy: ConcurrencyPolicy) -> Dag {
     Dag {
