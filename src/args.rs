@@ -22,6 +22,9 @@ pub struct Args {
         value_name = "DIR"
     )]
     pub home: PathBuf,
+    /// Where the memory is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
     /// How to print.
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Output>,
@@ -37,6 +40,34 @@ pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Where the memory is. An address in the environment is not shown: it may hold a password.
+#[derive(ClapArgs, Clone)]
+pub struct DatabaseArgs {
+    /// A PostgreSQL database, postgres://user@host:port/name?sslmode=…; a file in the home when absent.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database: Option<String>,
+    /// A file with the database's password; PGPASSFILE and ~/.pgpass are read too.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEMILL_DATABASE_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub database_password_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseArgs")
+    }
 }
 
 /// How to print.

@@ -1,17 +1,18 @@
 //! The way to a server: its Unix socket, or, where none runs, the same routes over its database.
 
+use crate::args::DatabaseArgs;
+use crate::daemon::database::{Database, Place};
 use crate::daemon::home::Home;
-use crate::daemon::server::{store_failure, unexpected};
+use crate::daemon::server::unexpected;
 use crate::exit::{Exit, Failure};
 use axum::body::Body;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tidemill_store::Refusal;
-use tidemill_store_sqlite::SqliteStore;
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
@@ -19,6 +20,14 @@ use tower::ServiceExt;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// No answer to a command is larger than this.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Where a command finds its server.
+pub struct Where {
+    /// The state folder.
+    pub home: PathBuf,
+    /// The database, for when no server runs there.
+    pub database: DatabaseArgs,
+}
 
 /// A server, or the database of one that does not run.
 pub enum Client {
@@ -33,8 +42,8 @@ impl Client {
     ///
     /// # Errors
     /// When there is neither.
-    pub async fn of(home: &Path) -> Result<Client, Failure> {
-        let home = Home::at(home);
+    pub async fn of(at: &Where) -> Result<Client, Failure> {
+        let home = Home::at(&at.home);
         if let Some(server) = home.server()
             && UnixStream::connect(&server.socket).await.is_ok()
         {
@@ -47,17 +56,20 @@ impl Client {
             )
             .hint("start one with `tidemill serve`, or name its folder with --home")
         };
-        if !home.database().exists() {
+        let place = Place::of(&at.database, &home)?;
+        if matches!(&place, Place::File(path) if !path.exists()) {
             return Err(none());
         }
-        let store = Arc::new(
-            SqliteStore::open_read_only(&home.database())
-                .await
-                .map_err(store_failure)?,
-        );
+        let database = Database::open_read_only(&place).await.map_err(|failure| {
+            let hint = none().hint;
+            Failure {
+                hint: failure.hint.or(hint),
+                ..failure
+            }
+        })?;
         let message = none().message;
         let doors = tidemill_web::Doors {
-            pages: store,
+            pages: database.pages,
             commands: Arc::new(move |_| {
                 let what = message.clone();
                 Box::pin(async move { Err(Refusal::Unavailable { what }) })

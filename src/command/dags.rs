@@ -1,16 +1,15 @@
 //! `dags`: list, show, pause, unpause, trigger, next.
 
-use super::client::{Client, RunRef, escape};
+use super::client::{Client, RunRef, Where, escape};
 use super::print::{Printer, json, line, text};
 use super::{next, runs, values, why};
 use crate::args::{Dags, Output, Trigger};
 use crate::exit::{Exit, Failure};
 use serde_json::json;
-use std::path::Path;
 
 /// Runs one of the verbs.
-pub async fn dags(printer: &Printer, home: &Path, verb: Dags) -> Result<Exit, Failure> {
-    let client = Client::of(home);
+pub async fn dags(printer: &Printer, here: &Where, verb: Dags) -> Result<Exit, Failure> {
+    let client = Client::of(here);
     match verb {
         Dags::List => list(printer, &client.await?).await,
         Dags::Show { dag } => show(printer, &client.await?, &dag).await,
@@ -19,7 +18,7 @@ pub async fn dags(printer: &Printer, home: &Path, verb: Dags) -> Result<Exit, Fa
         Dags::Why { dag, at } => why::dag(printer, &client.await?, &dag, at.as_deref()).await,
         Dags::Trigger(trigger) => make_run(printer, &client.await?, trigger).await,
         // A file needs no server.
-        Dags::Next(options) => next::next(printer, home, options).await,
+        Dags::Next(options) => next::next(printer, here, options).await,
     }
 }
 

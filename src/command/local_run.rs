@@ -4,13 +4,14 @@ use super::print::{Printer, json, line};
 use super::{file, values};
 use crate::args;
 use crate::daemon::dag_files::ReadFile;
+use crate::daemon::database::Database;
 use crate::daemon::definition;
-use crate::daemon::engine::{EngineDoor, EngineOptions, Input};
+use crate::daemon::engine::{EarlierWorkers, EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;
 use crate::daemon::server::{
     spawn_engine, store_failure, unexpected, worker_failure, worker_options,
 };
-use crate::daemon::{clock, engine};
+use crate::daemon::{clock, engine, stand_by};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -222,8 +223,11 @@ impl Running {
             versions: home.versions(),
             runs: home.runs(),
             no_retry: options.no_retry,
+            earlier: EarlierWorkers::AllGone,
         };
-        let (end, door) = spawn_engine(engine_options, Arc::clone(&store), worker, sender)
+        let database = Database::from(Arc::clone(&store));
+        let term = stand_by::take_term(&*store).await.map_err(store_failure)?;
+        let (end, door) = spawn_engine(engine_options, database, term, worker, sender)
             .await
             .map_err(store_failure)?;
         let version = NewVersion {

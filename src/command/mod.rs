@@ -25,9 +25,13 @@ use print::Printer;
 /// What is printed, and the status.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let printer = Printer::new(args.output, args.color);
+    let at = client::Where {
+        home: args.home,
+        database: args.database,
+    };
     match args.command {
-        Command::Serve(options) => serve::serve(&args.home, options),
-        Command::Run(options) => local_run::run(&printer, &args.home, options),
+        Command::Serve(options) => serve::serve(&at, options),
+        Command::Run(options) => local_run::run(&printer, &at.home, options),
         Command::Validate { paths } => validate::validate(&printer, &paths),
         Command::Explain { code } => validate::explain(&code),
         Command::Schema {
@@ -37,11 +41,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Import(Import::Crontab(options)) => crontab::import(&printer, options),
-        Command::Dags(verb) => block_on(dags::dags(&printer, &args.home, verb)),
-        Command::Runs(verb) => block_on(runs::runs(&printer, &args.home, verb)),
-        Command::Tasks(verb) => block_on(tasks::tasks(&printer, &args.home, verb)),
-        Command::Pools(verb) => block_on(pools::pools(&printer, &args.home, verb)),
-        Command::LoginLink => block_on(serve::login_link(&args.home)),
+        Command::Dags(verb) => block_on(dags::dags(&printer, &at, verb)),
+        Command::Runs(verb) => block_on(runs::runs(&printer, &at, verb)),
+        Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
+        Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
+        Command::LoginLink => block_on(serve::login_link(&at)),
         Command::ExitCodes => {
             for (_, code, meaning) in Exit::ALL {
                 println!("{code:>4}  {meaning}");

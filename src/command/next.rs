@@ -1,6 +1,6 @@
 //! `dags next`: when a DAG will run, and what those runs will be about.
 
-use super::client::{Client, escape};
+use super::client::{Client, Where, escape};
 use super::print::{Printer, text};
 use super::{file, values};
 use crate::args::Next;
@@ -16,11 +16,11 @@ use tidemill_scheduler::next_tick;
 ///
 /// # Errors
 /// When there is no such DAG, its file has errors, or it has no schedule.
-pub async fn next(printer: &Printer, home: &Path, options: Next) -> Result<Exit, Failure> {
+pub async fn next(printer: &Printer, at: &Where, options: Next) -> Result<Exit, Failure> {
     let dag = if is_file(&options.dag) {
         file::open(printer, Path::new(&options.dag))?.0
     } else {
-        dag_of_server(home, &options.dag).await?
+        dag_of_server(at, &options.dag).await?
     };
     let after = match &options.after {
         Some(instant) => values::instant(instant, &dag.schedule.zone)?,
@@ -49,8 +49,8 @@ fn is_file(text: &str) -> bool {
 }
 
 /// The current version of a DAG on the server, from its text.
-async fn dag_of_server(home: &Path, dag_id: &str) -> Result<Dag, Failure> {
-    let client = Client::of(home).await?;
+async fn dag_of_server(at: &Where, dag_id: &str) -> Result<Dag, Failure> {
+    let client = Client::of(at).await?;
     let path = format!("/api/v2/dagSources/{}", escape(dag_id));
     let source = client.get(&path).await?;
     let loaded = tidemill_dagfile::load(text(&source, "content").as_bytes(), dag_id);

@@ -1,15 +1,14 @@
 //! `pools`: list, get, set, delete.
 
-use super::client::{Client, escape};
+use super::client::{Client, Where, escape};
 use super::print::{Printer, json, line, text};
 use crate::args::Pools;
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
-use std::path::Path;
 
 /// Runs one of the verbs.
-pub async fn pools(printer: &Printer, home: &Path, verb: Pools) -> Result<Exit, Failure> {
-    let client = Client::of(home).await?;
+pub async fn pools(printer: &Printer, at: &Where, verb: Pools) -> Result<Exit, Failure> {
+    let client = Client::of(at).await?;
     match verb {
         Pools::List => {
             let found = client.get("/api/v2/pools?limit=100").await?;

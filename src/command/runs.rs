@@ -1,20 +1,19 @@
 //! `runs`: list, show, wait, logs, cancel.
 
-use super::client::{Client, RunRef, escape};
+use super::client::{Client, RunRef, Where, escape};
 use super::print::{Printer, json, line, text};
 use super::{tasks, values, why};
 use crate::args::Runs;
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A client asks again so often while it waits for a run.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Runs one of the verbs.
-pub async fn runs(printer: &Printer, home: &Path, verb: Runs) -> Result<Exit, Failure> {
-    let client = Client::of(home).await?;
+pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Failure> {
+    let client = Client::of(at).await?;
     match verb {
         Runs::List { dag, state, limit } => {
             list(printer, &client, dag.as_deref(), &state, limit).await

@@ -1,15 +1,16 @@
 //! `serve` and `login-link`.
 
-use super::client::Client;
+use super::client::{Client, Where};
 use crate::args;
+use crate::daemon::database::Place;
+use crate::daemon::home::Home;
 use crate::daemon::server::{ServeOptions, serve as serve_until_stopped, unexpected};
 use crate::exit::{Exit, Failure};
-use std::path::Path;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Starts a server and runs it until it is told to stop.
-pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
+pub fn serve(at: &Where, options: args::Serve) -> Result<Exit, Failure> {
     start_log();
     if !options.dags.is_dir() {
         let message = format!("there is no folder {}", options.dags.display());
@@ -17,7 +18,8 @@ pub fn serve(home: &Path, options: args::Serve) -> Result<Exit, Failure> {
             .hint("--dags names the folder that holds the DAG files"));
     }
     let options = ServeOptions {
-        home: home.to_path_buf(),
+        home: at.home.clone(),
+        database: Place::of(&at.database, &Home::at(&at.home))?,
         dags: options.dags.canonicalize().map_err(unexpected)?,
         listen: options.listen,
         slots: options.slots,
@@ -51,8 +53,8 @@ fn start_log() {
 }
 
 /// Prints a fresh one-time link for the pages.
-pub async fn login_link(home: &Path) -> Result<Exit, Failure> {
-    let client = Client::of(home).await?;
+pub async fn login_link(at: &Where) -> Result<Exit, Failure> {
+    let client = Client::of(at).await?;
     if matches!(client, Client::Offline(_)) {
         return Err(
             Failure::new(Exit::Unreachable, "no server runs in this home")
@@ -63,7 +65,7 @@ pub async fn login_link(home: &Path) -> Result<Exit, Failure> {
         .send("POST", "/api/tidemill/v1/login-links", None)
         .await?;
     let path = link["path"].as_str().unwrap_or("/");
-    let url = crate::daemon::home::Home::at(home)
+    let url = Home::at(&at.home)
         .server()
         .map(|server| server.url)
         .unwrap_or_default();

@@ -1,21 +1,20 @@
 //! `tasks`: list, logs, clear.
 
-use super::client::{Client, RunRef, escape};
+use super::client::{Client, RunRef, Where, escape};
 use super::print::{Printer, json, line, text};
 use super::why;
 use crate::args::Tasks;
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::Duration;
 
 /// A follower looks for more output so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// Runs one of the verbs.
-pub async fn tasks(printer: &Printer, home: &Path, verb: Tasks) -> Result<Exit, Failure> {
-    let client = Client::of(home).await?;
+pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, Failure> {
+    let client = Client::of(at).await?;
     match verb {
         Tasks::List { run } => {
             let run = RunRef::find(&client, &run).await?;

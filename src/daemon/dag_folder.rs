@@ -6,6 +6,7 @@
 use crate::daemon::dag_files::{
     ReadFile, Stamp, dag_files, import_errors, read_file, relative, stamps_of,
 };
+use crate::daemon::database::Database;
 use crate::daemon::engine::{EngineDoor, Input};
 use crate::daemon::{clock, definition};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::{Dag, DagNo};
-use tidemill_store::{EngineStore, NewVersion, PageStore, PinnedFile, StoreError};
+use tidemill_store::{NewVersion, PinnedFile, StoreError};
 use tokio::sync::mpsc;
 
 /// A scan without a reason, for what the watch has missed.
@@ -24,9 +25,9 @@ const SETTLE: Duration = Duration::from_millis(50);
 const BATCH: usize = 500;
 
 /// The folder, as it was last seen.
-pub struct DagFolder<S> {
+pub struct DagFolder {
     folder: PathBuf,
-    store: Arc<S>,
+    database: Database,
     door: EngineDoor,
     versions: PathBuf,
     seen: HashMap<PathBuf, Seen>,
@@ -42,22 +43,22 @@ struct Seen {
     dag_id: Option<String>,
 }
 
-impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
+impl DagFolder {
     /// The folder, with what the store knows of it already.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn new(
         folder: PathBuf,
-        store: Arc<S>,
+        database: Database,
         door: EngineDoor,
         versions: PathBuf,
     ) -> Result<Self, StoreError> {
-        let dags = store.dags().await?;
-        let errors = store.import_errors().await?;
+        let dags = database.pages.dags().await?;
+        let errors = database.pages.import_errors().await?;
         Ok(DagFolder {
             folder,
-            store,
+            database,
             door,
             versions,
             seen: HashMap::new(),
@@ -188,7 +189,8 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         for (path, file) in batch {
             let errors = import_errors(&file.name, &file.source, &file.loaded.diagnostics);
             if !errors.is_empty() || self.with_errors.contains(&file.name) {
-                self.store
+                self.database
+                    .engine
                     .put_import_errors(&file.name, &errors, clock::now())
                     .await?;
             }
@@ -231,7 +233,7 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
     }
 
     async fn keep(&mut self, versions: &[NewVersion], dags: Vec<Dag>) -> Result<(), StoreError> {
-        let stored = self.store.put_versions(versions).await?;
+        let stored = self.database.engine.put_versions(versions).await?;
         let mut taken = Vec::with_capacity(stored.len());
         for ((version, dag), stored) in versions.iter().zip(dags).zip(stored) {
             if let Err(err) = definition::lay_out(&self.versions, stored.version, &version.files) {
@@ -255,7 +257,8 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         };
         let name = relative(&self.folder, file);
         if self.with_errors.remove(&name) {
-            self.store
+            self.database
+                .engine
                 .put_import_errors(&name, &[], clock::now())
                 .await?;
         }
@@ -269,7 +272,10 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
         }
         if let Some(dag) = self.known.get(&id).copied() {
             tracing::info!(dag.id = %id, "File is gone; the DAG makes no new runs");
-            self.store.mark_stale(&[dag], clock::now()).await?;
+            self.database
+                .engine
+                .mark_stale(&[dag], clock::now())
+                .await?;
             self.door.send(Input::Stale(vec![dag]));
         }
         Ok(())
@@ -289,7 +295,10 @@ impl<S: EngineStore + PageStore + 'static> DagFolder<S> {
             .map(|(_, dag)| *dag)
             .collect();
         if !missing.is_empty() {
-            self.store.mark_stale(&missing, clock::now()).await?;
+            self.database
+                .engine
+                .mark_stale(&missing, clock::now())
+                .await?;
             self.door.send(Input::Stale(missing));
         }
         self.door.send(Input::FolderRead);

@@ -1,12 +1,17 @@
 //! The state folder: what lies where.
 
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A socket's path may not be longer than this (unix(7)); a longer one moves to the runtime folder.
 const SOCKET_PATH_MAX: usize = 100;
+
+/// Earlier workers of a home that are remembered: attempts of older ones have long been counted
+/// as lost.
+const WORKERS_KEPT: usize = 100;
 
 /// The state folder of a server, by default `./.tidemill`.
 #[derive(Clone, Debug)]
@@ -89,6 +94,35 @@ impl Home {
     /// Results that a worker could not deliver yet.
     pub fn spool(&self) -> PathBuf {
         self.path.join("spool")
+    }
+
+    /// Notes a worker of this home before it starts anything, and gives the earlier ones of the
+    /// same database: whoever has the home's lock knows that they are gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn add_worker(&self, worker: i64, database: &str) -> io::Result<BTreeSet<i64>> {
+        let path = self.path.join("workers");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(err) => return Err(err),
+        };
+        let here = text.lines().filter_map(|line| line.split_once(' '));
+        let earlier = here
+            .filter(|(_, of)| *of == database)
+            .filter_map(|(worker, _)| worker.parse().ok())
+            .collect();
+        let n_old = text.lines().count().saturating_sub(WORKERS_KEPT);
+        let draft = self.path.join("workers.new");
+        let mut file = std::fs::File::create(&draft)?;
+        for line in text.lines().skip(n_old) {
+            writeln!(file, "{line}")?;
+        }
+        writeln!(file, "{worker} {database}")?;
+        file.sync_all()?;
+        std::fs::rename(draft, path)?;
+        Ok(earlier)
     }
 
     /// What a running server says about itself.

@@ -1,37 +1,37 @@
 //! `serve`: everything in one process, from start to a clean end.
 
-use crate::daemon::clock;
 use crate::daemon::dag_folder::DagFolder;
-use crate::daemon::engine::{Engine, EngineDoor, EngineOptions, Input};
-use crate::daemon::home::{Home, ServerFile};
+use crate::daemon::database::{Database, Place};
+use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input};
+use crate::daemon::front::{Front, forget, refuse_second};
+use crate::daemon::home::Home;
+use crate::daemon::stand_by;
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
-use tidemill_store::{Change, Command, CommandDoor, PageStore, StoreError};
-use tidemill_store_sqlite::SqliteStore;
-use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tidemill_store::{Change, StoreError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
 
-/// Changes that a slow reader may lag behind before it reads rows instead.
-const CHANGES_KEPT: usize = 1024;
 /// A starting server waits so long for the tasks of a dead one to be gone.
 const TAKE_OVER_WAIT: Duration = Duration::from_secs(15);
-
 /// A frozen worker's tasks are ended before this is over.
 const LEASE: Duration = Duration::from_secs(60);
 /// One try may log this much.
 const LOG_BYTES_MAX: u64 = 1 << 30;
+/// An engine that has not ended so long after its tasks' grace waits for its database.
+const END_WAIT: Duration = Duration::from_secs(15);
 
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// The state folder.
     pub home: PathBuf,
+    /// The database.
+    pub database: Place,
     /// The DAG folder.
     pub dags: PathBuf,
     /// Where pages are served; loopback only.
@@ -46,6 +46,25 @@ pub struct ServeOptions {
     pub env_passthrough: Vec<String>,
 }
 
+/// What tells a server to stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> std::io::Result<Stops> {
+        Ok(Stops {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}
+
 /// Runs a server until it is told to stop.
 ///
 /// # Errors
@@ -56,84 +75,154 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, message)
             .hint("users and roles are not built yet, so pages are served on this machine only: use 127.0.0.1"));
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(unexpected)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unexpected)?;
+    let mut stops = Stops::new().map_err(unexpected)?;
     let home = Home::create(&options.home).map_err(|err| {
         Failure::new(
             Exit::Unreachable,
             format!("cannot make {}: {err}", options.home.display()),
         )
     })?;
-    let store = Arc::new(
-        SqliteStore::open(&home.database())
-            .await
-            .map_err(store_failure)?,
-    );
-    let worker = start_worker(&options, &home).await?;
-    let (changes, _) = broadcast::channel(CHANGES_KEPT);
-    let (engine, door) = start_engine(&options, &home, &store, worker, changes.clone()).await?;
-
-    let listener = TcpListener::bind(options.listen).await.map_err(|err| {
-        Failure::new(
-            Exit::Unreachable,
-            format!("cannot listen on {}: {err}", options.listen),
-        )
-        .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
-    })?;
-    let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
-    let folder = DagFolder::new(
-        options.dags.clone(),
-        Arc::clone(&store),
-        door.clone(),
-        home.versions(),
-    );
-    let folder = folder.await.map_err(store_failure)?;
-    let (scanned, first_scan) = oneshot::channel();
-    tokio::spawn(folder.watch(scanned));
-
-    let ready = Arc::new(AtomicBool::new(false));
-    let doors = doors(&store, &door, &changes, &home, &url, &ready);
-    let link = format!("{url}{}", doors.logins.new_link_path());
-    serve_pages(listener, &home, doors)?;
-    // A folder of ten thousand files must not keep the server from answering.
-    let _ = tokio::time::timeout(Duration::from_secs(5), first_scan).await;
-    announce(&home, &url)?;
-    ready.store(true, Ordering::Release);
-    greet(&options, &home, &url, &link);
-
-    let mut engine = engine;
-    let ended = tokio::select! {
-        ended = &mut engine => Some(ended),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-    };
-    ready.store(false, Ordering::Release);
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            eprintln!(
-                "stopping: waiting up to {:?} for running tasks; a second signal ends them now",
-                options.shutdown_grace
-            );
-            door.send(Input::Stop(options.shutdown_grace));
-            tokio::select! {
-                ended = &mut engine => ended,
-                _ = async { tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} } } => {
-                    door.send(Input::StopNow);
-                    engine.await
-                }
+    refuse_second(&home).await?;
+    let database = Database::open(&options.database).await?;
+    let mut worker = start_worker(&options, &home).await?;
+    let front = Front::open(options.listen, &home, &database).await?;
+    let ended =
+        match become_leader(&options, &home, &database, &mut worker, &front, &mut stops).await {
+            Ok(Some(term)) => {
+                let leader = Leader {
+                    options: &options,
+                    home: &home,
+                    database: &database,
+                    front: &front,
+                };
+                leader.lead(worker, term, &mut stops).await
             }
-        }
+            Ok(None) => Ok(Exit::Ok),
+            Err(failure) => Err(failure),
+        };
+    forget(&home);
+    database.close().await;
+    ended
+}
+
+/// The term; nothing when the server was told to stop before it had it.
+async fn become_leader(
+    options: &ServeOptions,
+    home: &Home,
+    database: &Database,
+    worker: &mut Worker,
+    front: &Front,
+    stops: &mut Stops,
+) -> Result<Option<i64>, Failure> {
+    let holder = match stand_by::take_term_soon(&*database.engine).await {
+        Ok(term) => return Ok(Some(term)),
+        Err(err @ StoreError::Owned { .. }) => err,
+        Err(err) => return Err(store_failure(err)),
     };
-    let _ = std::fs::remove_file(home.server_file());
-    let _ = std::fs::remove_file(home.socket());
-    match ended {
-        Ok(Ok(())) => Ok(Exit::Ok),
-        Ok(Err(err)) => Err(store_failure(err)),
-        Err(_) => Err(Failure::new(
-            Exit::Error,
-            "the scheduler's thread has ended without a word",
-        )),
+    front.announce(home)?;
+    front.greet(options, home, Some(&format!("stands by: {holder}")));
+    tracing::info!("This server stands by: {holder}");
+    let term = tokio::select! {
+        term = stand_by::wait_for_term(&*database.engine, worker) => term.map_err(store_failure)?,
+        () = stops.next() => return Ok(None),
+    };
+    tracing::warn!(term, "This stand-by is the scheduler now");
+    Ok(Some(term))
+}
+
+/// A server that has the term.
+struct Leader<'s> {
+    options: &'s ServeOptions,
+    home: &'s Home,
+    database: &'s Database,
+    front: &'s Front,
+}
+
+impl Leader<'_> {
+    async fn lead(&self, worker: Worker, term: i64, stops: &mut Stops) -> Result<Exit, Failure> {
+        let (engine, door) = self.start_engine(worker, term).await?;
+        self.front.lead_to(&door);
+        let folder = DagFolder::new(
+            self.options.dags.clone(),
+            self.database.clone(),
+            door.clone(),
+            self.home.versions(),
+        );
+        let folder = folder.await.map_err(store_failure)?;
+        let (scanned, first_scan) = oneshot::channel();
+        tokio::spawn(folder.watch(scanned));
+        // A folder of ten thousand files must not keep the server from answering.
+        let _ = tokio::time::timeout(Duration::from_secs(5), first_scan).await;
+        self.front.announce(self.home)?;
+        self.front.set_ready(true);
+        self.front.greet(self.options, self.home, None);
+        let ended = self.follow(engine, &door, stops).await;
+        self.front.set_ready(false);
+        match ended {
+            Ok(Ok(())) => Ok(Exit::Ok),
+            Ok(Err(err)) => Err(store_failure(err)),
+            Err(_) => Err(Failure::new(
+                Exit::Error,
+                "the scheduler's thread has ended without a word",
+            )),
+        }
+    }
+
+    async fn start_engine(
+        &self,
+        worker: Worker,
+        term: i64,
+    ) -> Result<(EngineEnd, EngineDoor), Failure> {
+        let earlier = match &self.options.database {
+            Place::File(_) => EarlierWorkers::AllGone,
+            #[cfg(feature = "postgres")]
+            Place::Server(address) => {
+                let earlier = self.home.add_worker(term, &address.to_string());
+                EarlierWorkers::Gone(earlier.map_err(unexpected)?)
+            }
+        };
+        let pools = crate::daemon::config::pools(&self.home.config());
+        let options = EngineOptions {
+            pools: pools.map_err(|what| Failure::new(Exit::Usage, what))?,
+            slots: self.options.slots,
+            logs: self.home.logs(),
+            versions: self.home.versions(),
+            runs: self.home.runs(),
+            no_retry: false,
+            earlier,
+        };
+        let changes = self.front.changes.clone();
+        spawn_engine(options, self.database.clone(), term, worker, changes)
+            .await
+            .map_err(store_failure)
+    }
+
+    /// Waits for the engine's end: by a signal, or because another process has the term.
+    async fn follow(
+        &self,
+        mut engine: EngineEnd,
+        door: &EngineDoor,
+        stops: &mut Stops,
+    ) -> Result<Result<(), StoreError>, oneshot::error::RecvError> {
+        tokio::select! {
+            ended = &mut engine => return ended,
+            // Its tasks are ended with this process, whatever its engine waits for.
+            () = self.database.wait_until_lost() => return Ok(Err(StoreError::TermLost)),
+            () = stops.next() => {}
+        }
+        self.front.set_ready(false);
+        let grace = self.options.shutdown_grace;
+        eprintln!(
+            "stopping: waiting up to {grace:?} for running tasks; a second signal ends them now"
+        );
+        door.send(Input::Stop(grace));
+        tokio::select! {
+            ended = &mut engine => return ended,
+            () = stops.next() => {}
+            () = tokio::time::sleep(grace + self.options.kill_grace + END_WAIT) => {}
+        }
+        door.send(Input::StopNow);
+        engine.await
     }
 }
 
@@ -165,34 +254,14 @@ pub fn worker_options(
 
 type EngineEnd = oneshot::Receiver<Result<(), StoreError>>;
 
-async fn start_engine(
-    options: &ServeOptions,
-    home: &Home,
-    store: &Arc<SqliteStore>,
-    worker: Worker,
-    changes: broadcast::Sender<Arc<Change>>,
-) -> Result<(EngineEnd, EngineDoor), Failure> {
-    let pools = crate::daemon::config::pools(&home.config());
-    let engine_options = EngineOptions {
-        pools: pools.map_err(|what| Failure::new(Exit::Usage, what))?,
-        slots: options.slots,
-        logs: home.logs(),
-        versions: home.versions(),
-        runs: home.runs(),
-        no_retry: false,
-    };
-    spawn_engine(engine_options, Arc::clone(store), worker, changes)
-        .await
-        .map_err(store_failure)
-}
-
 /// Starts an engine's thread. The first receiver tells its end.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn spawn_engine<S: tidemill_store::EngineStore + PageStore + 'static>(
+pub async fn spawn_engine(
     options: EngineOptions,
-    store: Arc<S>,
+    database: Database,
+    term: i64,
     worker: Worker,
     changes: broadcast::Sender<Arc<Change>>,
 ) -> Result<(EngineEnd, EngineDoor), StoreError> {
@@ -202,7 +271,7 @@ pub async fn spawn_engine<S: tidemill_store::EngineStore + PageStore + 'static>(
     let thread = std::thread::Builder::new()
         .name("engine".to_string())
         .spawn(
-            move || match Engine::new(options, store, runtime, worker, changes) {
+            move || match Engine::new(options, database, term, runtime, worker, changes) {
                 Ok((engine, door)) => {
                     let _ = started.send(Ok(door));
                     let _ = ended.send(engine.run());
@@ -220,78 +289,6 @@ pub async fn spawn_engine<S: tidemill_store::EngineStore + PageStore + 'static>(
     Ok((end, door))
 }
 
-fn doors(
-    store: &Arc<SqliteStore>,
-    door: &EngineDoor,
-    changes: &broadcast::Sender<Arc<Change>>,
-    home: &Home,
-    url: &str,
-    ready: &Arc<AtomicBool>,
-) -> tidemill_web::Doors {
-    let (pages, ready) = (Arc::clone(store), Arc::clone(ready));
-    tidemill_web::Doors {
-        pages,
-        commands: command_door(door),
-        changes: changes.clone(),
-        logs: home.logs(),
-        home_url: Arc::new(RwLock::new(url.to_string())),
-        ready: Arc::new(move || ready.load(Ordering::Acquire)),
-        logins: Arc::new(tidemill_web::Logins::new()),
-        version: env!("CARGO_PKG_VERSION"),
-    }
-}
-
-/// The engine's door in the form that the web knows.
-pub fn command_door(door: &EngineDoor) -> CommandDoor {
-    let door = door.clone();
-    Arc::new(move |command: Command| {
-        let door = door.clone();
-        Box::pin(async move { door.ask(command).await })
-    })
-}
-
-fn serve_pages(
-    listener: TcpListener,
-    home: &Home,
-    doors: tidemill_web::Doors,
-) -> Result<(), Failure> {
-    let path = home.socket();
-    let _ = std::fs::remove_file(&path); // of a server that is gone: this one owns the home
-    let socket = UnixListener::bind(&path).map_err(|err| {
-        Failure::new(
-            Exit::Unreachable,
-            format!("cannot listen on {}: {err}", path.display()),
-        )
-    })?;
-    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&path, owner_only).map_err(unexpected)?;
-    let (pages, commands) = (
-        tidemill_web::tcp_router(doors.clone()),
-        tidemill_web::socket_router(doors),
-    );
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    tokio::spawn(async move { axum::serve(socket, commands).await });
-    Ok(())
-}
-
-fn announce(home: &Home, url: &str) -> Result<(), Failure> {
-    let server = ServerFile {
-        pid: std::process::id(),
-        url: url.to_string(),
-        socket: home.socket(),
-        started_at: clock::now().to_string(),
-    };
-    home.announce(&server).map_err(unexpected)
-}
-
-fn greet(options: &ServeOptions, home: &Home, url: &str, link: &str) {
-    println!("Tidemill {} is at {url}", env!("CARGO_PKG_VERSION"));
-    println!("  log in once with  {link}");
-    println!("  DAGs from         {}", options.dags.display());
-    println!("  state in          {}", home.path().display());
-    println!("  a fresh link      tidemill login-link");
-}
-
 /// An error without a better word.
 pub fn unexpected(err: impl std::error::Error + 'static) -> Failure {
     Failure::new(Exit::Error, chain(&err))
@@ -304,9 +301,10 @@ pub fn store_failure(err: StoreError) -> Failure {
         StoreError::Owned { .. } => {
             failure.hint("a server runs in this home already; --home takes another folder")
         }
-        StoreError::Unavailable { .. } | StoreError::TermLost | StoreError::Unreadable { .. } => {
-            failure
+        StoreError::TermLost => {
+            failure.hint("another server of this database is the scheduler now; start this one again to stand by")
         }
+        StoreError::Unavailable { .. } | StoreError::Unreadable { .. } => failure,
     }
 }
 

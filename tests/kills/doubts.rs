@@ -1,9 +1,9 @@
 //! The judge itself is judged: made-up journals with a fault must be found out.
 
-use crate::journal::{Journal, Kill, Line};
-use crate::load::Load;
-use crate::store::States;
-use crate::support::chance::Chance;
+use super::journal::{Journal, Kill, Line};
+use super::load::Load;
+use super::store::States;
+use super::support::chance::Chance;
 use std::path::Path;
 
 fn journal(lines: &[(&str, i64, bool)]) -> Journal {

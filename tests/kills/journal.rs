@@ -1,7 +1,7 @@
 //! What the tasks themselves say, and whether it may be so.
 
-use crate::load::Load;
-use crate::store::States;
+use super::load::Load;
+use super::store::States;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

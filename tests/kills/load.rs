@@ -1,7 +1,7 @@
 //! What the server is given to do: random graphs, and triggers that are sent until acknowledged.
 
-use crate::support::Place;
-use crate::support::chance::Chance;
+use super::support::Place;
+use super::support::chance::Chance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

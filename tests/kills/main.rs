@@ -120,7 +120,7 @@ impl Siege {
         self.tally.judge(&journal, self.kills.last());
         self.kills.push(Kill {
             lines: journal.lines.len(),
-            states: store::states(&self.place.home()),
+            states: store::states(&self.place),
         });
     }
 
@@ -149,7 +149,7 @@ impl Siege {
         self.triggers.send_again(&self.place);
         server.signal(Signal::TERM);
         server.wait_until_gone();
-        store::runs(&self.place.home())
+        store::runs(&self.place)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a kill hit: a task that ran, a commit, or nothing.
 
-use crate::journal::{Journal, Kill};
-use crate::support::Server;
+use super::journal::{Journal, Kill};
+use super::support::Server;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,8 +1,10 @@
-//! What the store says, read from a copy while no server runs.
+//! What the store says while no server runs.
 
+use super::support::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tidemill_store::{PageStore, RunFilter};
+use tidemill_store_postgres::{Address, PostgresStore};
 use tidemill_store_sqlite::SqliteStore;
 
 /// A run as the store has it.
@@ -42,10 +44,10 @@ impl States {
     }
 }
 
-/// The tasks that are over, in a home without a server.
-pub fn states(home: &Path) -> States {
+/// The tasks that are over, in a place without a server.
+pub fn states(place: &Place) -> States {
     let mut terminal = BTreeSet::new();
-    for (name, run) in runs(home) {
+    for (name, run) in runs(place) {
         for (task, row) in run.tasks {
             if ["success", "failed", "skipped", "upstream_failed"].contains(&row.state.as_str()) {
                 terminal.insert((name.clone(), task));
@@ -55,25 +57,41 @@ pub fn states(home: &Path) -> States {
     States::of(terminal)
 }
 
-/// All runs by `dag/run`, in a home without a server. The files are copied first, so that looking
-/// does not replay the log for the next server.
-pub fn runs(home: &Path) -> BTreeMap<String, Run> {
+/// All runs by `dag/run`, in a place without a server.
+pub fn runs(place: &Place) -> BTreeMap<String, Run> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    match place.database() {
+        None => runtime.block_on(read_file(&place.home())),
+        Some(url) => runtime.block_on(read_server(url)),
+    }
+}
+
+/// The files are copied first, so that looking does not replay the log for the next server.
+async fn read_file(home: &Path) -> BTreeMap<String, Run> {
     let copy = tempfile::tempdir().unwrap();
     for file in ["tidemill.db", "tidemill.db-wal"] {
         if home.join(file).exists() {
             std::fs::copy(home.join(file), copy.path().join(file)).unwrap();
         }
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(read(&copy.path().join("tidemill.db")))
+    let path = copy.path().join("tidemill.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let found = read(&store).await;
+    store.close().await.unwrap();
+    found
 }
 
-async fn read(path: &Path) -> BTreeMap<String, Run> {
-    let store = SqliteStore::open(path).await.unwrap();
+async fn read_server(url: &str) -> BTreeMap<String, Run> {
+    let address = Address::parse(url, None).unwrap();
+    let store = PostgresStore::open_read_only(&address).await.unwrap();
+    read(&store).await
+}
+
+async fn read(store: &impl PageStore) -> BTreeMap<String, Run> {
     let mut found = BTreeMap::new();
     let list = store
         .runs(&RunFilter {
@@ -120,6 +138,5 @@ async fn read(path: &Path) -> BTreeMap<String, Run> {
             },
         );
     }
-    store.close().await.unwrap();
     found
 }

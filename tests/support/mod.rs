@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
+pub use tidemill_store_conformance::server as postgres;
 use waiting::wait_for;
 
 /// The program under test.
@@ -20,20 +21,42 @@ pub const TIDEMILL: &str = env!("CARGO_BIN_EXE_tidemill");
 /// How long anything may take before a test gives up. Long, since nothing passes by waiting.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder with a home and a DAG folder, gone with the value.
+/// A folder with a home and a DAG folder, gone with the value, and a database.
 pub struct Place {
     folder: tempfile::TempDir,
+    database: Option<String>,
+}
+
+/// Does this test program run on PostgreSQL? Its name says so: the tests themselves are those of
+/// the program without that word.
+pub fn is_on_postgres() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_postgres")
 }
 
 impl Place {
     /// An empty one.
     pub fn new() -> Place {
+        Place::at(is_on_postgres().then(|| postgres::Server::shared().new_database()))
+    }
+
+    /// An empty one with this database.
+    pub fn at(database: Option<String>) -> Place {
         let folder = tempfile::Builder::new()
             .prefix("tidemill-test-")
             .tempdir()
             .unwrap();
         std::fs::create_dir(folder.path().join("dags")).unwrap();
-        Place { folder }
+        Place { folder, database }
+    }
+
+    /// The address of its PostgreSQL database; nothing where the home keeps a file.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// Another home and DAG folder on the same database.
+    pub fn beside(&self) -> Place {
+        Place::at(self.database.clone())
     }
 
     /// The folder that holds both; its name stands in the environment of everything it starts.
@@ -68,6 +91,9 @@ impl Place {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
+        }
+        if let Some(database) = &self.database {
+            command.env("TIDEMILL_DATABASE", database);
         }
         command
             .env("TIDEMILL_HOME", self.home())
@@ -120,6 +146,16 @@ impl Place {
 
     /// Starts a server and waits until it is ready.
     pub fn serve(&self) -> Server {
+        let server = self.start();
+        wait_for("the server to lead", PATIENCE, || {
+            let asked = http::ask(&server.socket, "GET", "/readyz", None);
+            asked.is_ok_and(|(status, _)| status == 200).then_some(())
+        });
+        server
+    }
+
+    /// Starts a server and waits until it answers, be it as a stand-by.
+    pub fn start(&self) -> Server {
         let child = self.serve_command().spawn().unwrap();
         let mut server = Server {
             child,

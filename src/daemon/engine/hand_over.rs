@@ -3,8 +3,10 @@
 use super::Engine;
 use crate::daemon::{clock, definition, facts};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidemill_executor::AttemptSpec;
 use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo};
+use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
 impl Engine {
@@ -27,7 +29,8 @@ impl Engine {
 
     /// Hands an attempt to the worker. Its row is committed.
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
-        let facts = self.facts(run_no, at);
+        let values = self.upstream_values(run_no, at);
+        let facts = self.facts(run_no, at, &values);
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };
@@ -35,7 +38,7 @@ impl Engine {
         let has_files = self.has_files(run.row.version);
         let spec = AttemptSpec {
             attempt,
-            dag: std::sync::Arc::clone(&run.dag),
+            dag: Arc::clone(&run.dag),
             task: at,
             now: clock::now(),
             facts,
@@ -50,7 +53,7 @@ impl Engine {
         definition::folder(&self.options.versions, version, true).is_dir()
     }
 
-    fn facts(&self, run_no: RunNo, at: TaskIndex) -> Facts {
+    fn facts(&self, run_no: RunNo, at: TaskIndex, values: &[ValueRow]) -> Facts {
         let run = &self.runs[&run_no];
         let task = &run.tasks[at.at()];
         let place = facts::Place {
@@ -58,28 +61,36 @@ impl Engine {
             map_index: task.map_index.0,
         };
         let run_dir = self.options.runs.join(run_no.to_string());
-        let tasks = self.upstream_facts(run_no, at);
+        let tasks = self.upstream_facts(run_no, at, values);
         facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks)
     }
 
     /// The values of the upstream tasks that static analysis found in the task's templates.
-    fn upstream_facts(&self, run_no: RunNo, at: TaskIndex) -> BTreeMap<String, TaskFacts> {
-        let run = &self.runs[&run_no];
-        let reads = &run.dag.task(at).reads;
-        if reads.is_empty() {
-            return BTreeMap::new();
+    fn upstream_values(&mut self, run_no: RunNo, at: TaskIndex) -> Vec<ValueRow> {
+        let Some(run) = self.runs.get(&run_no) else {
+            return Vec::new();
+        };
+        let reads = run.dag.task(at).reads.iter();
+        let task_nos: Vec<TaskNo> = reads.map(|read| run.tasks[read.at()].task_no).collect();
+        if task_nos.is_empty() {
+            return Vec::new();
         }
-        let task_nos: Vec<TaskNo> = reads
-            .iter()
-            .map(|read| run.tasks[read.at()].task_no)
-            .collect();
-        let values = self
-            .runtime
-            .block_on(self.store.values(run_no, &task_nos))
+        let store = Arc::clone(&self.store);
+        self.insist("Reading values", || store.values(run_no, &task_nos))
             .unwrap_or_else(|err| {
                 tracing::error!(%err, "Cannot read the values of upstream tasks");
                 Vec::new()
-            });
+            })
+    }
+
+    fn upstream_facts(
+        &self,
+        run_no: RunNo,
+        at: TaskIndex,
+        values: &[ValueRow],
+    ) -> BTreeMap<String, TaskFacts> {
+        let run = &self.runs[&run_no];
+        let reads = &run.dag.task(at).reads;
         let mut found_of = BTreeMap::new();
         for read in reads {
             let task = &run.tasks[read.at()];

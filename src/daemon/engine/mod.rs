@@ -4,6 +4,7 @@
 //! nothing is started, killed or answered before the commit that says so.
 
 mod commands;
+mod elsewhere;
 mod hand_over;
 mod pass;
 mod pools;
@@ -13,6 +14,8 @@ mod turns;
 mod why;
 
 use crate::daemon::clock;
+use crate::daemon::database::Database;
+pub use elsewhere::EarlierWorkers;
 pub use hand_over::log_path;
 use pass::PassDraft;
 pub use pools::open_pool;
@@ -22,10 +25,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tidemill_executor::Worker;
-use tidemill_model::{Dag, DagNo, Reason, RunNo, Ts, VersionNo};
+use tidemill_model::{Attempt, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
 use tidemill_store::{
     Answer, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError, StoredVersion,
@@ -62,11 +66,16 @@ pub enum Input {
 pub struct EngineDoor {
     inputs: mpsc::Sender<Input>,
     wake: Arc<OwnedFd>,
+    /// Set with the last word: an engine that waits for its database waits no longer.
+    must_end: Arc<AtomicBool>,
 }
 
 impl EngineDoor {
     /// Gives the engine an input and wakes it. An engine that is gone takes nothing.
     pub fn send(&self, input: Input) {
+        if matches!(input, Input::StopNow) {
+            self.must_end.store(true, Ordering::Release);
+        }
         if self.inputs.send(input).is_ok() {
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
@@ -102,11 +111,14 @@ pub struct EngineOptions {
     pub pools: Vec<PoolRecord>,
     /// Forget a task's retries: for `tidemill run --no-retry`.
     pub no_retry: bool,
+    /// Whose attempts are gone already.
+    pub earlier: EarlierWorkers,
 }
 
 /// The engine. [`Engine::run`] is its thread.
 pub struct Engine {
     options: EngineOptions,
+    database: Database,
     store: Arc<dyn EngineStore>,
     pages: Arc<dyn PageStore>,
     runtime: tokio::runtime::Handle,
@@ -130,17 +142,23 @@ pub struct Engine {
     stale_reports: u64,
     stopping: Option<Instant>,
     interrupted: bool,
+    must_end: Arc<AtomicBool>,
+    /// Live attempts of another process.
+    elsewhere: Vec<Attempt>,
+    last_held: Instant,
+    is_fenced: bool,
 }
 
 impl Engine {
-    /// An engine and the door to it. Takes the term and reads what is active; attempts of an
-    /// earlier process are gone with it, so they count as lost.
+    /// An engine and the door to it. Reads what is active; attempts of an earlier process of this
+    /// home are gone with it, so they count as lost.
     ///
     /// # Errors
     /// When the store or the wake-up descriptor cannot be had.
-    pub fn new<S: EngineStore + PageStore + 'static>(
+    pub fn new(
         options: EngineOptions,
-        store: Arc<S>,
+        database: Database,
+        term: i64,
         runtime: tokio::runtime::Handle,
         worker: Worker,
         changes: broadcast::Sender<Arc<Change>>,
@@ -158,15 +176,15 @@ impl Engine {
         let door = EngineDoor {
             inputs: sender,
             wake: Arc::clone(&wake),
+            must_end: Arc::default(),
         };
-        let holder = format!("pid {}", std::process::id());
-        let term = runtime.block_on(store.take_term(&holder, clock::now()))?;
-        let loaded = runtime.block_on(store.load())?;
+        let loaded = runtime.block_on(database.engine.load())?;
         let admission = Admission::new(options.slots);
         let mut engine = Engine {
             options,
-            pages: Arc::<S>::clone(&store),
-            store,
+            pages: Arc::clone(&database.pages),
+            store: Arc::clone(&database.engine),
+            database,
             runtime,
             worker,
             worker_no: term,
@@ -188,6 +206,10 @@ impl Engine {
             stale_reports: 0,
             stopping: None,
             interrupted: false,
+            must_end: Arc::clone(&door.must_end),
+            elsewhere: Vec::new(),
+            last_held: Instant::now(),
+            is_fenced: false,
         };
         engine.resume(loaded);
         Ok((engine, door))
@@ -209,7 +231,7 @@ impl Engine {
                 return Ok(());
             }
             if last_beat.elapsed() >= Duration::from_secs(5) {
-                self.worker.beat();
+                self.stay_alive();
                 last_beat = Instant::now();
             }
             self.wait();
@@ -270,6 +292,7 @@ impl Engine {
                 Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
                 Timer::Schedule(dag) if self.is_armed(dag, at) => self.tick(dag),
                 Timer::Schedule(_) => {}
+                Timer::GoneElsewhere => self.lose_attempts_elsewhere(),
             }
         }
         if self.stopping.is_some_and(|until| until <= Instant::now()) {
@@ -339,6 +362,8 @@ impl Engine {
     }
 
     fn is_done(&self) -> bool {
-        self.stopping.is_some() && self.admission.n_live() == 0 && !self.draft.has_work()
+        let n_elsewhere = self.elsewhere.len() as u32;
+        let has_live = self.admission.n_live() > n_elsewhere;
+        self.stopping.is_some() && !has_live && !self.draft.has_work()
     }
 }

@@ -1,6 +1,6 @@
 //! One pass: what has changed, in one transaction; then what follows from it.
 
-use super::{COMMIT_RETRY, Engine};
+use super::Engine;
 use crate::daemon::clock;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,17 +72,8 @@ impl Engine {
         let mut draft = std::mem::take(&mut self.draft);
         self.fill(&mut draft, now);
         if !draft.rows.is_empty() {
-            loop {
-                match self.runtime.block_on(self.store.commit_pass(&draft.rows)) {
-                    Ok(()) => break,
-                    Err(StoreError::TermLost) => return Err(StoreError::TermLost),
-                    Err(err) => {
-                        tracing::error!(error = %crate::exit::chain(&err), "A commit failed; it is tried again");
-                        self.worker.beat();
-                        std::thread::sleep(COMMIT_RETRY);
-                    }
-                }
-            }
+            let store = Arc::clone(&self.store);
+            self.insist("A commit", || store.commit_pass(&draft.rows))?;
         }
         self.after_commit(draft);
         Ok(())

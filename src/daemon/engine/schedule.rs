@@ -142,7 +142,7 @@ impl Engine {
     }
 
     /// A run with the same name, logical date or cause: in memory, or in the store.
-    pub(super) fn existing_run(&self, dag_no: DagNo, key: &RunKey) -> Option<RunRow> {
+    pub(super) fn existing_run(&mut self, dag_no: DagNo, key: &RunKey) -> Option<RunRow> {
         let same = |row: &RunRow| {
             row.dag == dag_no
                 && (row.run_id == key.run_id
@@ -152,12 +152,14 @@ impl Engine {
         if let Some(run) = self.runs.values().find(|run| same(&run.row)) {
             return Some(run.row.clone());
         }
-        self.runtime
-            .block_on(self.store.conflicting_run(dag_no, key))
-            .unwrap_or_else(|err| {
-                tracing::error!(%err, "Cannot look for an earlier run of the same cause");
-                None
-            })
+        let store = std::sync::Arc::clone(&self.store);
+        self.insist("Looking for an earlier run", || {
+            store.conflicting_run(dag_no, key)
+        })
+        .unwrap_or_else(|err| {
+            tracing::error!(%err, "Cannot look for an earlier run of the same cause");
+            None
+        })
     }
 
     /// Makes a run in the pass that is being made. The caller has looked for a conflict.

@@ -36,11 +36,14 @@ pub(super) enum Timer {
     RunTimeout(RunNo),
     /// A schedule fires.
     Schedule(DagNo),
+    /// The attempts of another process are gone.
+    GoneElsewhere,
 }
 
 impl Engine {
-    /// Rebuilds memory from rows. Attempts that an earlier process held are lost: its supervisor
-    /// has ended them, or this process would not have got its lock.
+    /// Rebuilds memory from rows. Attempts that an earlier process of this home held are lost: its
+    /// supervisor has ended them, or this process would not have got its lock. Those of another
+    /// home get the time in which they surely end.
     pub(super) fn resume(&mut self, loaded: Loaded) {
         self.resume_pools(loaded.pools);
         for (dag, task_no, name) in loaded.task_names {
@@ -71,6 +74,7 @@ impl Engine {
         for (row, tasks) in loaded.runs {
             self.resume_run(row, tasks);
         }
+        self.wait_for_attempts_elsewhere();
         let dags: Vec<DagNo> = self.dags.keys().copied().collect();
         for dag_no in dags {
             self.begin_runs(dag_no);
@@ -91,11 +95,14 @@ impl Engine {
             return;
         };
         let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
-        let lost: Vec<_> = (0..run.tasks.len() as u32)
+        let live = (0..run.tasks.len() as u32)
             .map(TaskIndex)
-            .filter(|at| run.tasks[at.at()].is_live())
-            .map(|at| run.attempt(at))
-            .collect();
+            .filter(|at| run.tasks[at.at()].is_live());
+        let (lost, elsewhere): (Vec<_>, Vec<_>) = live
+            .map(|at| (run.tasks[at.at()].worker, run.attempt(at)))
+            .partition(|(worker, _)| self.options.earlier.is_gone(*worker));
+        self.elsewhere
+            .extend(elsewhere.into_iter().map(|(_, attempt)| attempt));
         let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
         let begins_later = waits_to_begin(&run.row, now);
         let run_after = run.row.run_after;
@@ -111,14 +118,8 @@ impl Engine {
                 .push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
         }
         self.step(run_no, Event::Resume);
-        for attempt in lost {
-            self.step(
-                run_no,
-                Event::AttemptLost {
-                    attempt,
-                    blame: false,
-                },
-            );
+        for (_, attempt) in lost {
+            self.lose(attempt);
         }
     }
 
@@ -178,14 +179,11 @@ impl Engine {
         if let Some(run) = active {
             return Some(run.row.run);
         }
-        let found = self
-            .runtime
-            .block_on(self.store.find_run(dag_no, run_id))
-            .ok()??;
-        let (row, tasks) = self
-            .runtime
-            .block_on(self.store.run_with_tasks(found.run))
-            .ok()??;
+        let store = Arc::clone(&self.store);
+        let found = self.insist("Reading a run", || store.find_run(dag_no, run_id));
+        let run_no = found.ok()??.run;
+        let read = self.insist("Reading a run", || store.run_with_tasks(run_no));
+        let (row, tasks) = read.ok()??;
         let definition = self.definition_of(row.version)?;
         let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
         let run_no = run.row.run;
@@ -198,7 +196,9 @@ impl Engine {
         if let Some(definition) = self.definitions.get(&version) {
             return Some(definition.clone());
         }
-        let record = self.runtime.block_on(self.pages.version(version)).ok()??;
+        let pages = Arc::clone(&self.pages);
+        let read = self.insist("Reading a version", || pages.version(version));
+        let record = read.ok()??;
         if let Err(err) = definition::lay_out(&self.options.versions, version, &record.files) {
             tracing::error!(%version, %err, "Cannot lay out the files of a version");
         }

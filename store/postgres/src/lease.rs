@@ -33,6 +33,7 @@ pub(crate) struct Lease {
     keeper: tokio::sync::Mutex<Option<Keeper>>,
     is_lost: watch::Sender<bool>,
     pass_began: Arc<Mutex<Option<Instant>>>,
+    renewed: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The task that renews the lease, on a connection of its own.
@@ -49,6 +50,7 @@ impl Lease {
             keeper: tokio::sync::Mutex::new(None),
             is_lost: watch::Sender::new(false),
             pass_began: Arc::default(),
+            renewed: Arc::default(),
         }
     }
 
@@ -62,6 +64,11 @@ impl Lease {
         self.is_lost.subscribe()
     }
 
+    /// Has the server confirmed the term within this time?
+    pub(crate) fn is_fresh(&self, within: Duration) -> bool {
+        lock(&self.renewed).is_some_and(|renewed| renewed.elapsed() < within)
+    }
+
     /// Says that a pass is under way until the value is dropped.
     pub(crate) fn pass(&self) -> PassUnderWay {
         *lock(&self.pass_began) = Some(Instant::now());
@@ -71,6 +78,7 @@ impl Lease {
     /// Takes the term if nobody holds it: its holder is gone, or has not renewed its lease, or is
     /// this very store. `Err(holder)` says who holds it.
     pub(crate) async fn take(&self, holder: &str, now: Ts) -> Result<Result<i64, String>, Trouble> {
+        let began = Instant::now();
         let mut keeper = self.keeper.lock().await;
         let holds_it = keeper.is_some();
         let mut conn = session::connect(&self.address, Role::Plain).await?;
@@ -87,6 +95,7 @@ impl Lease {
             older.task.abort();
         }
         self.term.store(term, Ordering::Release);
+        *lock(&self.renewed) = Some(began);
         let (stop, stopped) = watch::channel(false);
         let renewal = Renewal {
             address: self.address.clone(),
@@ -95,6 +104,7 @@ impl Lease {
             has_sign,
             is_lost: self.is_lost.clone(),
             pass_began: Arc::clone(&self.pass_began),
+            renewed: Arc::clone(&self.renewed),
         };
         *keeper = Some(Keeper {
             task: tokio::spawn(renewal.run(stopped)),
@@ -132,6 +142,7 @@ struct Renewal {
     has_sign: bool,
     is_lost: watch::Sender<bool>,
     pass_began: Arc<Mutex<Option<Instant>>>,
+    renewed: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Renewal {
@@ -147,8 +158,10 @@ impl Renewal {
                 tracing::error!("A pass has not come back; this scheduler lets its term go");
                 continue;
             }
+            // The lease runs from when the server did it: that was after this.
+            let began = Instant::now();
             match tokio::time::timeout(RENEW_EVERY, self.renew()).await {
-                Ok(Ok(true)) => {}
+                Ok(Ok(true)) => *lock(&self.renewed) = Some(began),
                 Ok(Ok(false)) => {
                     self.is_lost.send_replace(true);
                     return;

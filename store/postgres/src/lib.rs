@@ -44,6 +44,8 @@ type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'c>>
 const SHARD: i32 = 0;
 const N_READERS: u32 = 8;
 const POOL_WAIT: Duration = Duration::from_secs(10);
+/// A confirmation of the term counts for so long: two leases.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 const READER_IDLE: Duration = Duration::from_secs(60);
 
 /// A store in a PostgreSQL database.
@@ -106,6 +108,11 @@ impl PostgresStore {
     /// Turns true when another process has taken the term from this one.
     pub fn term_lost(&self) -> watch::Receiver<bool> {
         self.lease.lost()
+    }
+
+    /// Has the server confirmed within the last ten seconds that the term is this store's?
+    pub fn is_held(&self) -> bool {
+        self.lease.is_fresh(CONFIRMED_WITHIN)
     }
 
     /// Gives the term back and ends all connections, so that a stand-by takes over at once. A

@@ -1,0 +1,173 @@
+//! What people and programs reach of a server: its pages, its socket, and what it says of itself.
+
+use crate::daemon::clock;
+use crate::daemon::database::Database;
+use crate::daemon::engine::EngineDoor;
+use crate::daemon::home::{Home, ServerFile};
+use crate::daemon::server::{ServeOptions, unexpected};
+use crate::exit::{Exit, Failure};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+use tidemill_store::{Change, Command, CommandDoor, Refusal};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::broadcast;
+
+/// Changes that a slow reader may lag behind before it reads rows instead.
+const CHANGES_KEPT: usize = 1024;
+
+/// The front of a server. It is open before there is a scheduler behind it: pages are read from
+/// the database, and commands are refused with the reason.
+pub struct Front {
+    url: String,
+    link: String,
+    engine: Arc<OnceLock<EngineDoor>>,
+    is_ready: Arc<AtomicBool>,
+    /// Changes, as the engine tells them.
+    pub changes: broadcast::Sender<Arc<Change>>,
+}
+
+impl Front {
+    /// Opens the pages and the socket.
+    ///
+    /// # Errors
+    /// When the address or the socket cannot be had.
+    pub async fn open(
+        listen: SocketAddr,
+        home: &Home,
+        database: &Database,
+    ) -> Result<Front, Failure> {
+        let listener = TcpListener::bind(listen).await.map_err(|err| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("cannot listen on {listen}: {err}"),
+            )
+            .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
+        })?;
+        let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
+        let engine: Arc<OnceLock<EngineDoor>> = Arc::default();
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let doors = tidemill_web::Doors {
+            pages: Arc::clone(&database.pages),
+            commands: late_door(&engine),
+            changes: changes.clone(),
+            logs: home.logs(),
+            home_url: Arc::new(RwLock::new(url.clone())),
+            ready: {
+                let is_ready = Arc::clone(&is_ready);
+                Arc::new(move || is_ready.load(Ordering::Acquire))
+            },
+            logins: Arc::new(tidemill_web::Logins::new()),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let link = format!("{url}{}", doors.logins.new_link_path());
+        let socket = own_socket(home)?;
+        let (pages, commands) = (
+            tidemill_web::tcp_router(doors.clone()),
+            tidemill_web::socket_router(doors),
+        );
+        tokio::spawn(async move { axum::serve(listener, pages).await });
+        tokio::spawn(async move { axum::serve(socket, commands).await });
+        Ok(Front {
+            url,
+            link,
+            engine,
+            is_ready,
+            changes,
+        })
+    }
+
+    /// From here on commands reach the scheduler.
+    pub fn lead_to(&self, engine: &EngineDoor) {
+        let _ = self.engine.set(engine.clone()); // a process leads once
+    }
+
+    /// Says whether the server does its work.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Ordering::Release);
+    }
+
+    /// Writes down where this server is reached.
+    ///
+    /// # Errors
+    /// When the home cannot be written.
+    pub fn announce(&self, home: &Home) -> Result<(), Failure> {
+        let server = ServerFile {
+            pid: std::process::id(),
+            url: self.url.clone(),
+            socket: home.socket(),
+            started_at: clock::now().to_string(),
+        };
+        home.announce(&server).map_err(unexpected)
+    }
+
+    /// Tells whoever started it where it is, and `more`.
+    pub fn greet(&self, options: &ServeOptions, home: &Home, more: Option<&str>) {
+        println!("Tidemill {} is at {}", env!("CARGO_PKG_VERSION"), self.url);
+        println!("  log in once with  {}", self.link);
+        println!("  DAGs from         {}", options.dags.display());
+        println!("  state in          {}", home.path().display());
+        println!("  a fresh link      tidemill login-link");
+        if let Some(more) = more {
+            println!("  {more}");
+        }
+    }
+}
+
+/// Takes away what says that a server is here.
+pub fn forget(home: &Home) {
+    let _ = std::fs::remove_file(home.server_file());
+    let _ = std::fs::remove_file(home.socket());
+}
+
+/// A home has one server, whatever its database is.
+///
+/// # Errors
+/// When a server answers here.
+pub async fn refuse_second(home: &Home) -> Result<(), Failure> {
+    let Some(server) = home.server() else {
+        return Ok(());
+    };
+    if UnixStream::connect(&server.socket).await.is_err() {
+        return Ok(());
+    }
+    let message = format!(
+        "a server (pid {}) runs in {} already",
+        server.pid,
+        home.path().display()
+    );
+    Err(Failure::new(Exit::Unreachable, message).hint("--home takes another folder"))
+}
+
+fn own_socket(home: &Home) -> Result<UnixListener, Failure> {
+    let path = home.socket();
+    let _ = std::fs::remove_file(&path); // of a server that is gone: this one owns the home
+    let socket = UnixListener::bind(&path).map_err(|err| {
+        Failure::new(
+            Exit::Unreachable,
+            format!("cannot listen on {}: {err}", path.display()),
+        )
+    })?;
+    let owner_only = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, owner_only).map_err(unexpected)?;
+    Ok(socket)
+}
+
+/// A door to an engine that may come later.
+fn late_door(engine: &Arc<OnceLock<EngineDoor>>) -> CommandDoor {
+    let engine = Arc::clone(engine);
+    Arc::new(move |command: Command| {
+        let engine = engine.get().cloned();
+        Box::pin(async move {
+            match engine {
+                Some(engine) => engine.ask(command).await,
+                None => Err(Refusal::Unavailable {
+                    what: "this server is not the scheduler: it starts, or stands by for another"
+                        .to_string(),
+                }),
+            }
+        })
+    })
+}
