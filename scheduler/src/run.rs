@@ -111,7 +111,7 @@ impl Run {
     }
 
     /// Every instance's place.
-    pub(crate) fn places(&self) -> impl Iterator<Item = TaskIndex> + use<> {
+    pub fn places(&self) -> impl Iterator<Item = TaskIndex> + use<> {
         (0..self.tasks.len() as u32).map(TaskIndex)
     }
 
@@ -221,6 +221,12 @@ impl Run {
             map_index: task.map_index,
             epoch: task.epoch,
         }
+    }
+
+    /// The instance whose current or last attempt this is.
+    pub fn place_of(&self, attempt: Attempt) -> Option<TaskIndex> {
+        self.place(attempt.task_no)
+            .filter(|at| self.attempt(*at) == attempt)
     }
 
     /// The place of a task number in this run's DAG.

@@ -76,6 +76,8 @@ impl Client {
             }),
             changes: tokio::sync::broadcast::channel(1).0,
             logs: home.logs(),
+            elsewhere: None,
+            workers: database.dispatch,
             home_url: Arc::new(RwLock::new(String::new())),
             ready: Arc::new(|| false),
             logins: Arc::new(tidemill_web::Logins::new()),

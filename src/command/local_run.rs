@@ -219,6 +219,7 @@ impl Running {
         let engine_options = EngineOptions {
             pools: pools.into_iter().map(engine::open_pool).collect(),
             slots: options.jobs,
+            queues: None,
             logs: home.logs(),
             versions: home.versions(),
             runs: home.runs(),

@@ -14,6 +14,7 @@ mod tasks;
 mod validate;
 mod values;
 mod why;
+mod worker;
 
 use crate::args::{Args, Command, Import, SchemaOf};
 use crate::exit::{Exit, Failure};
@@ -31,6 +32,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     };
     match args.command {
         Command::Serve(options) => serve::serve(&at, options),
+        Command::Worker(options) => worker::worker(&at, options),
+        Command::Workers(verb) => block_on(worker::workers(&printer, &at, verb)),
         Command::Run(options) => local_run::run(&printer, &at.home, options),
         Command::Validate { paths } => validate::validate(&printer, &paths),
         Command::Explain { code } => validate::explain(&code),

@@ -17,12 +17,26 @@ pub fn serve(at: &Where, options: args::Serve) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, message)
             .hint("--dags names the folder that holds the DAG files"));
     }
+    let place = Place::of(&at.database, &Home::at(&at.home))?;
+    if options.only.is_some() && matches!(place, Place::File(_)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a part of a server needs a database that processes share",
+        )
+        .hint("name it with --database postgres://…"));
+    }
+    let queues = queues(&options.queues, &place);
     let options = ServeOptions {
         home: at.home.clone(),
-        database: Place::of(&at.database, &Home::at(&at.home))?,
+        database: place,
         dags: options.dags.canonicalize().map_err(unexpected)?,
         listen: options.listen,
-        slots: options.slots,
+        slots: match options.only {
+            Some(_) => 0,
+            None => options.slots,
+        },
+        queues,
+        only: options.only,
         shutdown_grace: Duration::from_secs(options.shutdown_timeout),
         kill_grace: Duration::from_secs(options.kill_grace),
         env_passthrough: options.env_passthrough,
@@ -37,8 +51,19 @@ pub fn serve(at: &Where, options: args::Serve) -> Result<Exit, Failure> {
     ended
 }
 
+/// A file has no other worker, so this one serves every queue; on a server the others may be
+/// there for a purpose.
+fn queues(named: &[String], place: &Place) -> Option<Vec<String>> {
+    match place {
+        _ if !named.is_empty() => Some(named.to_vec()),
+        Place::File(_) => None,
+        #[cfg(feature = "postgres")]
+        Place::Server(_) => Some(vec!["default".to_string()]),
+    }
+}
+
 /// The server's own log: sentences with fields, on standard error; JSON where nobody watches.
-fn start_log() {
+pub(super) fn start_log() {
     use std::io::IsTerminal;
     let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()

@@ -6,7 +6,7 @@ use crate::daemon::server::store_failure;
 use crate::exit::{Exit, Failure};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidemill_store::{EngineStore, PageStore};
+use tidemill_store::{DispatchStore, EngineStore, PageStore};
 #[cfg(feature = "postgres")]
 use tidemill_store_postgres::{Address, PostgresStore};
 use tidemill_store_sqlite::SqliteStore;
@@ -83,6 +83,8 @@ pub struct Database {
     pub engine: Arc<dyn EngineStore>,
     /// For everybody who reads.
     pub pages: Arc<dyn PageStore>,
+    /// For workers in other processes; a file has none.
+    pub dispatch: Option<Arc<dyn DispatchStore>>,
     #[cfg(feature = "postgres")]
     shared: Option<Arc<PostgresStore>>,
 }
@@ -92,6 +94,7 @@ impl<S: EngineStore + PageStore + 'static> From<Arc<S>> for Database {
         Database {
             pages: Arc::<S>::clone(&store),
             engine: store,
+            dispatch: None,
             #[cfg(feature = "postgres")]
             shared: None,
         }
@@ -114,6 +117,28 @@ impl Database {
                 PostgresStore::open(address).await.map_err(store_failure)?,
             )),
         }
+    }
+
+    /// Opens one that a server has made, for a worker.
+    ///
+    /// # Errors
+    /// When it cannot be used, or has no tables yet.
+    pub async fn open_existing(place: &Place) -> Result<Database, Failure> {
+        match place {
+            // A worker beside a file is refused by its caller, with the reason.
+            Place::File(_) => Ok(Arc::new(tidemill_store::memory::MemoryStore::new()).into()),
+            #[cfg(feature = "postgres")]
+            Place::Server(address) => {
+                let store = PostgresStore::open_existing(address).await;
+                Ok(Database::shared(store.map_err(store_failure)?))
+            }
+        }
+    }
+
+    /// The store that processes share, if this is one.
+    #[cfg(feature = "postgres")]
+    pub fn shared_store(&self) -> Option<Arc<PostgresStore>> {
+        self.shared.clone()
     }
 
     /// Opens it for a command that only reads.
@@ -139,6 +164,7 @@ impl Database {
         let store = Arc::new(store);
         Database {
             shared: Some(Arc::clone(&store)),
+            dispatch: Some(Arc::<PostgresStore>::clone(&store)),
             ..store.into()
         }
     }

@@ -4,6 +4,7 @@ use crate::daemon::clock;
 use crate::daemon::database::Database;
 use crate::daemon::engine::EngineDoor;
 use crate::daemon::home::{Home, ServerFile};
+use crate::daemon::log_fetch;
 use crate::daemon::server::{ServeOptions, unexpected};
 use crate::exit::{Exit, Failure};
 use std::net::SocketAddr;
@@ -54,6 +55,11 @@ impl Front {
             commands: late_door(&engine),
             changes: changes.clone(),
             logs: home.logs(),
+            elsewhere: database
+                .dispatch
+                .clone()
+                .map(|store| log_fetch::elsewhere(store, home.log_copies())),
+            workers: database.dispatch.clone(),
             home_url: Arc::new(RwLock::new(url.clone())),
             ready: {
                 let is_ready = Arc::clone(&is_ready);

@@ -91,6 +91,11 @@ impl Home {
         self.path.join("runs")
     }
 
+    /// Copies of logs that were written on other machines.
+    pub fn log_copies(&self) -> PathBuf {
+        self.path.join("log-copies")
+    }
+
     /// Results that a worker could not deliver yet.
     pub fn spool(&self) -> PathBuf {
         self.path.join("spool")

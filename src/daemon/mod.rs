@@ -10,6 +10,7 @@ pub mod engine;
 pub mod facts;
 pub mod front;
 pub mod home;
+pub mod log_fetch;
 pub mod server;
 pub mod stand_by;
 pub mod worker;

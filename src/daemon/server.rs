@@ -1,8 +1,9 @@
 //! `serve`: everything in one process, from start to a clean end.
 
+use crate::args::Part;
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
-use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input};
+use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
 use crate::daemon::stand_by;
@@ -38,6 +39,10 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// Attempts at once.
     pub slots: u32,
+    /// Only a part of a server.
+    pub only: Option<Part>,
+    /// The queues that it serves itself; all when `None`.
+    pub queues: Option<Vec<String>>,
     /// How long running tasks may go on after SIGTERM.
     pub shutdown_grace: Duration,
     /// Between TERM and KILL of a task.
@@ -86,6 +91,19 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     let database = Database::open(&options.database).await?;
     let mut worker = start_worker(&options, &home).await?;
     let front = Front::open(options.listen, &home, &database).await?;
+    if options.only == Some(Part::Api) {
+        front.announce(&home)?;
+        front.set_ready(true);
+        front.greet(
+            &options,
+            &home,
+            Some("pages only: commands go to the scheduler"),
+        );
+        stops.next().await;
+        forget(&home);
+        database.close().await;
+        return Ok(Exit::Ok);
+    }
     let ended =
         match become_leader(&options, &home, &database, &mut worker, &front, &mut stops).await {
             Ok(Some(term)) => {
@@ -142,6 +160,7 @@ impl Leader<'_> {
     async fn lead(&self, worker: Worker, term: i64, stops: &mut Stops) -> Result<Exit, Failure> {
         let (engine, door) = self.start_engine(worker, term).await?;
         self.front.lead_to(&door);
+        tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),
             self.database.clone(),
@@ -177,7 +196,7 @@ impl Leader<'_> {
             Place::File(_) => EarlierWorkers::AllGone,
             #[cfg(feature = "postgres")]
             Place::Server(address) => {
-                let earlier = self.home.add_worker(term, &address.to_string());
+                let earlier = self.home.add_worker(own_worker(term), &address.to_string());
                 EarlierWorkers::Gone(earlier.map_err(unexpected)?)
             }
         };
@@ -185,6 +204,7 @@ impl Leader<'_> {
         let options = EngineOptions {
             pools: pools.map_err(|what| Failure::new(Exit::Usage, what))?,
             slots: self.options.slots,
+            queues: self.options.queues.clone(),
             logs: self.home.logs(),
             versions: self.home.versions(),
             runs: self.home.runs(),
@@ -224,6 +244,20 @@ impl Leader<'_> {
         door.send(Input::StopNow);
         engine.await
     }
+}
+
+/// Wakes the engine when workers of other processes have said something.
+async fn ring_for_arrivals(database: Database, door: EngineDoor) {
+    #[cfg(feature = "postgres")]
+    if let Some(store) = database.shared_store() {
+        use tidemill_store_postgres::{Listener, Rings};
+        let mut listener = Listener::new(store, Rings::Arrivals);
+        loop {
+            listener.wait(Duration::from_secs(1)).await;
+            door.send(Input::Arrivals);
+        }
+    }
+    let _ = (database, door); // a file has no other worker
 }
 
 async fn start_worker(options: &ServeOptions, home: &Home) -> Result<Worker, Failure> {
@@ -313,7 +347,7 @@ pub fn worker_failure(err: WorkerError) -> Failure {
     let failure = Failure::new(Exit::Unreachable, chain(&err));
     match err {
         WorkerError::Locked { .. } => {
-            failure.hint("tasks of an earlier server are still being ended; try again")
+            failure.hint("another tidemill works in this home, or tasks of an earlier one are still being ended; --home takes another folder")
         }
         WorkerError::System { .. } => failure,
     }

@@ -20,7 +20,7 @@ pub use session::Logins;
 
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use tidemill_store::{Change, CommandDoor, PageStore};
+use tidemill_store::{Change, CommandDoor, DispatchStore, PageStore};
 use tokio::sync::broadcast;
 
 /// Everything that the web reaches of the rest of the process. Clone it to make both routers.
@@ -34,6 +34,10 @@ pub struct Doors {
     pub changes: broadcast::Sender<Arc<Change>>,
     /// The folder of task logs: `<run number>/<task number>.<map index>.<try>`.
     pub logs: PathBuf,
+    /// Finds logs that are not in that folder; `None` where all of them are.
+    pub elsewhere: Option<LogsElsewhere>,
+    /// Workers in other processes; `None` where there are none.
+    pub workers: Option<Arc<dyn DispatchStore>>,
     /// The address that people open, e.g. `http://127.0.0.1:8080`; empty until it is known.
     pub home_url: Arc<RwLock<String>>,
     /// Does the engine take work?
@@ -43,6 +47,13 @@ pub struct Doors {
     /// The version of this program.
     pub version: &'static str,
 }
+
+/// Brings a log by its place in the log folder, and says where it then is.
+pub type LogsElsewhere = Arc<
+    dyn Fn(PathBuf) -> std::pin::Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// What every handler gets.
 pub(crate) struct App {

@@ -1,11 +1,12 @@
 //! Slots: who gets the next one, and what its attempt is told.
 
 use super::Engine;
+use super::remote::dispatch_of;
 use crate::daemon::{clock, definition, facts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_executor::AttemptSpec;
-use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo};
+use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, Ts};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
@@ -16,14 +17,33 @@ impl Engine {
             return;
         }
         let now = clock::now();
+        self.open_queues();
         while let Some((run_no, at)) = self.admission.admit() {
-            let Some(run) = self.runs.get_mut(&run_no) else {
-                tracing::error!(run = %run_no, "A run that is not in memory was given a slot");
-                return;
-            };
+            self.give_slot(run_no, at, now);
+        }
+    }
+
+    fn give_slot(&mut self, run_no: RunNo, at: TaskIndex, now: Ts) {
+        let queue = self.runs.get(&run_no).map(|run| run.task(at).queue.clone());
+        let goes_here = queue.as_ref().is_none_or(|queue| self.goes_here(queue));
+        let Some(run) = self.runs.get_mut(&run_no) else {
+            tracing::error!(run = %run_no, "A run that is not in memory was given a slot");
+            return;
+        };
+        if goes_here {
             let (attempt, effects) = run.launch(at, self.worker_no, now);
-            self.take_effects(run_no, effects, now);
             self.draft.launches.push((run_no, at, attempt));
+            self.take_effects(run_no, effects, now);
+        } else {
+            let (attempt, effects) = run.dispatch(at, now);
+            let dispatch = dispatch_of(run, attempt);
+            self.take_effects(run_no, effects, now);
+            if let Some(dispatch) = dispatch {
+                self.give_out(attempt, dispatch);
+            }
+        }
+        if let Some(queue) = queue {
+            self.open_queue(&queue);
         }
     }
 

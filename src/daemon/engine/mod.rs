@@ -8,6 +8,7 @@ mod elsewhere;
 mod hand_over;
 mod pass;
 mod pools;
+mod remote;
 mod schedule;
 mod state;
 mod turns;
@@ -19,6 +20,8 @@ pub use elsewhere::EarlierWorkers;
 pub use hand_over::log_path;
 use pass::PassDraft;
 pub use pools::open_pool;
+use remote::Remote;
+pub use remote::own_worker;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use state::{DagState, Timer};
 use std::cmp::Reverse;
@@ -57,6 +60,8 @@ pub enum Input {
     FolderRead,
     /// Start nothing more; wait for what runs, at most so long; then interrupt it and end.
     Stop(Duration),
+    /// Workers elsewhere may have said something.
+    Arrivals,
     /// End everything now.
     StopNow,
 }
@@ -99,8 +104,10 @@ impl EngineDoor {
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Attempts at once.
+    /// Attempts of this process's own worker at once.
     pub slots: u32,
+    /// The queues that it serves; all when `None`.
+    pub queues: Option<Vec<String>>,
     /// Where logs go.
     pub logs: PathBuf,
     /// Where pinned files lie.
@@ -143,7 +150,9 @@ pub struct Engine {
     stopping: Option<Instant>,
     interrupted: bool,
     must_end: Arc<AtomicBool>,
-    /// Live attempts of another process.
+    /// Workers of other processes, where the database is shared.
+    remote: Option<Remote>,
+    /// Live attempts of another process's own worker.
     elsewhere: Vec<Attempt>,
     last_held: Instant,
     is_fenced: bool,
@@ -179,7 +188,10 @@ impl Engine {
             must_end: Arc::default(),
         };
         let loaded = runtime.block_on(database.engine.load())?;
-        let admission = Admission::new(options.slots);
+        let remote = database.dispatch.clone().map(Remote::new);
+        // With workers elsewhere each queue has a number of its own, see `open_queues`.
+        let slots = remote.as_ref().map_or(options.slots, |_| u32::MAX);
+        let admission = Admission::new(slots);
         let mut engine = Engine {
             options,
             pages: Arc::clone(&database.pages),
@@ -187,7 +199,7 @@ impl Engine {
             database,
             runtime,
             worker,
-            worker_no: term,
+            worker_no: own_worker(term),
             term,
             inputs,
             wake,
@@ -207,6 +219,7 @@ impl Engine {
             stopping: None,
             interrupted: false,
             must_end: Arc::clone(&door.must_end),
+            remote,
             elsewhere: Vec::new(),
             last_held: Instant::now(),
             is_fenced: false,
@@ -224,6 +237,7 @@ impl Engine {
         loop {
             self.take_inputs();
             self.take_ended();
+            self.take_remote();
             self.take_timers();
             self.admit();
             self.commit()?;
@@ -250,6 +264,7 @@ impl Engine {
                     }
                 }
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
+                Ok(Input::Arrivals) => self.hear_bell(),
                 Ok(Input::FolderRead) => self.tick_unarmed(),
                 Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
                 Ok(Input::StopNow) => {
@@ -321,7 +336,7 @@ impl Engine {
             return;
         }
         let now = clock::now();
-        let mut wait = IDLE_WAIT_MAX;
+        let mut wait = IDLE_WAIT_MAX.min(self.remote_wait_max());
         if let Some(Reverse((due, _))) = self.timers.peek() {
             wait = wait.min(due.since(now));
         }
@@ -362,8 +377,6 @@ impl Engine {
     }
 
     fn is_done(&self) -> bool {
-        let n_elsewhere = self.elsewhere.len() as u32;
-        let has_live = self.admission.n_live() > n_elsewhere;
-        self.stopping.is_some() && !has_live && !self.draft.has_work()
+        self.stopping.is_some() && self.n_live_here() == 0 && !self.draft.has_work()
     }
 }

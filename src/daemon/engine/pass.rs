@@ -110,6 +110,8 @@ impl Engine {
                 });
             }
         }
+        let kills = self.kills_elsewhere(&draft.kills);
+        draft.rows.kills.extend(kills);
         self.tell(draft, now);
     }
 

@@ -74,6 +74,7 @@ impl Engine {
         for (row, tasks) in loaded.runs {
             self.resume_run(row, tasks);
         }
+        self.check_dispatched();
         self.wait_for_attempts_elsewhere();
         let dags: Vec<DagNo> = self.dags.keys().copied().collect();
         for dag_no in dags {
@@ -95,11 +96,13 @@ impl Engine {
             return;
         };
         let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
-        let live = (0..run.tasks.len() as u32)
-            .map(TaskIndex)
-            .filter(|at| run.tasks[at.at()].is_live());
-        let (lost, elsewhere): (Vec<_>, Vec<_>) = live
+        let live = run.places().filter(|at| run.tasks[at.at()].is_live());
+        let live: Vec<_> = live
             .map(|at| (run.tasks[at.at()].worker, run.attempt(at)))
+            .filter(|(_, attempt)| !self.resume_attempt(&run, *attempt))
+            .collect();
+        let (lost, elsewhere): (Vec<_>, Vec<_>) = live
+            .into_iter()
             .partition(|(worker, _)| self.options.earlier.is_gone(*worker));
         self.elsewhere
             .extend(elsewhere.into_iter().map(|(_, attempt)| attempt));

@@ -6,6 +6,7 @@
 //! thread ends everything, and should this thread be frozen, the supervisor does.
 
 mod lease;
+pub mod log_door;
 mod spool;
 
 pub use lease::WorkerLease;
@@ -74,6 +75,17 @@ impl Bell {
 
     fn wake(&self) {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+/// Rings whenever the database says that there is something to claim or to end.
+#[cfg(feature = "postgres")]
+pub async fn ring_for_work(store: Arc<tidemill_store_postgres::PostgresStore>, bell: Bell) {
+    use tidemill_store_postgres::{Listener, Rings};
+    let mut listener = Listener::new(store, Rings::Work);
+    loop {
+        listener.wait(FLOOR).await;
+        bell.ring();
     }
 }
 

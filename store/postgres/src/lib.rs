@@ -72,6 +72,15 @@ impl PostgresStore {
         Ok(PostgresStore::at(address, true))
     }
 
+    /// Opens a database that has its tables already.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`]; a database without tables is unreadable too.
+    pub async fn open_existing(address: &Address) -> Result<PostgresStore, StoreError> {
+        schema::ready(address, false).await?;
+        Ok(PostgresStore::at(address, true))
+    }
+
     /// Opens the database for reading, beside whoever writes.
     ///
     /// # Errors

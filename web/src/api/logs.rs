@@ -38,7 +38,8 @@ pub(crate) async fn one(
         TaskState::Queued | TaskState::Running | TaskState::Restarting
     );
     let done = number < row.try_number || !is_live;
-    let path = log::path(&web.doors.logs, row.run, row.task_no, row.map_index, number);
+    let (run, task, map) = (row.run, row.task_no, row.map_index);
+    let path = log::located(&web.doors, run, task, map, number).await;
     let chunk =
         tokio::task::spawn_blocking(move || log::read_from(&path, from, log::CHUNK_MAX, done))
             .await;

@@ -11,6 +11,7 @@ mod runs;
 mod tasks;
 mod values;
 mod why;
+mod workers;
 
 pub(crate) use pools::states as pool_states;
 pub(crate) use why::conditions;
@@ -20,7 +21,7 @@ use crate::error::{ApiError, Fault};
 use axum::Router;
 use axum::http::Uri;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 
 pub(crate) type ApiResult = Result<Response, ApiError>;
 
@@ -79,6 +80,8 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
         "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/why",
     ),
     ("GET", "/api/tidemill/v1/runs/hello@latest"),
+    ("GET", "/api/tidemill/v1/workers"),
+    ("PATCH", "/api/tidemill/v1/workers/1"),
 ];
 
 /// The API below `/api`. Only the socket hands out login links.
@@ -96,7 +99,9 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
             "/tidemill/v1/dags/{dag}/dagRuns/{run}/taskInstances/{task}/why",
             get(why::task),
         )
-        .route("/tidemill/v1/runs/{reference}", get(own::resolve));
+        .route("/tidemill/v1/runs/{reference}", get(own::resolve))
+        .route("/tidemill/v1/workers", get(workers::list))
+        .route("/tidemill/v1/workers/{worker}", patch(workers::drain));
     let own = if is_socket {
         own.route("/tidemill/v1/login-links", post(own::login_link))
     } else {

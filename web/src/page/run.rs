@@ -140,13 +140,14 @@ async fn failure(
     row: &TaskRow,
 ) -> Result<Failure, Fault> {
     let id = facts.names.id(row.task_no);
-    let path = log::path(
-        &web.doors.logs,
+    let path = log::located(
+        &web.doors,
         row.run,
         row.task_no,
         row.map_index,
         row.try_number,
-    );
+    )
+    .await;
     let lines = tokio::task::spawn_blocking(move || log::tail(&path, LAST_LINES)).await;
     let map = if row.map_index.0 < 0 {
         String::new()

@@ -154,14 +154,9 @@ fn is_complete(row: &TaskRow, try_number: i32) -> bool {
         )
 }
 
-fn log_path(web: &Web, row: &TaskRow, try_number: i32) -> PathBuf {
-    log::path(
-        &web.doors.logs,
-        row.run,
-        row.task_no,
-        row.map_index,
-        try_number,
-    )
+async fn log_path(web: &Web, row: &TaskRow, try_number: i32) -> PathBuf {
+    let (run, task, map) = (row.run, row.task_no, row.map_index);
+    log::located(&web.doors, run, task, map, try_number).await
 }
 
 /// The page.
@@ -181,7 +176,7 @@ pub(crate) async fn page(
         .find(|other| other.try_number == shown_try)
         .unwrap_or(row);
     let is_done = is_complete(row, shown_try);
-    let path = log_path(&web, row, shown_try);
+    let path = log_path(&web, row, shown_try).await;
     let ends = tokio::task::spawn_blocking(move || log::ends(&path, HEAD, TAIL, is_done)).await;
     let ends = ends
         .map_err(|err| Fault::internal(&err))?
@@ -318,7 +313,7 @@ pub(crate) async fn log(
         .and_then(|text| text.parse().ok())
         .unwrap_or(0u64);
     let done = is_complete(&found.row, number);
-    let path = log_path(&web, &found.row, number);
+    let path = log_path(&web, &found.row, number).await;
     let chunk =
         tokio::task::spawn_blocking(move || log::read_from(&path, from, 256 * 1024, done)).await;
     let chunk = chunk
@@ -357,7 +352,7 @@ pub(crate) async fn raw(
 ) -> PageResult {
     let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
     let number = wanted_try(&query, &found.row);
-    let path = log_path(&web, &found.row, number);
+    let path = log_path(&web, &found.row, number).await;
     let file = match tokio::fs::File::open(&path).await {
         Ok(file) => file,
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
