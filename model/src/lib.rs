@@ -22,9 +22,9 @@ pub mod weight;
 pub use attempt::{Attempt, Outcome, Reason};
 pub use dag::{Dag, Operator, Task};
 pub use graph::{Graph, TaskIndex};
-pub use id::{DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
+pub use id::{BackfillNo, DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
 pub use row::{MapItem, RunRow, TaskRow};
-pub use state::{RunState, RunType, TaskEvent, TaskState, TriggerRule};
+pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;
 pub use weight::WeightRule;
 

@@ -92,6 +92,28 @@ named!(
 );
 
 named!(
+    /// What a backfill does with dates that have a run (Airflow's `ReprocessBehavior`).
+    Reprocess, "reprocess behaviour" {
+        /// It leaves them alone.
+        None = "none",
+        /// It runs those again that failed.
+        Failed = "failed",
+        /// It runs all of them again that are over.
+        Completed = "completed",
+    }
+);
+
+named!(
+    /// Why a backfill makes no run for a date (Airflow's `BackfillDagRunExceptionReason`).
+    SkipReason, "skip reason" {
+        /// There is a run, and it is to be left alone.
+        AlreadyExists = "already exists",
+        /// There is a run that is not over.
+        InFlight = "in flight",
+    }
+);
+
+named!(
     /// When a task may run, by the states of its direct upstream tasks
     /// (Airflow's `task/trigger_rule.py`).
     TriggerRule, "trigger rule" {

@@ -5,18 +5,20 @@
 //! the suite in `store/conformance`.
 
 pub mod answer;
+pub mod backfill;
 pub mod command;
 pub mod memory;
 pub mod record;
 pub mod worker;
 
 pub use answer::{Condition, Holder, PoolState};
+pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
 pub use command::{Answer, Command, CommandDoor, PoolChange, Refusal, WhyOf};
 pub use record::*;
 pub use worker::*;
 
 use async_trait::async_trait;
-use tidemill_model::{DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
 
 /// A store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +142,12 @@ pub trait PageStore: Send + Sync {
 
     /// What people have noted on the task instances of a run.
     async fn task_notes(&self, run: RunNo) -> Result<Vec<TaskNote>, StoreError>;
+
+    /// All backfills, newest first.
+    async fn backfills(&self) -> Result<Vec<BackfillRecord>, StoreError>;
+
+    /// The dates of a backfill that were dealt with, in order.
+    async fn backfill_dates(&self, backfill: BackfillNo) -> Result<Vec<BackfillDate>, StoreError>;
 
     /// All pools by name.
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError>;

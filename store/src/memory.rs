@@ -9,11 +9,11 @@ mod pass;
 mod worker;
 
 use crate::record::*;
-use crate::{EngineStore, StoreError};
+use crate::{BackfillDate, BackfillRow, EngineStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidemill_model::{DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
 
 /// How many of the newest changes every store keeps at least.
 pub const CHANGES_KEPT: i64 = 100_000;
@@ -46,6 +46,8 @@ struct Tables {
     pools: BTreeMap<String, PoolRecord>,
     notes: BTreeMap<TaskKey, TaskNote>,
     exchange: worker::Exchange,
+    backfills: BTreeMap<BackfillNo, BackfillRow>,
+    backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,
 }
 
 impl MemoryStore {
@@ -212,6 +214,29 @@ impl Tables {
         (version, number)
     }
 
+    fn open_backfills(&self) -> Vec<(BackfillRow, Vec<RunNo>)> {
+        let open = self
+            .backfills
+            .values()
+            .filter(|row| row.completed_at.is_none());
+        let is_active = |run: &RunNo| !self.runs[run].state.is_terminal();
+        open.map(|row| {
+            let dates = self.dates_of(row.backfill);
+            let mut runs: Vec<RunNo> = dates
+                .filter_map(|date| date.run)
+                .filter(is_active)
+                .collect();
+            runs.sort_unstable();
+            (row.clone(), runs)
+        })
+        .collect()
+    }
+
+    fn dates_of(&self, backfill: BackfillNo) -> impl Iterator<Item = &BackfillDate> {
+        let from = (backfill, Ts(i64::MIN))..=(backfill, Ts(i64::MAX));
+        self.backfill_dates.range(from).map(|(_, date)| date)
+    }
+
     fn load(&self) -> Loaded {
         let active = || self.runs.values().filter(|run| !run.state.is_terminal());
         let mut needed: BTreeSet<VersionNo> = active().map(|run| run.version).collect();
@@ -231,6 +256,8 @@ impl Tables {
                 .collect(),
             task_names: names.collect(),
             pools: self.pools.values().cloned().collect(),
+            backfills: self.open_backfills(),
+            last_backfill: self.backfills.keys().next_back().map_or(0, |last| last.0),
             last_run: self.last_run,
             last_seq: self.changes.keys().next_back().copied().unwrap_or(0),
         }

@@ -1,5 +1,6 @@
 //! The records that cross the seam between the rooms and the memory.
 
+use crate::backfill::{BackfillDate, BackfillRow};
 use crate::worker::{Dispatch, Kill};
 use serde::{Deserialize, Serialize};
 pub use tidemill_model::row::{RunRow, TaskRow};
@@ -132,6 +133,10 @@ pub struct Pass {
     pub claimed: Vec<Attempt>,
     /// Attempts whose end is applied: nothing of them stays.
     pub settled: Vec<Attempt>,
+    /// Backfills that are new or changed.
+    pub backfills: Vec<BackfillRow>,
+    /// Dates of backfills that were dealt with.
+    pub backfill_dates: Vec<BackfillDate>,
 }
 
 impl Pass {
@@ -153,6 +158,8 @@ impl Pass {
             && self.kills.is_empty()
             && self.claimed.is_empty()
             && self.settled.is_empty()
+            && self.backfills.is_empty()
+            && self.backfill_dates.is_empty()
     }
 }
 
@@ -169,6 +176,10 @@ pub struct Loaded {
     pub task_names: Vec<(DagNo, TaskNo, String)>,
     /// All pools, by name.
     pub pools: Vec<PoolRecord>,
+    /// Backfills that are not over, with their runs that are active.
+    pub backfills: Vec<(BackfillRow, Vec<RunNo>)>,
+    /// The highest number of a backfill.
+    pub last_backfill: i64,
     /// The highest run number.
     pub last_run: i64,
     /// The highest change number.

@@ -5,6 +5,7 @@
 //! Both panic where a store is wrong; that is how a test reports.
 #![allow(clippy::unwrap_used, reason = "a suite reports by panicking")]
 
+mod backfill;
 mod behaviour;
 mod history;
 mod play;
@@ -42,6 +43,8 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     history::runs_are_paged_and_filtered(open().await).await;
     history::pools_are_kept_by_name(open().await).await;
     history::notes_are_kept_until_they_are_emptied(open().await).await;
+    backfill::backfills_are_kept_with_their_dates(open().await).await;
+    backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;
     history::import_errors_are_kept_by_file(open().await).await;
 }

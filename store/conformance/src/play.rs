@@ -6,8 +6,8 @@ use crate::snapshot;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
-    VersionNo,
+    BackfillNo, DagNo, Epoch, MapIndex, MapItem, Reason, Reprocess, RunNo, RunState, RunType,
+    SkipReason, TaskNo, TaskState, Ts, VersionNo,
 };
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::*;
@@ -251,6 +251,14 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
             map_index: any_index(r),
             note: if r.once_in(3) { String::new() } else { text(r) },
         }),
+        backfills: random.some(1, |r| any_backfill(r, known)),
+        backfill_dates: match random.once_in(3) {
+            true => random.some(most, |r| {
+                let run = (!r.once_in(3)).then(|| number(r));
+                any_backfill_date(r, run)
+            }),
+            false => Vec::new(),
+        },
         changes: random.some(2, |r| {
             seq = next_seq(r, seq);
             Change {
@@ -267,6 +275,37 @@ fn any_pass(random: &mut Random, known: &Known) -> Pass {
         removed_tasks: random.some(1, |r| (number(r), any_task(r), any_index(r))),
         new_runs,
         ..Pass::default()
+    }
+}
+
+fn any_backfill(random: &mut Random, known: &Known) -> BackfillRow {
+    let dag = match known.dags.is_empty() || random.once_in(20) {
+        true => DagNo(999),
+        false => *random.pick(&known.dags),
+    };
+    BackfillRow {
+        backfill: BackfillNo(random.below(4) as i64),
+        from_date: instant(random),
+        to_date: instant(random),
+        is_backwards: random.once_in(2),
+        reprocess: *random.pick(Reprocess::ALL),
+        max_active_runs: random.below(9) as u32,
+        conf: json_value(random),
+        is_paused: random.once_in(2),
+        position: random.maybe(instant),
+        updated_at: instant(random),
+        completed_at: random.maybe(instant),
+        ..backfill_row(1, dag)
+    }
+}
+
+fn any_backfill_date(random: &mut Random, run: Option<RunNo>) -> BackfillDate {
+    BackfillDate {
+        backfill: BackfillNo(random.below(4) as i64),
+        tick: instant(random),
+        logical_date: instant(random),
+        run,
+        skipped: random.maybe(|r| *r.pick(SkipReason::ALL)),
     }
 }
 

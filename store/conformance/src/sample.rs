@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, Ts, VersionNo,
+    BackfillNo, DagNo, Epoch, MapIndex, Reprocess, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
+    VersionNo,
 };
 use tidemill_store::*;
 
@@ -117,6 +118,25 @@ pub(crate) fn task_row(run: RunNo, task_no: TaskNo) -> TaskRow {
         followed: None,
         map_item: None,
         clears: 0,
+    }
+}
+
+/// A backfill that nothing has happened to.
+pub(crate) fn backfill_row(backfill: i64, dag: DagNo) -> BackfillRow {
+    BackfillRow {
+        backfill: BackfillNo(backfill),
+        dag,
+        from_date: Ts(10),
+        to_date: Ts(20),
+        is_backwards: false,
+        reprocess: Reprocess::None,
+        max_active_runs: 10,
+        conf: json!({"name": "wörld"}),
+        is_paused: false,
+        position: None,
+        created_at: Ts(30),
+        updated_at: Ts(30),
+        completed_at: None,
     }
 }
 

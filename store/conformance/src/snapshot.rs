@@ -39,6 +39,10 @@ pub async fn snapshot<S: EngineStore + PageStore>(store: &S) -> String {
         lines.push(format!("values {:?}", store.run_values(run).await.unwrap()));
         lines.push(format!("notes {:?}", store.task_notes(run).await.unwrap()));
     }
+    for record in store.backfills().await.unwrap() {
+        let dates = store.backfill_dates(record.row.backfill).await.unwrap();
+        lines.push(format!("backfill {record:?} {dates:?}"));
+    }
     lines.push(format!("pools {:?}", store.pools().await.unwrap()));
     lines.push(format!("errors {:?}", store.import_errors().await.unwrap()));
     lines.push(format!(

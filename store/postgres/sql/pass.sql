@@ -277,6 +277,37 @@ taken_kills as (
     ) as taken (run, task_no, map_index, epoch)
     where (kill.run, kill.task_no, kill.map_index, kill.epoch)
         = (taken.run, taken.task_no, taken.map_index, taken.epoch)
+),
+-- What was wished for never changes; how far it is does.
+kept_backfills as (
+    insert into backfill
+        (backfill, dag, from_date, to_date, is_backwards,
+         reprocess, max_active_runs, conf, is_paused, position,
+         created_at, updated_at, completed_at)
+    select new.backfill, new.dag, new.from_date, new.to_date, new.is_backwards,
+           new.reprocess, new.max_active_runs, new.conf, new.is_paused, new.position,
+           new.created_at, new.updated_at, new.completed_at
+    from fence cross join unnest(
+        $133::bigint[], $134::bigint[], $135::bigint[], $136::bigint[], $137::boolean[],
+        $138::text[], $139::bigint[], $140::text[], $141::boolean[], $142::bigint[],
+        $143::bigint[], $144::bigint[], $145::bigint[]
+    ) as new (
+        backfill, dag, from_date, to_date, is_backwards,
+        reprocess, max_active_runs, conf, is_paused, position,
+        created_at, updated_at, completed_at
+    )
+    on conflict (backfill) do update set
+        is_paused = excluded.is_paused,
+        position = excluded.position,
+        updated_at = excluded.updated_at,
+        completed_at = excluded.completed_at
+),
+kept_backfill_dates as (
+    insert into backfill_date (backfill, tick, logical_date, run, skipped)
+    select new.backfill, new.tick, new.logical_date, new.run, new.skipped
+    from fence cross join unnest($146::bigint[], $147::bigint[], $148::bigint[], $149::bigint[], $150::text[])
+        as new (backfill, tick, logical_date, run, skipped)
+    on conflict (backfill, tick) do update set run = excluded.run, skipped = excluded.skipped
 )
 select
     coalesce((select is_held from fence), false) as is_held,

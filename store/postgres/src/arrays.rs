@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::{Attempt, MapIndex, RunNo, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
 use tidemill_store::{
-    Change, DagPatch, Dispatch, Kill, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow,
+    BackfillDate, BackfillRow, Change, DagPatch, Dispatch, Kill, Pass, PoolRecord, RunRow,
+    TaskNote, TaskRow, ValueRow,
 };
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -36,6 +37,8 @@ pub(crate) struct Rows<'p> {
     /// Attempts that leave `dispatch`: their claim or their end is applied.
     taken: BTreeSet<Attempt>,
     settled: &'p [Attempt],
+    backfills: Vec<&'p BackfillRow>,
+    backfill_dates: Vec<&'p BackfillDate>,
     /// Runs that must be there already.
     touched: Vec<i64>,
 }
@@ -74,10 +77,21 @@ impl<'p> Rows<'p> {
             .collect();
         let (emptied_notes, notes): (Vec<_>, Vec<_>) =
             notes.into_values().partition(|row| row.note.is_empty());
+        let backfills: BTreeMap<_, _> = pass
+            .backfills
+            .iter()
+            .map(|row| (row.backfill, row))
+            .collect();
+        let dates: BTreeMap<_, _> = pass
+            .backfill_dates
+            .iter()
+            .map(|date| ((date.backfill, date.tick), date))
+            .collect();
         let mut touched: BTreeSet<i64> = tasks.keys().map(|key| key.0).collect();
         touched.extend(tries.keys().map(|(key, ..)| key.0));
         touched.extend(values.keys().map(|(key, _)| key.0));
         touched.extend(notes.iter().map(|row| row.run.0));
+        touched.extend(dates.values().filter_map(|date| date.run).map(|run| run.0));
         for row in &new_runs {
             touched.remove(&row.run.0);
         }
@@ -100,6 +114,8 @@ impl<'p> Rows<'p> {
             kills: &pass.kills,
             taken: pass.claimed.iter().chain(&pass.settled).copied().collect(),
             settled: &pass.settled,
+            backfills: backfills.into_values().collect(),
+            backfill_dates: dates.into_values().collect(),
             touched: touched.into_iter().collect(),
         }
     }
@@ -144,10 +160,11 @@ impl<'p> Rows<'p> {
             .bind(column(&self.new_runs, |row| row.retries_used))
             .bind(column(&self.runs, |row| row.retries_used));
         let statement = bind_flow(bind_flow(statement, &self.tasks), &self.tries);
-        statement
+        let statement = statement
             .bind(column(&self.removed, |key| key.0))
             .bind(column(&self.removed, |key| key.1))
-            .bind(column(&self.removed, |key| key.2))
+            .bind(column(&self.removed, |key| key.2));
+        bind_backfills(statement, &self.backfills, &self.backfill_dates)
     }
 }
 
@@ -285,6 +302,34 @@ fn bind_flow<'q>(statement: Statement<'q>, rows: &[&TaskRow]) -> Statement<'q> {
 fn keys(rows: &[(RunNo, TaskNo, MapIndex)]) -> BTreeSet<(i64, i32, i32)> {
     let key = |row: &(RunNo, TaskNo, MapIndex)| (row.0.0, row.1.0, row.2.0);
     rows.iter().map(key).collect()
+}
+
+fn bind_backfills<'q>(
+    statement: Statement<'q>,
+    rows: &[&BackfillRow],
+    dates: &[&BackfillDate],
+) -> Statement<'q> {
+    statement
+        .bind(column(rows, |row| row.backfill.0))
+        .bind(column(rows, |row| row.dag.0))
+        .bind(column(rows, |row| row.from_date.0))
+        .bind(column(rows, |row| row.to_date.0))
+        .bind(column(rows, |row| row.is_backwards))
+        .bind(column(rows, |row| row.reprocess.name()))
+        .bind(column(rows, |row| i64::from(row.max_active_runs)))
+        .bind(column(rows, |row| row.conf.to_string()))
+        .bind(column(rows, |row| row.is_paused))
+        .bind(column(rows, |row| micros(row.position)))
+        .bind(column(rows, |row| row.created_at.0))
+        .bind(column(rows, |row| row.updated_at.0))
+        .bind(column(rows, |row| micros(row.completed_at)))
+        .bind(column(dates, |date| date.backfill.0))
+        .bind(column(dates, |date| date.tick.0))
+        .bind(column(dates, |date| date.logical_date.0))
+        .bind(column(dates, |date| date.run.map(|run| run.0)))
+        .bind(column(dates, |date| {
+            date.skipped.map(|reason| reason.name())
+        }))
 }
 
 fn task_key(row: &TaskRow) -> (i64, i32, i32) {

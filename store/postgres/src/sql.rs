@@ -13,6 +13,10 @@ texts! {
     ARRIVALS = "arrivals",
     BACKEND = "backend",
     BACKEND_END = "backend_end",
+    BACKFILL_DATES = "backfill_dates",
+    BACKFILL_RUNS_ACTIVE = "backfill_runs_active",
+    BACKFILLS = "backfills",
+    BACKFILLS_OPEN = "backfills_open",
     BEGIN_READING = "begin_reading",
     BLOBS_INSERT = "blobs_insert",
     CHANGE = "change",
@@ -96,6 +100,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         1,
         "first",
         include_str!("../../../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        2,
+        "backfill",
+        include_str!("../../../migrations/postgres/0002_backfill.sql"),
     ),
     (
         3,

@@ -1,2 +1,3 @@
 select coalesce((select value from counter where name = 'run'), 0),
-       coalesce((select max(seq) from change), 0)
+       coalesce((select max(seq) from change), 0),
+       coalesce((select max(backfill) from backfill), 0)

@@ -177,6 +177,10 @@ impl SqliteStore {
         let dags = sqlx::query(sql::DAGS_BY_NUMBER).fetch_all(&mut *tx).await?;
         let names = sqlx::query(sql::TASK_NAMES_ALL).fetch_all(&mut *tx).await?;
         let pools = sqlx::query(sql::POOLS).fetch_all(&mut *tx).await?;
+        let backfills = sqlx::query(sql::BACKFILLS_OPEN).fetch_all(&mut *tx).await?;
+        let backfill_runs = sqlx::query(sql::BACKFILL_RUNS_ACTIVE)
+            .fetch_all(&mut *tx)
+            .await?;
         let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
         let mut counters = Columns::of(&counters);
         Ok(Loaded {
@@ -185,8 +189,13 @@ impl SqliteStore {
             versions: needed_versions(&mut tx).await?,
             task_names: rows::all(&names, rows::task_name_of_dag)?,
             pools: rows::all(&pools, rows::pool)?,
+            backfills: rows::with_runs(
+                rows::all(&backfills, rows::backfill)?,
+                rows::all(&backfill_runs, rows::backfill_run)?,
+            ),
             last_run: counters.next()?,
             last_seq: counters.next()?,
+            last_backfill: counters.next()?,
         })
     }
 }

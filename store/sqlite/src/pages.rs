@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
 use tidemill_store::*;
 
 type Reading<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -78,6 +78,19 @@ impl PageStore for SqliteStore {
     async fn task_notes(&self, run: RunNo) -> Result<Vec<TaskNote>, StoreError> {
         self.list(sqlx::query(sql::TASK_NOTES).bind(run.0), rows::task_note)
             .await
+    }
+
+    async fn backfills(&self) -> Result<Vec<BackfillRecord>, StoreError> {
+        self.list(sqlx::query(sql::BACKFILLS), rows::backfill_record)
+            .await
+    }
+
+    async fn backfill_dates(&self, backfill: BackfillNo) -> Result<Vec<BackfillDate>, StoreError> {
+        self.list(
+            sqlx::query(sql::BACKFILL_DATES).bind(backfill.0),
+            rows::backfill_date,
+        )
+        .await
     }
 
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {

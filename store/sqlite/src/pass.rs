@@ -5,7 +5,10 @@ use crate::sql;
 use crate::trouble::Trouble;
 use tidemill_model::{MapIndex, RunNo, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
-use tidemill_store::{Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow, ValueRow};
+use tidemill_store::{
+    BackfillDate, BackfillRow, Change, DagPatch, Pass, PoolRecord, RunRow, TaskNote, TaskRow,
+    ValueRow,
+};
 
 /// The statements of a pass, prepared once.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct PassStatements {
     pool_put: Statement,
     task_note_delete: Statement,
     task_note_put: Statement,
+    backfill_put: Statement,
+    backfill_date_put: Statement,
 }
 
 impl PassStatements {
@@ -53,6 +58,8 @@ impl PassStatements {
             pool_put: session.prepare(sql::POOL_PUT)?,
             task_note_delete: session.prepare(sql::TASK_NOTE_DELETE)?,
             task_note_put: session.prepare(sql::TASK_NOTE_PUT)?,
+            backfill_put: session.prepare(sql::BACKFILL_PUT)?,
+            backfill_date_put: session.prepare(sql::BACKFILL_DATE_PUT)?,
         })
     }
 }
@@ -128,6 +135,12 @@ fn write(
     }
     for note in &pass.notes {
         put_note(session, statements, note)?;
+    }
+    for row in &pass.backfills {
+        put_backfill(session, &mut statements.backfill_put, row)?;
+    }
+    for date in &pass.backfill_dates {
+        put_backfill_date(session, &mut statements.backfill_date_put, date)?;
     }
     Ok(())
 }
@@ -323,6 +336,47 @@ fn put_note(
         let values = [run, task_no, map_index, Bind::Text(&note.note)];
         session.run(&mut statements.task_note_put, &values)?;
     }
+    Ok(())
+}
+
+fn put_backfill(
+    session: &Session<'_>,
+    statement: &mut Statement,
+    row: &BackfillRow,
+) -> Result<(), Trouble> {
+    let conf = row.conf.to_string();
+    let values = [
+        Bind::Int(row.backfill.0),
+        Bind::Int(row.dag.0),
+        Bind::Int(row.from_date.0),
+        Bind::Int(row.to_date.0),
+        Bind::Int(row.is_backwards.into()),
+        Bind::Text(row.reprocess.name()),
+        Bind::Int(row.max_active_runs.into()),
+        Bind::Text(&conf),
+        Bind::Int(row.is_paused.into()),
+        instant(row.position),
+        Bind::Int(row.created_at.0),
+        Bind::Int(row.updated_at.0),
+        instant(row.completed_at),
+    ];
+    session.run(statement, &values)?;
+    Ok(())
+}
+
+fn put_backfill_date(
+    session: &Session<'_>,
+    statement: &mut Statement,
+    date: &BackfillDate,
+) -> Result<(), Trouble> {
+    let values = [
+        Bind::Int(date.backfill.0),
+        Bind::Int(date.tick.0),
+        Bind::Int(date.logical_date.0),
+        date.run.map(|run| run.0).into(),
+        date.skipped.map(|reason| reason.name()).into(),
+    ];
+    session.run(statement, &values)?;
     Ok(())
 }
 

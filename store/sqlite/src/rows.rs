@@ -4,8 +4,8 @@ use crate::trouble::Trouble;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, Type};
 use tidemill_model::{
-    DagNo, Epoch, MapIndex, MapItem, Reason, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
-    VersionNo,
+    BackfillNo, DagNo, Epoch, MapIndex, MapItem, Reason, Reprocess, RunNo, RunState, RunType,
+    SkipReason, TaskNo, TaskState, Ts, VersionNo,
 };
 use tidemill_store::*;
 
@@ -38,6 +38,21 @@ impl<'r> Columns<'r> {
         let name: &str = self.next()?;
         from_name(name)
             .ok_or_else(|| Trouble::Unreadable(format!("this program does not know `{name}`")))
+    }
+
+    fn maybe_named<T>(&mut self, from_name: fn(&str) -> Option<T>) -> Result<Option<T>, Trouble> {
+        let Some(name) = self.next::<Option<&str>>()? else {
+            return Ok(None);
+        };
+        let named = from_name(name);
+        named
+            .map(Some)
+            .ok_or_else(|| Trouble::Unreadable(format!("this program does not know `{name}`")))
+    }
+
+    fn count(&mut self) -> Result<u32, Trouble> {
+        let count: i64 = self.next()?;
+        u32::try_from(count).map_err(|_| Trouble::Unreadable(format!("{count} is no count")))
     }
 
     fn reason(&mut self) -> Result<Option<Reason>, Trouble> {
@@ -183,6 +198,66 @@ pub(crate) fn pool(columns: &mut Columns<'_>) -> Result<PoolRecord, Trouble> {
         include_deferred: columns.next()?,
         from_file: columns.next()?,
     })
+}
+
+pub(crate) fn backfill(columns: &mut Columns<'_>) -> Result<BackfillRow, Trouble> {
+    Ok(BackfillRow {
+        backfill: BackfillNo(columns.next()?),
+        dag: DagNo(columns.next()?),
+        from_date: columns.instant()?,
+        to_date: columns.instant()?,
+        is_backwards: columns.next()?,
+        reprocess: columns.named(Reprocess::from_name)?,
+        max_active_runs: columns.count()?,
+        conf: columns.json()?,
+        is_paused: columns.next()?,
+        position: columns.maybe_instant()?,
+        created_at: columns.instant()?,
+        updated_at: columns.instant()?,
+        completed_at: columns.maybe_instant()?,
+    })
+}
+
+pub(crate) fn backfill_record(columns: &mut Columns<'_>) -> Result<BackfillRecord, Trouble> {
+    let row = backfill(columns)?;
+    Ok(BackfillRecord {
+        dag_id: columns.next()?,
+        row,
+    })
+}
+
+pub(crate) fn backfill_date(columns: &mut Columns<'_>) -> Result<BackfillDate, Trouble> {
+    Ok(BackfillDate {
+        backfill: BackfillNo(columns.next()?),
+        tick: columns.instant()?,
+        logical_date: columns.instant()?,
+        run: columns.next::<Option<i64>>()?.map(RunNo),
+        skipped: columns.maybe_named(SkipReason::from_name)?,
+    })
+}
+
+pub(crate) fn backfill_run(columns: &mut Columns<'_>) -> Result<(BackfillNo, RunNo), Trouble> {
+    Ok((BackfillNo(columns.next()?), RunNo(columns.next()?)))
+}
+
+/// Each backfill with its runs.
+pub(crate) fn with_runs(
+    backfills: Vec<BackfillRow>,
+    runs: Vec<(BackfillNo, RunNo)>,
+) -> Vec<(BackfillRow, Vec<RunNo>)> {
+    let of = |row: &BackfillRow| {
+        let own = runs
+            .iter()
+            .filter(|(backfill, _)| *backfill == row.backfill);
+        own.map(|(_, run)| *run).collect()
+    };
+    backfills
+        .into_iter()
+        .map(|row| {
+            let runs = of(&row);
+            (row, runs)
+        })
+        .collect()
 }
 
 /// A version without its files: these are rows of their own.

@@ -10,6 +10,12 @@ macro_rules! texts {
 }
 
 texts! {
+    BACKFILL_DATE_PUT = "backfill_date_put",
+    BACKFILL_DATES = "backfill_dates",
+    BACKFILL_PUT = "backfill_put",
+    BACKFILL_RUNS_ACTIVE = "backfill_runs_active",
+    BACKFILLS = "backfills",
+    BACKFILLS_OPEN = "backfills_open",
     BEGIN = "begin",
     BLOB_INSERT = "blob_insert",
     CHANGE_INSERT = "change_insert",
@@ -81,6 +87,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         1,
         "first",
         include_str!("../../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        2,
+        "backfill",
+        include_str!("../../../migrations/sqlite/0002_backfill.sql"),
     ),
     (
         3,

@@ -4,7 +4,9 @@
 use crate::{SqliteStore, sql};
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use std::path::{Path, PathBuf};
-use tidemill_model::{DagNo, Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, Ts};
+use tidemill_model::{
+    DagNo, Epoch, MapIndex, Reprocess, RunNo, RunState, RunType, SkipReason, TaskNo, TaskState, Ts,
+};
 use tidemill_store::*;
 
 struct Place {
@@ -38,7 +40,8 @@ async fn pragma(store: &SqliteStore, text: &'static str) -> i64 {
 
 /// The names in the lists `column in (…)` of the schema, one for each such list.
 fn lists_of(column: &str) -> Vec<Vec<String>> {
-    let (_, _, schema) = sql::MIGRATIONS[0];
+    let texts: Vec<&str> = sql::MIGRATIONS.iter().map(|(_, _, text)| *text).collect();
+    let schema = texts.concat();
     let opening = format!("check ({column} in (");
     let lists = schema
         .split(opening.as_str())
@@ -149,6 +152,10 @@ fn the_schema_lists_exactly_the_names_of_the_program() {
     assert_eq!(states[1], task_states);
     assert_eq!(states[2], task_states);
     assert_eq!(lists_of("run_type"), [run_types]);
+    let reprocess: Vec<&str> = Reprocess::ALL.iter().map(|one| one.name()).collect();
+    assert_eq!(lists_of("reprocess"), [reprocess]);
+    let skipped: Vec<&str> = SkipReason::ALL.iter().map(|one| one.name()).collect();
+    assert_eq!(lists_of("skipped"), [skipped]);
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use super::{MemoryStore, Tables};
 use crate::record::*;
-use crate::{PageStore, StoreError};
+use crate::{BackfillDate, BackfillRecord, BackfillRow, PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
-use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
 
 impl Tables {
     fn record_of(&self, row: &RunRow) -> Option<RunRecord> {
@@ -129,6 +129,21 @@ impl PageStore for MemoryStore {
         let tables = self.lock();
         let of_run = tables.notes.values().filter(|note| note.run == run);
         Ok(of_run.cloned().collect())
+    }
+
+    async fn backfills(&self) -> Result<Vec<BackfillRecord>, StoreError> {
+        let tables = self.lock();
+        let record = |row: &BackfillRow| {
+            Some(BackfillRecord {
+                dag_id: tables.dags.get(&row.dag)?.dag_id.clone(),
+                row: row.clone(),
+            })
+        };
+        Ok(tables.backfills.values().rev().filter_map(record).collect())
+    }
+
+    async fn backfill_dates(&self, backfill: BackfillNo) -> Result<Vec<BackfillDate>, StoreError> {
+        Ok(self.lock().dates_of(backfill).cloned().collect())
     }
 
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {

@@ -1,10 +1,10 @@
 //! One pass on the maps: first every rule is checked, then everything is written.
 
 use super::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY, Tables, refused};
-use crate::StoreError;
 use crate::record::*;
+use crate::{BackfillRow, StoreError};
 use std::collections::HashSet;
-use tidemill_model::{DagNo, RunNo, Ts};
+use tidemill_model::{BackfillNo, DagNo, RunNo, Ts};
 
 impl Tables {
     /// Could a database write this pass?
@@ -28,13 +28,15 @@ impl Tables {
         let values = pass.values.iter().map(|value| value.run);
         let notes = pass.notes.iter().filter(|note| !note.note.is_empty());
         let notes = notes.map(|note| note.run);
-        let mut named = tasks.chain(tries).chain(values).chain(notes);
+        let dates = pass.backfill_dates.iter().filter_map(|date| date.run);
+        let mut named = tasks.chain(tries).chain(values).chain(notes).chain(dates);
         if let Some(run) = named.find(|run| !is_run(run)) {
             return Err(refused(format!("run {run} is not there")));
         }
         if let Some(pool) = pass.pools.iter().find(|pool| pool.slots < -1) {
             return Err(refused(format!("pool {} has no such size", pool.name)));
         }
+        self.check_backfills(pass)?;
         let mut seqs = HashSet::new();
         for change in &pass.changes {
             if self.changes.contains_key(&change.seq) || !seqs.insert(change.seq) {
@@ -48,6 +50,23 @@ impl Tables {
         {
             Some(patch) => Err(refused(format!("DAG {} is not there", patch.dag))),
             None => Ok(()),
+        }
+    }
+
+    fn check_backfills(&self, pass: &Pass) -> Result<(), StoreError> {
+        let is_new = |no: &BackfillNo| pass.backfills.iter().any(|row| row.backfill == *no);
+        let is_there = |no: &BackfillNo| self.backfills.contains_key(no) || is_new(no);
+        let has_dag = |row: &BackfillRow| {
+            self.backfills.contains_key(&row.backfill) || self.dags.contains_key(&row.dag)
+        };
+        let is_whole = pass.backfills.iter().all(has_dag)
+            && pass
+                .backfill_dates
+                .iter()
+                .all(|date| is_there(&date.backfill));
+        match is_whole {
+            true => Ok(()),
+            false => Err(refused("a backfill or its DAG is not there")),
         }
     }
 
@@ -128,6 +147,7 @@ impl Tables {
         self.tell(&pass.changes);
         self.keep_pools_and_notes(pass);
         self.exchange.apply(pass);
+        self.keep_backfills(pass);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;
@@ -151,6 +171,28 @@ impl Tables {
             } else {
                 self.notes.insert(key, note.clone());
             }
+        }
+    }
+
+    fn keep_backfills(&mut self, pass: &Pass) {
+        for row in &pass.backfills {
+            let kept = self
+                .backfills
+                .entry(row.backfill)
+                .or_insert_with(|| row.clone());
+            // What was wished for never changes; how far it is does.
+            kept.is_paused = row.is_paused;
+            kept.position = row.position;
+            kept.updated_at = row.updated_at;
+            kept.completed_at = row.completed_at;
+        }
+        for date in &pass.backfill_dates {
+            let kept = self
+                .backfill_dates
+                .entry((date.backfill, date.tick))
+                .or_insert_with(|| date.clone());
+            kept.run = date.run;
+            kept.skipped = date.skipped;
         }
     }
 
