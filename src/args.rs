@@ -1,5 +1,11 @@
 //! The command line. What it prints and how it exits are part of the interface.
 
+mod backfills;
+mod import;
+
+pub use backfills::{Backfills, CreateBackfill};
+pub use import::{Import, ImportCrontab};
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -149,6 +155,9 @@ pub enum Command {
     /// Pools: slots that tasks of all DAGs share.
     #[command(subcommand, alias = "pool")]
     Pools(Pools),
+    /// The runs of past dates.
+    #[command(subcommand, alias = "backfill")]
+    Backfills(Backfills),
     /// Print a fresh one-time login link for the pages.
     LoginLink,
     /// Print what the exit statuses mean.
@@ -160,38 +169,6 @@ pub enum Command {
 pub enum SchemaOf {
     /// DAG files.
     Dag,
-}
-
-/// `import`.
-#[derive(Subcommand, Debug)]
-pub enum Import {
-    /// A crontab: a DAG file for each line, and the times of both side by side.
-    #[command(
-        after_help = "Examples:\n  crontab -l | tidemill import crontab - --out dags\n  tidemill import crontab /etc/crontab --system --timezone Europe/Paris"
-    )]
-    Crontab(ImportCrontab),
-}
-
-/// `import crontab`.
-#[derive(ClapArgs, Debug)]
-pub struct ImportCrontab {
-    /// The crontab, or `-` for standard input.
-    pub file: PathBuf,
-    /// Write the files here; none that is there is overwritten. Without it they are only shown.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Each line names a user before its command, as in /etc/crontab.
-    #[arg(long)]
-    pub system: bool,
-    /// Where the times of lines without CRON_TZ are read; the machine's time zone when absent.
-    #[arg(long, value_name = "ZONE")]
-    pub timezone: Option<String>,
-    /// How many times of each line are shown.
-    #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub limit: u32,
-    /// Times after this date or instant; now when absent.
-    #[arg(long, value_name = "INSTANT")]
-    pub after: Option<String>,
 }
 
 /// `serve`.

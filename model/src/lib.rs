@@ -30,3 +30,6 @@ pub use weight::WeightRule;
 
 /// A JSON value: what tasks pass to each other.
 pub use serde_json::Value as Json;
+
+/// A JSON object: the parameters of a run.
+pub type JsonObject = serde_json::Map<String, Json>;

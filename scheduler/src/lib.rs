@@ -4,6 +4,7 @@
 //! [`Effect`]s, which the engine writes in one transaction before it acts on any of them.
 
 mod admit;
+mod backfill;
 mod clear;
 mod counters;
 mod due;
@@ -17,6 +18,7 @@ mod turns;
 mod why;
 
 pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
+pub use backfill::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
 pub use clear::{ClearChoice, plan_clear};
 pub use due::{Due, due, next_tick, previous_tick};
 pub use retry::next_try_at;

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::dag::ConcurrencyPolicy;
-use tidemill_model::{Dag, RunNo, RunRow, RunState, RunType, Ts};
+use tidemill_model::{Dag, RunNo, RunRow, RunState, Ts};
 
 /// Smaller begins first (Airflow's `get_queued_dag_runs_to_set_running`): other runs before those
-/// of a backfill, then the one that was due earlier, then the older one.
+/// of a backfill (which has a limit of its own), then the one that was due earlier, then the older one.
 type Turn = (bool, Ts, RunNo);
 
 /// The runs of one DAG that are running or wait for their turn, by the key of `[dag.concurrency]`.
 /// Derived from the rows of runs by [`Turns::follow`].
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
-    keys: BTreeMap<RunNo, String>,
+    /// And is it of a backfill?
+    keys: BTreeMap<RunNo, (String, bool)>,
     running: BTreeMap<String, BTreeSet<RunNo>>,
     queued: BTreeMap<String, BTreeSet<Turn>>,
     n_running: usize,
@@ -47,65 +48,69 @@ pub enum TurnGateKind {
 
 impl Turns {
     /// Takes in a run's row: is it running, queued or neither? Called twice it changes nothing.
-    pub fn follow(&mut self, row: &RunRow, key: &str) {
+    /// The runs of a backfill do not count under `max_active_runs`: it has a limit of its own.
+    pub fn follow(&mut self, row: &RunRow, key: &str, is_of_backfill: bool) {
         self.forget(row);
-        let turn = turn(row);
+        let turn = turn(row, is_of_backfill);
+        let counts = usize::from(!is_of_backfill);
         match row.state {
             RunState::Running => {
                 self.running
                     .entry(key.to_string())
                     .or_default()
                     .insert(row.run);
-                self.n_running += 1;
+                self.n_running += counts;
             }
             RunState::Queued => {
                 self.queued.entry(key.to_string()).or_default().insert(turn);
-                self.n_queued += 1;
+                self.n_queued += counts;
             }
             RunState::Success | RunState::Failed => return,
         }
-        self.keys.insert(row.run, key.to_string());
+        self.keys.insert(row.run, (key.to_string(), is_of_backfill));
     }
 
     /// A run neither runs nor waits for its turn.
     pub fn forget(&mut self, row: &RunRow) {
-        let Some(key) = self.keys.remove(&row.run) else {
+        let Some((key, is_of_backfill)) = self.keys.remove(&row.run) else {
             return;
         };
         if let Some(runs) = self.running.get_mut(&key) {
-            self.n_running -= usize::from(runs.remove(&row.run));
+            self.n_running -= usize::from(runs.remove(&row.run) && !is_of_backfill);
             if runs.is_empty() {
                 self.running.remove(&key);
             }
         }
         if let Some(turns) = self.queued.get_mut(&key) {
-            self.n_queued -= usize::from(turns.remove(&turn(row)));
+            let was_there = turns.remove(&turn(row, is_of_backfill));
+            self.n_queued -= usize::from(was_there && !is_of_backfill);
             if turns.is_empty() {
                 self.queued.remove(&key);
             }
         }
     }
 
-    /// Runs that are running.
+    /// Runs that are running, but for those of a backfill.
     pub fn n_running(&self) -> usize {
         self.n_running
     }
 
-    /// Runs that wait for their turn.
+    /// Runs that wait for their turn, but for those of a backfill.
     pub fn n_queued(&self) -> usize {
         self.n_queued
     }
 
     /// The run that begins now, if one may.
     pub fn next(&self, dag: &Dag) -> Option<RunNo> {
-        if self.n_running >= dag.max_active_runs as usize {
-            return None;
-        }
+        let is_full = self.n_running >= dag.max_active_runs as usize;
         let firsts = self
             .queued
             .iter()
             .filter(|(key, _)| self.has_room(dag, key));
-        let firsts = firsts.filter_map(|(_, turns)| turns.first());
+        let firsts = firsts.filter_map(|(_, turns)| match is_full {
+            true => turns.range(FIRST_OF_BACKFILL..).next(),
+            false => turns.first(),
+        });
         firsts.min().map(|turn| turn.2)
     }
 
@@ -119,19 +124,24 @@ impl Turns {
     /// Every condition of a queued run, `None` when it is not queued. All are met exactly when
     /// [`Turns::next`] names it.
     pub fn gates(&self, row: &RunRow, dag: &Dag) -> Option<Vec<TurnGate>> {
-        let key = self.keys.get(&row.run)?;
-        let mine = turn(row);
+        let (key, is_of_backfill) = self.keys.get(&row.run)?;
+        let mine = turn(row, *is_of_backfill);
         if !self.queued.get(key)?.contains(&mine) {
             return None;
         }
-        let running: Vec<RunNo> = self.running.values().flatten().copied().collect();
-        let mut gates = vec![TurnGate {
-            kind: TurnGateKind::ActiveRuns,
-            is_open: running.len() < dag.max_active_runs as usize,
-            n: running.len(),
-            max: Some(dag.max_active_runs),
-            holders: running,
-        }];
+        let is_full = self.n_running >= dag.max_active_runs as usize;
+        let mut gates = Vec::new();
+        if !is_of_backfill {
+            let counts = |run: &&RunNo| self.keys.get(run).is_some_and(|(_, other)| !other);
+            let running = self.running.values().flatten().filter(counts);
+            gates.push(TurnGate {
+                kind: TurnGateKind::ActiveRuns,
+                is_open: !is_full,
+                n: self.n_running,
+                max: Some(dag.max_active_runs),
+                holders: running.copied().collect(),
+            });
+        }
         if let Some(concurrency) = &dag.concurrency {
             let same: Vec<RunNo> = self
                 .running
@@ -152,6 +162,7 @@ impl Turns {
         let others = self.queued.iter().filter(|(other, _)| may_go(other));
         let mut before: Vec<Turn> = others
             .flat_map(|(_, turns)| turns.range(..mine).copied())
+            .filter(|turn| turn.0 || !is_full || !is_of_backfill)
             .collect();
         before.sort_unstable();
         gates.push(TurnGate {
@@ -185,7 +196,7 @@ impl Turns {
         let Some(concurrency) = &dag.concurrency else {
             return Vec::new();
         };
-        let Some(key) = self.keys.get(&row.run) else {
+        let Some((key, _)) = self.keys.get(&row.run) else {
             return Vec::new();
         };
         if concurrency.policy != ConcurrencyPolicy::Replace {
@@ -206,6 +217,9 @@ impl Turns {
     }
 }
 
-fn turn(row: &RunRow) -> Turn {
-    (row.run_type == RunType::Backfill, row.run_after, row.run)
+fn turn(row: &RunRow, is_of_backfill: bool) -> Turn {
+    (is_of_backfill, row.run_after, row.run)
 }
+
+/// No run of a backfill has an earlier turn.
+const FIRST_OF_BACKFILL: Turn = (true, Ts(i64::MIN), RunNo(i64::MIN));

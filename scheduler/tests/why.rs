@@ -71,7 +71,7 @@ impl Play {
             .map(|no| {
                 let mut one = run(no, 1, &dag);
                 one.row.state = RunState::Queued;
-                turns.follow(&one.row, "");
+                turns.follow(&one.row, "", false);
                 one
             })
             .collect();
@@ -92,7 +92,7 @@ impl Play {
         self.now = Ts(self.now.0 + 1_000_000);
         let effects = step(&mut self.runs[at], event, self.now);
         self.take(at, effects);
-        self.turns.follow(&self.runs[at].row, "");
+        self.turns.follow(&self.runs[at].row, "", false);
     }
 
     fn take(&mut self, at: usize, effects: Vec<Effect>) {

@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod backfills;
 mod client;
 mod crontab;
 mod dags;
@@ -46,6 +47,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Import(Import::Crontab(options)) => crontab::import(&printer, options),
         Command::Dags(verb) => block_on(dags::dags(&printer, &at, verb)),
         Command::Runs(verb) => block_on(runs::runs(&printer, &at, verb)),
+        Command::Backfills(verb) => block_on(backfills::backfills(&printer, &at, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
         Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
         Command::LoginLink => block_on(serve::login_link(&at)),

@@ -1,8 +1,9 @@
 //! What people ask of the engine, and what it answers. The one door back.
 
 use crate::answer::{Condition, PoolState};
+use crate::backfill::BackfillRow;
 use crate::record::RunRow;
-use tidemill_model::{MapIndex, RunState, TaskState, Ts};
+use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunState, TaskState, Ts};
 
 /// A wish of a person or an API call. The engine answers after its commit.
 #[derive(Clone, Debug)]
@@ -32,6 +33,22 @@ pub enum Command {
         dag_id: String,
         /// Stop it?
         paused: bool,
+    },
+    /// Make the runs of past dates.
+    CreateBackfill(BackfillWish),
+    /// Say for which dates runs would be made, and make none.
+    PlanBackfill(BackfillWish),
+    /// Stop or resume a backfill.
+    PauseBackfill {
+        /// Which.
+        backfill: BackfillNo,
+        /// Stop it?
+        paused: bool,
+    },
+    /// End a backfill; what runs goes on.
+    CancelBackfill {
+        /// Which.
+        backfill: BackfillNo,
     },
     /// Run task instances again.
     Clear {
@@ -138,6 +155,25 @@ pub enum WhyOf {
     },
 }
 
+/// Which dates a backfill makes runs for, and how.
+#[derive(Clone, Debug)]
+pub struct BackfillWish {
+    /// The DAG.
+    pub dag_id: String,
+    /// The first logical date.
+    pub from_date: Ts,
+    /// The last logical date.
+    pub to_date: Ts,
+    /// The latest date first?
+    pub is_backwards: bool,
+    /// What happens with dates that have a run.
+    pub reprocess: Reprocess,
+    /// How many of its runs may be active at once; at least 1.
+    pub max_active_runs: u32,
+    /// Values of parameters, an object.
+    pub conf: serde_json::Map<String, serde_json::Value>,
+}
+
 /// What the engine did.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -149,6 +185,10 @@ pub enum Answer {
     Pools(Vec<PoolState>),
     /// Conditions, in the order in which they are asked.
     Why(Vec<Condition>),
+    /// This backfill, as it is now.
+    Backfill(Box<BackfillRow>),
+    /// These dates.
+    Dates(Vec<Ts>),
     /// These task instances: name, map index, state before.
     Tasks(Vec<(String, MapIndex, TaskState)>),
 }

@@ -13,7 +13,7 @@ pub mod worker;
 
 pub use answer::{Condition, Holder, PoolState};
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
-pub use command::{Answer, Command, CommandDoor, PoolChange, Refusal, WhyOf};
+pub use command::{Answer, BackfillWish, Command, CommandDoor, PoolChange, Refusal, WhyOf};
 pub use record::*;
 pub use worker::*;
 

@@ -163,13 +163,12 @@ impl World {
 }
 
 fn random_task(chance: &mut Chance, at: u64) -> Task {
-    let limit = |chance: &mut Chance| chance.pick(&[None, None, Some(1), Some(2)]).clone();
+    let limit = |chance: &mut Chance| *chance.pick(&[None, None, Some(1), Some(2)]);
     Task {
         pool: chance
             .pick(&["default_pool", "small", "nowhere"])
-            .clone()
             .to_string(),
-        pool_slots: chance.pick(&[1, 1, 1, 2, 3]).clone(),
+        pool_slots: *chance.pick(&[1, 1, 1, 2, 3]),
         total_weight: chance.below(4) as i64,
         max_active_tis_per_dag: limit(chance),
         max_active_tis_per_dagrun: limit(chance),

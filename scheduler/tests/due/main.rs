@@ -1,6 +1,7 @@
 //! What a schedule owes: a table for each rule, and a simulation of clocks that jump.
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+mod backfill;
 mod sample;
 #[path = "../support/mod.rs"]
 mod support;

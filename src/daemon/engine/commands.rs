@@ -28,6 +28,10 @@ impl Engine {
         match command {
             Command::Trigger { .. } => self.trigger(command),
             Command::SetPaused { dag_id, paused } => self.set_paused(&dag_id, paused),
+            Command::CreateBackfill(wish) => self.create_backfill(wish),
+            Command::PlanBackfill(wish) => self.plan_backfill(&wish),
+            Command::PauseBackfill { backfill, paused } => self.pause_backfill(backfill, paused),
+            Command::CancelBackfill { backfill } => self.cancel_backfill(backfill),
             Command::Clear {
                 dag_id,
                 run_id,

@@ -3,6 +3,7 @@
 //! It is the only writer of runs and task instances. Nothing is stepped on uncommitted state and
 //! nothing is started, killed or answered before the commit that says so.
 
+mod backfill;
 mod commands;
 mod elsewhere;
 mod hand_over;
@@ -16,6 +17,7 @@ mod why;
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
+use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 pub use hand_over::log_path;
 use pass::PassDraft;
@@ -32,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tidemill_executor::Worker;
-use tidemill_model::{Attempt, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
+use tidemill_model::{Attempt, BackfillNo, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
 use tidemill_store::{
     Answer, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError, StoredVersion,
@@ -143,6 +145,10 @@ pub struct Engine {
     admission: Admission,
     pools: BTreeMap<String, PoolRecord>,
     timers: BinaryHeap<Reverse<(Ts, Timer)>>,
+    backfills: BTreeMap<BackfillNo, Backfill>,
+    /// The backfill of each of its runs that is not over.
+    backfill_of: HashMap<RunNo, BackfillNo>,
+    last_backfill: i64,
     last_run: i64,
     last_seq: i64,
     draft: PassDraft,
@@ -212,6 +218,9 @@ impl Engine {
             admission,
             pools: BTreeMap::new(),
             timers: BinaryHeap::new(),
+            backfills: BTreeMap::new(),
+            backfill_of: HashMap::new(),
+            last_backfill: loaded.last_backfill,
             last_run: loaded.last_run,
             last_seq: loaded.last_seq,
             draft: PassDraft::default(),
@@ -308,6 +317,7 @@ impl Engine {
                 Timer::Schedule(dag) if self.is_armed(dag, at) => self.tick(dag),
                 Timer::Schedule(_) => {}
                 Timer::GoneElsewhere => self.lose_attempts_elsewhere(),
+                Timer::Backfill(backfill) => self.advance_backfill(backfill),
             }
         }
         if self.stopping.is_some_and(|until| until <= Instant::now()) {

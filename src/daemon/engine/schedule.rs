@@ -11,8 +11,8 @@ use tidemill_model::{DagNo, RunNo, RunState, RunType, Ts};
 use tidemill_scheduler::{Run, due, may_tick};
 use tidemill_store::{RunKey, RunRow};
 
-/// Runs that the schedule of one DAG makes in one pass; the next pass goes on.
-const RUNS_PER_PASS_MAX: usize = 16;
+/// Runs that one schedule, or one backfill, makes in one pass; the next pass goes on.
+pub(super) const RUNS_PER_PASS_MAX: usize = 16;
 
 /// What a new run is about.
 pub(super) struct NewRun {

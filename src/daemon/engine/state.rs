@@ -4,7 +4,7 @@ use super::Engine;
 use crate::daemon::{clock, definition};
 use std::cmp::Reverse;
 use std::sync::Arc;
-use tidemill_model::{Dag, DagNo, RunNo, RunState, TaskIndex, Ts};
+use tidemill_model::{BackfillNo, Dag, DagNo, RunNo, RunState, TaskIndex, Ts};
 use tidemill_scheduler::{Effect, Event, Run, Turns};
 use tidemill_store::{DagRecord, Loaded, StoredVersion};
 
@@ -38,6 +38,8 @@ pub(super) enum Timer {
     Schedule(DagNo),
     /// The attempts of another process are gone.
     GoneElsewhere,
+    /// A backfill goes on.
+    Backfill(BackfillNo),
 }
 
 impl Engine {
@@ -71,6 +73,7 @@ impl Engine {
             };
             self.dags.insert(dag, state);
         }
+        self.resume_backfills(loaded.backfills);
         for (row, tasks) in loaded.runs {
             self.resume_run(row, tasks);
         }
@@ -163,6 +166,7 @@ impl Engine {
         }
         self.tick(no);
         self.begin_runs(no);
+        self.arm_backfills_of(no);
     }
 
     pub(super) fn take_stale(&mut self, dags: &[DagNo]) {

@@ -23,6 +23,7 @@ impl Engine {
             }
             (RunState::Success | RunState::Failed, _) => {
                 self.draft.over.push(run_no);
+                self.leave_backfill(run_no);
                 let waits_for_room =
                     |dag: &DagState| dag.record.next_run.is_some_and(|next| next <= now);
                 if self.dags.get(&dag_no).is_some_and(waits_for_room) {
@@ -47,9 +48,10 @@ impl Engine {
         });
         let begins_later = waits_to_begin(&run.row, clock::now());
         if let Some(dag) = self.dags.get_mut(&run.row.dag) {
+            let is_of_backfill = self.backfill_of.contains_key(&run_no);
             match begins_later {
                 true => dag.turns.forget(&run.row),
-                false => dag.turns.follow(&run.row, &key),
+                false => dag.turns.follow(&run.row, &key, is_of_backfill),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidemill_model::{
     Dag, MapIndex, RunNo, RunType, Task, TaskIndex, TaskNo, TaskState, Ts, VersionNo, dag,
 };
-use tidemill_store::{DagRecord, RunRecord, TaskRow};
+use tidemill_store::{BackfillRecord, DagRecord, RunRecord, TaskRow};
 
 /// The UUID (version 8) of a task instance: computed, so it needs no row.
 pub(crate) fn instance_uuid(run: RunNo, task: TaskNo, map_index: MapIndex) -> String {
@@ -99,6 +99,25 @@ pub(crate) fn dag(record: &DagRecord, dag: Option<&Dag>, has_errors: bool) -> Va
         "owners": [dag.map_or("", |dag| dag.owner.as_str())],
         "is_backfillable": dag.is_some_and(|dag| dag.schedule.is_periodic()),
         "file_token": record.file,
+    })
+}
+
+/// A backfill.
+pub(crate) fn backfill(record: &BackfillRecord, dag: Option<&Dag>) -> Value {
+    let row = &record.row;
+    json!({
+        "id": row.backfill,
+        "dag_id": record.dag_id,
+        "from_date": row.from_date,
+        "to_date": row.to_date,
+        "dag_run_conf": row.conf,
+        "is_paused": row.is_paused,
+        "reprocess_behavior": row.reprocess,
+        "max_active_runs": row.max_active_runs,
+        "created_at": row.created_at,
+        "completed_at": row.completed_at,
+        "updated_at": row.updated_at,
+        "dag_display_name": display(dag, &record.dag_id),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Airflow's REST API v2, as far as it is built, and what Tidemill adds under its own path.
 
+mod backfills;
 mod body;
 mod clear;
 mod dags;
@@ -64,6 +65,14 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
         "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/xcomEntries/return_value",
     ),
     ("GET", "/api/v2/dagSources/hello"),
+    ("GET", "/api/v2/backfills"),
+    ("POST", "/api/v2/backfills"),
+    ("POST", "/api/v2/backfills/dry_run"),
+    ("GET", "/api/v2/backfills/1"),
+    ("PUT", "/api/v2/backfills/1/pause"),
+    ("POST", "/api/v2/backfills/1/unpause"),
+    ("PUT", "/api/v2/backfills/1/cancel"),
+    ("GET", "/api/tidemill/v1/backfills/1/dates"),
     ("GET", "/api/v2/importErrors"),
     ("GET", "/api/v2/monitor/health"),
     ("GET", "/api/v2/version"),
@@ -99,6 +108,10 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
             "/tidemill/v1/dags/{dag}/dagRuns/{run}/taskInstances/{task}/why",
             get(why::task),
         )
+        .route(
+            "/tidemill/v1/backfills/{backfill}/dates",
+            get(backfills::dates),
+        )
         .route("/tidemill/v1/runs/{reference}", get(own::resolve))
         .route("/tidemill/v1/workers", get(workers::list))
         .route("/tidemill/v1/workers/{worker}", patch(workers::drain));
@@ -133,12 +146,39 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
             "/v2/pools/{name}",
             get(pools::one).patch(pools::patch).delete(pools::delete),
         )
+        .route(
+            "/v2/backfills",
+            get(backfills::list).post(backfills::create),
+        )
+        .route("/v2/backfills/dry_run", post(backfills::dry_run))
+        .route("/v2/backfills/{backfill}", get(backfills::one))
+        .route(
+            "/v2/backfills/{backfill}/pause",
+            put_or_post(backfills::pause),
+        )
+        .route(
+            "/v2/backfills/{backfill}/unpause",
+            put_or_post(backfills::unpause),
+        )
+        .route(
+            "/v2/backfills/{backfill}/cancel",
+            put_or_post(backfills::cancel),
+        )
         .route("/v2/importErrors", get(dags::import_errors))
         .route("/v2/monitor/health", get(own::health))
         .route("/v2/version", get(own::version))
         .merge(own)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+}
+
+/// Airflow's route is PUT; its own command line (0.1.5) sends POST.
+fn put_or_post<H, T>(handler: H) -> axum::routing::MethodRouter<Web>
+where
+    H: axum::handler::Handler<T, Web>,
+    T: 'static,
+{
+    axum::routing::put(handler.clone()).post(handler)
 }
 
 /// An address that nothing answers.

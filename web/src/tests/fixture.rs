@@ -308,6 +308,8 @@ fn doors(
         }),
         changes: tokio::sync::broadcast::channel(16).0,
         logs,
+        elsewhere: None,
+        workers: None,
         home_url: Arc::new(RwLock::new("http://127.0.0.1:8080".to_string())),
         ready: Arc::new(|| true),
         logins: Arc::new(Logins::new()),

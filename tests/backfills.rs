@@ -1,0 +1,258 @@
+//! Backfills on the real program.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::waiting::wait_for;
+use support::{PATIENCE, Place, Server, stdout, told};
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, PATIENCE, || is_so().then_some(()));
+}
+
+/// A DAG with a tick each day, that fails on one of them until it is repaired.
+fn daily(place: &Place) -> std::path::PathBuf {
+    let mark = place.folder().join("repaired");
+    place.write_dag(
+        "daily.toml",
+        &format!(
+            "[dag]\nschedule = {{ cron = '0 6 * * *', interval = 'previous', run_immediately = false }}\nmax_active_runs = 1\n[params]\nword = 'x'\n[tasks]\nt = 'test \"$TIDEMILL_DS\" != 2026-01-03 || test -e {}'\n",
+            mark.display()
+        ),
+    );
+    mark
+}
+
+fn backfill(place: &Place, more: &[&str]) -> Value {
+    let mut args = vec!["backfills", "create", "daily", "-o", "json"];
+    args.extend(["--from", "2026-01-02", "--to", "2026-01-05"]);
+    args.extend(more);
+    place.call_json(&args)
+}
+
+fn show(place: &Place, no: &Value) -> Value {
+    place.call_json(&["backfills", "show", &no.to_string(), "-o", "json"])
+}
+
+fn wait_until_over(place: &Place, no: &Value) -> Value {
+    until("the end of the backfill", || {
+        show(place, no)["completed_at"] != Value::Null
+    });
+    show(place, no)
+}
+
+fn column(shown: &Value, key: &str) -> Vec<Value> {
+    let dates = shown["dates"].as_array().unwrap();
+    dates.iter().map(|date| date[key].clone()).collect()
+}
+
+/// Runs by the time of their start.
+fn in_order(server: &Server) -> Vec<Value> {
+    let at = |run: &Value| {
+        let text = run["start_date"].as_str().unwrap().to_string();
+        text.parse::<jiff::Timestamp>().unwrap()
+    };
+    let mut runs = server.runs("daily");
+    runs.sort_by_key(at);
+    runs
+}
+
+#[test]
+fn a_backfill_makes_the_runs_of_its_dates_and_runs_failed_ones_again_when_asked() {
+    let place = Place::new();
+    let mark = daily(&place);
+    let server = place.serve();
+    server.wait_for_dag("daily");
+
+    let planned = backfill(&place, &["--dry-run"]);
+    assert_eq!(planned.as_array().unwrap().len(), 3);
+    assert_eq!(planned[0]["logical_date"], "2026-01-02T06:00:00Z");
+    assert!(server.runs("daily").is_empty());
+
+    let made = backfill(
+        &place,
+        &[
+            "--run-backwards",
+            "--max-active-runs",
+            "1",
+            "--param",
+            "word=y",
+        ],
+    );
+    let over = wait_until_over(&place, &made["id"]);
+    let dates = [
+        "2026-01-02T06:00:00Z",
+        "2026-01-03T06:00:00Z",
+        "2026-01-04T06:00:00Z",
+    ];
+    assert_eq!(column(&over, "logical_date"), dates);
+    assert_eq!(column(&over, "state"), ["success", "failed", "success"]);
+    let runs = in_order(&server);
+    let order: Vec<&Value> = runs.iter().map(|run| &run["logical_date"]).collect();
+    assert_eq!(order, [dates[2], dates[1], dates[0]]);
+    assert_eq!(runs[0]["run_type"], "backfill");
+    assert_eq!(runs[0]["data_interval_start"], dates[1]);
+    assert_eq!(runs[0]["conf"], json!({"word": "y"}));
+
+    let again = backfill(&place, &[]);
+    let skipped = wait_until_over(&place, &again["id"]);
+    assert_eq!(column(&skipped, "skipped"), ["already exists"; 3]);
+
+    std::fs::write(mark, "").unwrap();
+    let repair = backfill(&place, &["--reprocess", "failed"]);
+    let repaired = wait_until_over(&place, &repair["id"]);
+    let of_run = [
+        json!("already exists"),
+        Value::Null,
+        json!("already exists"),
+    ];
+    assert_eq!(column(&repaired, "skipped"), of_run);
+    assert_eq!(column(&repaired, "state"), ["success"; 3]);
+    assert_eq!(server.runs("daily").len(), 3);
+
+    let listed = place.call_json(&["backfills", "list", "--dag", "daily", "-o", "json"]);
+    let ids: Vec<&Value> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
+    assert_eq!(ids, [&repair["id"], &again["id"], &made["id"]]);
+}
+
+#[test]
+fn a_backfill_pauses_survives_a_restart_and_goes_on_beside_a_full_dag() {
+    let place = Place::new();
+    let gate = place.folder().join("gate");
+    place.write_dag(
+        "daily.toml",
+        &format!(
+            "[dag]\nschedule = '0 6 * * *'\nmax_active_runs = 1\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
+            gate.display()
+        ),
+    );
+    let mut server = place.serve();
+    server.wait_for_dag("daily");
+    place.trigger("daily", &[]);
+    let made = backfill(&place, &["--max-active-runs", "2"]);
+    let id = made["id"].to_string();
+    let n_running = |server: &Server| {
+        let runs = server.runs("daily");
+        runs.iter().filter(|run| run["state"] == "running").count()
+    };
+    // One of a person under max_active_runs, two of the backfill under its own limit.
+    until("three runs", || n_running(&server) == 3);
+    let paused = place.call_json(&["backfills", "pause", &id, "-o", "json"]);
+    assert_eq!(paused["is_paused"], true);
+    let second = place.call(&[
+        "backfills",
+        "create",
+        "daily",
+        "--from",
+        "2026-01-02",
+        "--to",
+        "2026-01-03",
+    ]);
+    assert_eq!(second.status.code(), Some(5), "{}", told(&second));
+
+    server.signal(rustix::process::Signal::KILL);
+    server.wait_until_gone();
+    std::fs::write(&gate, "").unwrap();
+    let server = place.serve();
+    until("the end of the runs", || {
+        let runs = server.runs("daily");
+        let is_over = |run: &Value| run["state"] == "success" || run["state"] == "failed";
+        runs.len() == 3 && runs.iter().all(is_over)
+    });
+    assert_eq!(show(&place, &made["id"])["completed_at"], Value::Null);
+    assert_eq!(
+        show(&place, &made["id"])["dates"].as_array().unwrap().len(),
+        2
+    );
+    assert!(place.call(&["backfills", "unpause", &id]).status.success());
+    let over = wait_until_over(&place, &made["id"]);
+    assert_eq!(over["dates"].as_array().unwrap().len(), 3);
+    let ended = place.call(&["backfills", "cancel", &id]);
+    assert_eq!(ended.status.code(), Some(5), "{}", told(&ended));
+}
+
+#[test]
+fn a_cancelled_backfill_makes_no_more_runs_and_what_runs_goes_on() {
+    let place = Place::new();
+    let gate = place.folder().join("gate");
+    place.write_dag(
+        "daily.toml",
+        &format!(
+            "[dag]\nschedule = '0 6 * * *'\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
+            gate.display()
+        ),
+    );
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let made = backfill(&place, &["--max-active-runs", "1"]);
+    until("a run", || server.runs("daily").len() == 1);
+    let cancelled =
+        place.call_json(&["backfills", "cancel", &made["id"].to_string(), "-o", "json"]);
+    assert_ne!(cancelled["completed_at"], Value::Null);
+    std::fs::write(&gate, "").unwrap();
+    let run = server.runs("daily")[0]["dag_run_id"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert_eq!(server.wait_for_end("daily", &run)["state"], "success");
+    // Its place is free now: what comes next is asked for by somebody else.
+    let next = backfill(&place, &["--run-backwards"]);
+    let over = wait_until_over(&place, &next["id"]);
+    assert_eq!(over["dates"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let place = Place::new();
+    daily(&place);
+    place.write_dag("manual.toml", "[tasks]\nt = 'true'\n");
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    server.wait_for_dag("manual");
+    let cases: &[(&[&str], i32)] = &[
+        (&["manual", "--from", "2026-01-02", "--to", "2026-01-05"], 2),
+        (&["daily", "--from", "2026-01-05", "--to", "2026-01-02"], 2),
+        (&["daily", "--from", "2026-01-05", "--to", "2100-01-02"], 2),
+        (
+            &[
+                "daily",
+                "--from",
+                "2026-01-05",
+                "--to",
+                "2026-01-06",
+                "--param",
+                "z=1",
+            ],
+            2,
+        ),
+        (&["daily", "--from", "soon", "--to", "2026-01-06"], 2),
+        (&["nobody", "--from", "2026-01-05", "--to", "2026-01-06"], 3),
+    ];
+    for (args, status) in cases {
+        let mut all = vec!["backfills", "create"];
+        all.extend(*args);
+        let refused = place.call(&all);
+        assert_eq!(
+            refused.status.code(),
+            Some(*status),
+            "{args:?}: {}",
+            told(&refused)
+        );
+    }
+    assert_eq!(
+        place.call(&["backfills", "show", "9"]).status.code(),
+        Some(3)
+    );
+    let listed = place.call(&["backfills", "list", "-o", "name"]);
+    assert_eq!(stdout(&listed), "");
+
+    let body = json!({"dag_id": "daily", "from_date": "2026-01-02T00:00:00Z", "to_date": "2026-01-03T00:00:00Z", "colour": 1});
+    assert_eq!(server.send("POST", "/api/v2/backfills", &body).0, 422);
+}
