@@ -18,7 +18,7 @@ pub enum Place {
     File(PathBuf),
     /// On a server that several processes share.
     #[cfg(feature = "postgres")]
-    Server(Address),
+    Server(Box<Address>),
 }
 
 impl Place {
@@ -72,7 +72,7 @@ fn server(url: &str, args: &DatabaseArgs) -> Result<Place, Failure> {
         .as_deref()
         .map(|text| text.trim_end_matches(['\r', '\n']));
     Address::parse(url, password)
-        .map(Place::Server)
+        .map(|address| Place::Server(Box::new(address)))
         .map_err(|err| usage(err.to_string()))
 }
 
