@@ -19,11 +19,12 @@ test: ## Install what the tests need, then run every test
 check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --offline --workspace --all-targets -- -D warnings
-	$(CARGO) test --offline --workspace --exclude tidemill
+	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-store-postgres --exclude tidemill-store-conformance
+	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
 	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test examples --test tidy --test kills
 
-soak: ## The long form of the kill -9 test: 200 kills, release build
-	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills -- --nocapture --test-threads 1
+soak: ## The long form of the kill -9 tests: 200 kills on each database, release build
+	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres -- --nocapture --test-threads 1
 
 bench: ## Compare with make and ninja, in one run
 	$(CARGO) build --release

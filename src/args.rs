@@ -103,7 +103,7 @@ pub enum Color {
 pub enum Command {
     /// Start scheduler, worker and pages in one process.
     #[command(
-        after_help = "Examples:\n  tidemill serve\n  tidemill serve --dags /srv/dags --home /var/lib/tidemill --listen 127.0.0.1:9000"
+        after_help = "Examples:\n  tidemill serve\n  tidemill serve --dags /srv/dags --home /var/lib/tidemill --listen 127.0.0.1:9000\n  tidemill serve --database postgres://tidemill@db.example/tidemill --database-password-file /run/secrets/db"
     )]
     Serve(Serve),
     /// Run tasks for a scheduler that keeps its memory on PostgreSQL.
@@ -158,10 +158,27 @@ pub enum Command {
     /// The runs of past dates.
     #[command(subcommand, alias = "backfill")]
     Backfills(Backfills),
+    /// The database: a file in the home, or PostgreSQL with --database.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tidemill db check\n  tidemill db migrate --database postgres://tidemill@db.example/tidemill?sslmode=verify-full\n  tidemill db export > everything.jsonl"
+    )]
+    Db(Db),
     /// Print a fresh one-time login link for the pages.
     LoginLink,
     /// Print what the exit statuses mean.
     ExitCodes,
+}
+
+/// `db`.
+#[derive(Subcommand, Debug)]
+pub enum Db {
+    /// Bring its schema up to this program's.
+    Migrate,
+    /// Say whether it answers and has this program's schema.
+    Check,
+    /// Print everything as lines of JSON.
+    Export,
 }
 
 /// What a schema is of.

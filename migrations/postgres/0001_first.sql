@@ -23,7 +23,9 @@ create table term (
 create table term_lease (
     shard integer primary key,
     term bigint not null,
-    until timestamptz not null
+    until timestamptz not null,
+    -- The holder has the advisory lock too: when that is free, the holder is gone.
+    is_signed boolean not null
 ) with (fillfactor = 50);
 
 -- Numbers that are never used again, even after their rows are gone.

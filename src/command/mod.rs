@@ -4,6 +4,7 @@ mod backfills;
 mod client;
 mod crontab;
 mod dags;
+mod db;
 mod file;
 mod local_run;
 mod next;
@@ -50,6 +51,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Backfills(verb) => block_on(backfills::backfills(&printer, &at, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
         Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
+        Command::Db(verb) => block_on(db::db(&at, verb)),
         Command::LoginLink => block_on(serve::login_link(&at)),
         Command::ExitCodes => {
             for (_, code, meaning) in Exit::ALL {

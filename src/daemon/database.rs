@@ -34,6 +34,35 @@ impl Place {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::File(path) => write!(f, "{}", path.display()),
+            #[cfg(feature = "postgres")]
+            Place::Server(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// Brings the schema up to this program's.
+///
+/// # Errors
+/// When the database cannot be had, or is newer.
+pub async fn migrate(place: &Place) -> Result<(), Failure> {
+    match place {
+        // Whoever owns the file brings it up.
+        Place::File(path) => {
+            let store = SqliteStore::open(path).await.map_err(store_failure)?;
+            store.close().await.map_err(store_failure)
+        }
+        #[cfg(feature = "postgres")]
+        Place::Server(address) => {
+            let brought_up = tidemill_store_postgres::migrate(address).await;
+            brought_up.map(drop).map_err(store_failure)
+        }
+    }
+}
+
 #[cfg(not(feature = "postgres"))]
 fn server(_: &str, _: &DatabaseArgs) -> Result<Place, Failure> {
     Err(Failure::new(

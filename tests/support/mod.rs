@@ -24,6 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A folder with a home and a DAG folder, gone with the value, and a database.
 pub struct Place {
     folder: tempfile::TempDir,
+    dags: PathBuf,
     database: Option<String>,
 }
 
@@ -46,7 +47,11 @@ impl Place {
             .tempdir()
             .unwrap();
         std::fs::create_dir(folder.path().join("dags")).unwrap();
-        Place { folder, database }
+        Place {
+            dags: folder.path().join("dags"),
+            folder,
+            database,
+        }
     }
 
     /// The address of its PostgreSQL database; nothing where the home keeps a file.
@@ -54,9 +59,12 @@ impl Place {
         self.database.as_deref()
     }
 
-    /// Another home and DAG folder on the same database.
+    /// Another home with the same DAG folder and the same database.
     pub fn beside(&self) -> Place {
-        Place::at(self.database.clone())
+        Place {
+            dags: self.dags.clone(),
+            ..Place::at(self.database.clone())
+        }
     }
 
     /// The folder that holds both; its name stands in the environment of everything it starts.
@@ -71,7 +79,7 @@ impl Place {
 
     /// The DAG folder.
     pub fn dags(&self) -> PathBuf {
-        self.folder.path().join("dags")
+        self.dags.clone()
     }
 
     /// Writes a DAG file so that it appears whole, as editors do.

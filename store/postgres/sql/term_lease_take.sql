@@ -1,1 +1,3 @@
-update term_lease set term = $2, until = clock_timestamp() + make_interval(secs => $3) where shard = $1
+update term_lease set
+    term = $2, until = clock_timestamp() + make_interval(secs => $3), is_signed = $4
+where shard = $1

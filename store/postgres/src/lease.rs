@@ -83,7 +83,7 @@ impl Lease {
         let holds_it = keeper.is_some();
         let mut conn = session::connect(&self.address, Role::Plain).await?;
         let has_sign = sign(&mut conn).await?;
-        let taken = session::within(take(&mut conn, holder, now, has_sign || holds_it)).await?;
+        let taken = session::within(take(&mut conn, holder, now, has_sign, holds_it)).await?;
         let term = match taken {
             Ok(term) => term,
             Err(holder) => {
@@ -185,19 +185,17 @@ impl Renewal {
                 self.conn.insert(conn)
             }
         };
+        if !self.has_sign {
+            self.has_sign = sign(conn).await?;
+        }
         let renewed = sqlx::query(sql::TERM_LEASE_RENEW)
             .bind(SHARD)
             .bind(self.term)
             .bind(TERM_LEASE.as_secs_f64())
-            .execute(&mut *conn)
+            .bind(self.has_sign)
+            .execute(conn)
             .await?;
-        if renewed.rows_affected() == 0 {
-            return Ok(false);
-        }
-        if !self.has_sign {
-            self.has_sign = sign(conn).await?;
-        }
-        Ok(true)
+        Ok(renewed.rows_affected() > 0)
     }
 
     async fn end(self) {
@@ -225,7 +223,8 @@ async fn take(
     conn: &mut PgConnection,
     holder: &str,
     now: Ts,
-    may_at_once: bool,
+    has_sign: bool,
+    holds_it: bool,
 ) -> Result<Result<i64, String>, Trouble> {
     let mut tx = conn.begin().await?;
     sqlx::query(sql::TERM_LEASE_BEGIN)
@@ -237,8 +236,11 @@ async fn take(
         .fetch_one(&mut *tx)
         .await?;
     let mut columns = Columns::of(&row);
-    let (is_over, other): (bool, String) = (columns.next()?, columns.next()?);
-    if !is_over && !may_at_once {
+    let (is_over, was_signed): (bool, bool) = (columns.next()?, columns.next()?);
+    let other: String = columns.next()?;
+    // A lock that is free says that its holder is gone, and of one who never had it nothing.
+    let is_gone = has_sign && was_signed;
+    if !(is_over || is_gone || holds_it) {
         tx.rollback().await?;
         return Ok(Err(other));
     }
@@ -253,6 +255,7 @@ async fn take(
         .bind(SHARD)
         .bind(term)
         .bind(TERM_LEASE.as_secs_f64())
+        .bind(has_sign)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;

@@ -81,6 +81,26 @@ async fn a_lease_that_is_over_frees_the_term_of_a_holder_that_is_only_silent() {
 }
 
 #[tokio::test]
+async fn a_free_lock_says_nothing_of_a_holder_that_never_had_it() {
+    let scene = scene(1).await;
+    let second = open(&scene.url).await;
+    // The first has the lock; the second takes the term without it, when the lease is over.
+    wait_for("the term", async || {
+        sql(
+            &scene.url,
+            "update term_lease set until = clock_timestamp() - interval '1 s'",
+        );
+        second.take_term("the second", Ts(2)).await.ok()
+    })
+    .await;
+    drop(scene.store);
+    let third = open(&scene.url).await;
+    sql(&scene.url, "update term_lease set is_signed = false");
+    let told = is_refused(&third, "the third").await;
+    assert!(told.contains("the second"), "{told}");
+}
+
+#[tokio::test]
 async fn a_holder_that_renews_keeps_the_term() {
     let scene = scene(1).await;
     let read = "select until from term_lease";

@@ -1,0 +1,306 @@
+//! Two servers on one PostgreSQL database: one is the scheduler, the other stands by. And what a
+//! server does while its database is away.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::json;
+use std::time::Instant;
+use support::postgres::Server as Postgres;
+use support::waiting::wait_for;
+use support::{PATIENCE, Place, Server, http, stderr, stdout, told};
+
+const HELLO: &str = "[tasks]\nhello = 'echo good morning'\n";
+
+/// A task that ends when a file appears.
+fn gated(place: &Place) -> (std::path::PathBuf, String) {
+    let gate = place.folder().join("gate");
+    let text = format!(
+        "[tasks.wait]\nretries = 3\nshell = 'while [ ! -e {} ]; do sleep 0.02; done'\n",
+        gate.display()
+    );
+    (gate, text)
+}
+
+fn is_ready(server: &Server) -> bool {
+    http::ask(&server.socket, "GET", "/readyz", None).is_ok_and(|(status, _)| status == 200)
+}
+
+/// A scheduler with the DAG `hello`, and a stand-by beside it.
+fn pair(place: &Place, beside: &Place) -> (Server, Server) {
+    place.write_dag("hello.toml", HELLO);
+    let leader = place.serve();
+    leader.wait_for_dag("hello");
+    let other = beside.start();
+    assert!(!is_ready(&other));
+    (leader, other)
+}
+
+fn wait_until_it_leads(server: &Server) {
+    wait_for("the stand-by to lead", PATIENCE, || {
+        is_ready(server).then_some(())
+    });
+}
+
+#[test]
+fn a_stand_by_shows_pages_and_refuses_commands_with_the_reason() {
+    let (place, beside) = two_places();
+    let (leader, other) = pair(&place, &beside);
+    let run = place.trigger("hello", &[]);
+    leader.wait_for_end("hello", &run);
+    assert_eq!(other.run("hello", &run)["state"], "success");
+    let refused = beside.call(&["dags", "trigger", "hello"]);
+    assert_eq!(refused.status.code(), Some(6), "{}", told(&refused));
+    assert!(stderr(&refused).contains("stands by"), "{}", told(&refused));
+    let said = beside.serve_log();
+    assert!(
+        said.contains(&format!("pid {}", leader.child.id())),
+        "it says who the scheduler is: {said}"
+    );
+}
+
+fn two_places() -> (Place, Place) {
+    let place = Place::new();
+    let beside = place.beside();
+    (place, beside)
+}
+
+#[test]
+fn a_stand_by_takes_over_from_a_killed_scheduler() {
+    let (place, beside) = two_places();
+    let (mut leader, other) = pair(&place, &beside);
+    let run = place.trigger("hello", &[]);
+    leader.wait_for_end("hello", &run);
+    let began = Instant::now();
+    leader.child.kill().unwrap();
+    leader.child.wait().unwrap();
+    wait_until_it_leads(&other);
+    println!("took over after a kill in {:?}", began.elapsed());
+    let next = beside.trigger("hello", &[]);
+    assert_eq!(other.wait_for_end("hello", &next)["state"], "success");
+    assert_eq!(other.runs("hello").len(), 2);
+    assert_eq!(other.body("/api/v2/dags/hello")["is_stale"], false);
+}
+
+#[test]
+fn a_stand_by_takes_over_from_a_scheduler_that_stops_in_order() {
+    let (place, beside) = two_places();
+    let (mut leader, other) = pair(&place, &beside);
+    leader.signal(Signal::TERM);
+    leader.wait_until_gone();
+    wait_until_it_leads(&other);
+    let run = beside.trigger("hello", &[]);
+    assert_eq!(other.wait_for_end("hello", &run)["state"], "success");
+    // And the other way round, in the home of the first.
+    let first = place.start();
+    assert!(!is_ready(&first));
+    drop(other);
+    wait_until_it_leads(&first);
+}
+
+#[test]
+fn a_stand_by_that_is_told_to_stop_does_so() {
+    let (place, beside) = two_places();
+    let (leader, mut other) = pair(&place, &beside);
+    other.signal(Signal::TERM);
+    let status = other.wait_until_gone();
+    assert!(status.success(), "{status}: {}", beside.serve_log());
+    assert!(is_ready(&leader));
+}
+
+/// Everything in the tables of runs, tasks and versions.
+fn rows(place: &Place) -> String {
+    let name = place.database().unwrap();
+    let name = name.split(['/', '?']).nth(3).unwrap();
+    let text = "select (select string_agg(t::text, ' ' order by run) from dag_run t),
+                       (select string_agg(t::text, ' ' order by run, task_no) from task_instance t),
+                       (select string_agg(t::text, ' ' order by dag) from dag t),
+                       (select string_agg(t::text, ' ' order by version) from dag_version t),
+                       (select string_agg(t::text, ' ' order by seq) from change t),
+                       (select string_agg(t::text, ' ' order by name) from counter t)";
+    Postgres::shared().sql(name, text)
+}
+
+#[test]
+fn a_stopped_scheduler_that_wakes_up_touches_no_row_and_ends() {
+    let (place, beside) = two_places();
+    let (gate, text) = gated(&place);
+    place.write_dag("gated.toml", &text);
+    let (mut leader, other) = pair(&place, &beside);
+    leader.wait_for_dag("gated");
+    let open = place.trigger("gated", &[]);
+    leader.wait_for_task("gated", &open, "wait", "running");
+    let began = Instant::now();
+    leader.signal(Signal::STOP);
+    wait_until_it_leads(&other);
+    println!("took over from a stopped one in {:?}", began.elapsed());
+    // The task of the stopped one may still run: nobody starts it again yet.
+    assert_eq!(other.task("gated", &open, "wait")["state"], "running");
+    let run = beside.trigger("hello", &[]);
+    other.wait_for_end("hello", &run);
+    // Its task has ended, and there is a new file: it will have something to write when it wakes.
+    std::fs::write(&gate, "").unwrap();
+    let before = rows(&place);
+    leader.signal(Signal::CONT);
+    let status = leader.wait_until_gone();
+    assert!(!status.success(), "{status}");
+    assert_eq!(rows(&place), before);
+    let said = place.serve_log();
+    assert!(said.contains("term is over"), "{said}");
+    assert!(is_ready(&other));
+}
+
+#[test]
+fn a_server_goes_on_when_its_database_was_restarted() {
+    let mut postgres = Postgres::start();
+    let place = Place::at(Some(postgres.new_database()));
+    let (gate, text) = gated(&place);
+    place.write_dag("gated.toml", &text);
+    place.write_dag("hello.toml", HELLO);
+    let server = place.serve();
+    server.wait_for_dag("gated");
+    server.wait_for_dag("hello");
+    let open = place.trigger("gated", &[]);
+    server.wait_for_task("gated", &open, "wait", "running");
+    for signal in ["INT", "QUIT", "KILL"] {
+        postgres.stop(signal);
+        postgres.resume();
+        let key = ["--idempotency-key", signal];
+        let run = wait_for("a trigger to be taken", PATIENCE, || {
+            let args = [&["dags", "trigger", "hello", "-o", "name"], &key[..]].concat();
+            let asked = place.call(&args);
+            asked.status.success().then_some(())
+        });
+        let () = run;
+    }
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(server.wait_for_end("gated", &open)["state"], "success");
+    assert_eq!(server.task("gated", &open, "wait")["try_number"], 1);
+    wait_for("the other runs to end", PATIENCE, || {
+        let runs = server.runs("hello");
+        (runs.len() == 3 && runs.iter().all(|run| run["state"] == "success")).then_some(())
+    });
+}
+
+#[test]
+fn a_server_whose_database_is_away_can_be_stopped() {
+    let mut postgres = Postgres::start();
+    let place = Place::at(Some(postgres.new_database()));
+    place.write_dag(
+        "tick.toml",
+        "[dag]\nschedule = '@every 1s'\n[tasks]\ntock = 'true'\n",
+    );
+    let mut server = place.serve();
+    server.wait_for_dag("tick");
+    postgres.stop("QUIT");
+    wait_for("a commit to fail", PATIENCE, || {
+        place.serve_log().contains("tried again").then_some(())
+    });
+    server.signal(Signal::TERM);
+    wait_for("the first signal to be seen", PATIENCE, || {
+        place.serve_log().contains("stopping").then_some(())
+    });
+    server.signal(Signal::TERM);
+    server.wait_until_gone();
+}
+
+#[test]
+fn no_password_is_shown_anywhere() {
+    let postgres = Postgres::start();
+    let secret = "gehe1m";
+    postgres.sql(
+        "postgres",
+        &format!("create role secretive login superuser password '{secret}'"),
+    );
+    postgres.new_database();
+    let url = postgres.url("secretive", "test_0");
+    let place = Place::at(Some(url.clone()));
+    let file = place.folder().join("password");
+    std::fs::write(&file, "wrong\n").unwrap();
+
+    let in_argv = format!("{url}&password={secret}");
+    let refused = place.call(&["db", "check", "--database", &in_argv]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    let wrong = place.call(&[
+        "db",
+        "check",
+        "--database-password-file",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(wrong.status.code(), Some(6), "{}", told(&wrong));
+    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    let checked = place.call(&[
+        "db",
+        "migrate",
+        "--database-password-file",
+        file.to_str().unwrap(),
+    ]);
+    assert!(checked.status.success(), "{}", told(&checked));
+    let help = place
+        .tidemill()
+        .env("TIDEMILL_DATABASE", &in_argv)
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    let mut shown = [&refused, &wrong, &checked, &help].map(told).join("\n");
+
+    place.write_dag("hello.toml", "[tasks]\nhello = 'env'\n");
+    let mut child = place.serve_command();
+    child
+        .env("TIDEMILL_DATABASE", &in_argv)
+        .env("TIDEMILL_LOG", "trace");
+    let mut child = child.spawn().unwrap();
+    let ready = wait_for("the server", PATIENCE, || place.ready(Some(child.id())));
+    let socket = std::path::PathBuf::from(ready["socket"].as_str().unwrap());
+    let cmdline = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    shown.push_str(&String::from_utf8_lossy(&cmdline));
+    wait_for("the run's log", PATIENCE, || {
+        let body = json!({"dag_run_id": "r", "logical_date": null});
+        let _ = http::ask(&socket, "POST", "/api/v2/dags/hello/dagRuns", Some(&body));
+        let path = "/api/v2/dags/hello/dagRuns/r/taskInstances/hello/logs/1";
+        let (status, log) = http::ask(&socket, "GET", path, None).ok()?;
+        (status == 200 && log.to_string().contains("TIDEMILL_RUN_ID"))
+            .then(|| shown.push_str(&log.to_string()))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    shown.push_str(&place.serve_log());
+    assert!(!shown.contains(secret), "{shown}");
+}
+
+#[test]
+fn the_database_is_checked_brought_up_and_exported() {
+    let place = Place::new();
+    let empty = place.call(&["db", "check"]);
+    assert_eq!(empty.status.code(), Some(6), "{}", told(&empty));
+    assert!(stderr(&empty).contains("db migrate"), "{}", told(&empty));
+    let made = place.call(&["db", "migrate"]);
+    assert!(made.status.success(), "{}", told(&made));
+    let checked = place.call(&["db", "check"]);
+    assert!(checked.status.success(), "{}", told(&checked));
+    place.write_dag("hello.toml", HELLO);
+    let mut server = place.serve();
+    server.wait_for_dag("hello");
+    let run = place.trigger("hello", &[]);
+    server.wait_for_end("hello", &run);
+    let live = place.call(&["db", "export"]);
+    server.signal(Signal::TERM);
+    server.wait_until_gone();
+    let offline = place.call(&["db", "export"]);
+    for exported in [live, offline] {
+        assert!(exported.status.success(), "{}", told(&exported));
+        let lines = stdout(&exported);
+        let kinds: Vec<String> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| line["kind"].as_str().unwrap().to_string())
+            .collect();
+        assert_eq!(kinds, ["dag", "dag_run", "task_instance"], "{lines}");
+        assert!(
+            lines.contains("echo good morning") && lines.contains(&run),
+            "{lines}"
+        );
+    }
+}
