@@ -61,10 +61,28 @@ async fn on_a_database_that_was_never_analysed_a_pass_goes_by_keys_alone() {
 }
 
 #[tokio::test]
+async fn the_session_of_passes_takes_the_planner_s_other_ways_away() {
+    let url = Server::shared().new_database();
+    let mut conn = connect(&address(&url), Role::Passes).await.unwrap();
+    for (setting, value) in [
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+        ("plan_cache_mode", "force_generic_plan"),
+    ] {
+        let text = "select current_setting($1)";
+        let row = sqlx::query(text).bind(setting).fetch_one(&mut conn).await;
+        assert_eq!(row.unwrap().get::<String, _>(0), value, "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn an_update_of_a_task_touches_no_index() {
     // A server of its own: a long transaction elsewhere would keep the old rows of all alive.
     let server = Server::start();
     let scene = scene_at(server.new_database(), 200).await;
+    let began = Instant::now();
     for (n, state) in [TaskState::Queued, TaskState::Running, TaskState::Success]
         .into_iter()
         .enumerate()
@@ -80,6 +98,7 @@ async fn an_update_of_a_task_touches_no_index() {
             scene.store.commit_pass(&pass).await.unwrap();
         }
     }
+    println!("{:?} for each pass of one task", began.elapsed() / 600);
     // A session tells its counts at the latest when it ends.
     scene.store.close().await;
     let seen = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables

@@ -160,32 +160,44 @@ async fn no_write_of_a_store_whose_term_is_over_touches_a_row() {
 async fn a_take_over_waits_for_the_pass_in_flight() {
     let scene = scene(1).await;
     let second = open(&scene.url).await;
-    let mut conn = scene.store.conn().await.unwrap();
-    let mut tx = sqlx::Connection::begin(&mut *conn).await.unwrap();
-    crate::engine::fence(&mut tx, Some(scene.term))
+    // Somebody looks at the task's row, so that the pass comes as far as that and no further.
+    let mut conn = second.conn().await.unwrap();
+    let mut looking = sqlx::Connection::begin(&mut *conn).await.unwrap();
+    sqlx::query("select 1 from task_instance for update")
+        .execute(&mut *looking)
         .await
         .unwrap();
-    let committed = std::cell::Cell::new(false);
+    let is_over = std::cell::Cell::new(false);
+    let pass = scene.pass(1, TaskState::Running);
+    let passing = async {
+        scene.store.commit_pass(&pass).await.unwrap();
+        is_over.set(true);
+    };
+    let waiting = |what: &'static str| {
+        let text = format!(
+            "select count(*) from pg_stat_activity where datname = current_database()
+             and wait_event_type = 'Lock' and query like '%{what}%'"
+        );
+        let url = scene.url.clone();
+        async move {
+            wait_for(what, async || (sql(&url, &text) == "1").then_some(())).await;
+        }
+    };
     let taking = async {
+        waiting("One pass, in one statement").await;
         sql(
             &scene.url,
             "update term_lease set until = clock_timestamp() - interval '1 s'",
         );
         let term = take(&second, "the second").await;
-        assert!(committed.get(), "the take-over did not wait");
+        assert!(is_over.get(), "the take-over did not wait for the pass");
         term
     };
-    let waits = "select count(*) from pg_stat_activity
-                 where wait_event_type = 'Lock' and query like '%insert into term %'
-                   and datname = current_database()";
-    let committing = async {
-        wait_for("the take-over to wait", async || {
-            (sql(&scene.url, waits) == "1").then_some(())
-        })
-        .await;
-        committed.set(true);
-        tx.commit().await.unwrap();
+    let releasing = async {
+        waiting("insert into term ").await;
+        looking.rollback().await.unwrap();
     };
-    let (term, ()) = tokio::join!(taking, committing);
+    let (term, (), ()) = tokio::join!(taking, passing, releasing);
     assert_eq!(term, scene.term + 1);
+    assert_eq!(second.changes_after(0, 9).await.unwrap().len(), 1);
 }
