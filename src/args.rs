@@ -3,7 +3,11 @@
 mod backfills;
 mod import;
 
-pub use backfills::{Backfills, CreateBackfill};
+pub mod worker;
+
+pub use worker::{Part, Worker, Workers};
+
+use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -246,85 +250,6 @@ pub struct Serve {
         value_name = "NAMES"
     )]
     pub env_passthrough: Vec<String>,
-}
-
-/// A part of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    /// Decides and serves pages; workers of other processes run the tasks.
-    Scheduler,
-    /// Serves pages and never decides.
-    Api,
-}
-
-/// `worker`.
-#[derive(ClapArgs, Debug)]
-pub struct Worker {
-    /// Tasks at once.
-    #[arg(long, env = "TIDEMILL_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub slots: u32,
-    /// The queues that it serves.
-    #[arg(
-        long,
-        env = "TIDEMILL_QUEUES",
-        default_value = "default",
-        value_delimiter = ',',
-        value_name = "NAMES"
-    )]
-    pub queues: Vec<String>,
-    /// Where others read its logs while they grow; port 0 takes a free one.
-    #[arg(
-        long,
-        env = "TIDEMILL_LOG_LISTEN",
-        default_value = "127.0.0.1:0",
-        value_name = "ADDRESS"
-    )]
-    pub log_listen: SocketAddr,
-    /// The address of that for other machines, where it is not the one above.
-    #[arg(long, env = "TIDEMILL_LOG_URL", value_name = "URL")]
-    pub log_url: Option<String>,
-    /// Seconds without a word to the database after which its tasks are others'.
-    #[arg(long, env = "TIDEMILL_WORKER_LEASE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3600), value_name = "SECONDS")]
-    pub lease: u64,
-    /// Seconds that running tasks may go on after SIGTERM.
-    #[arg(
-        long,
-        env = "TIDEMILL_SHUTDOWN_TIMEOUT",
-        default_value_t = 30,
-        value_name = "SECONDS"
-    )]
-    pub shutdown_timeout: u64,
-    /// Seconds between TERM and KILL of a task.
-    #[arg(
-        long,
-        env = "TIDEMILL_KILL_GRACE",
-        default_value_t = 10,
-        value_name = "SECONDS"
-    )]
-    pub kill_grace: u64,
-    /// Variables that tasks inherit besides PATH HOME USER LANG LC_* TZ TMPDIR.
-    #[arg(
-        long,
-        env = "TIDEMILL_ENV_PASSTHROUGH",
-        value_delimiter = ',',
-        value_name = "NAMES"
-    )]
-    pub env_passthrough: Vec<String>,
-}
-
-/// `workers`.
-#[derive(Subcommand, Debug)]
-pub enum Workers {
-    /// Those that live.
-    List,
-    /// Let one finish what it has and take nothing more.
-    Drain {
-        /// Its number.
-        worker: i64,
-        /// Let it take tasks again.
-        #[arg(long)]
-        undo: bool,
-    },
 }
 
 /// `run`.
