@@ -3,12 +3,11 @@
 mod backfills;
 mod import;
 
-pub mod worker;
+mod worker;
 
-pub use worker::{Part, Worker, Workers};
-
-use backfills::{Backfills, CreateBackfill};
+pub use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
+pub use worker::{Part, Worker, Workers};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;

@@ -51,6 +51,7 @@ const CODES: &[(&str, &str)] = &[
     ("TM0145", "TM0145: a setup or teardown task is not used as one can be.\nA task is one or the other. A teardown task's rule is always all_done_setup_success, and its `setups` name setup tasks. Tasks directly after a setup task have the rule all_success, so that none of them runs without it."),
     ("TM0146", "TM0146: a trigger rule that `fail_fast` does not allow.\nA DAG with `fail_fast = true` ends at its first failed task, so no task of it can wait for a failure: its rules are all_success and, for teardown tasks, all_done_setup_success."),
     ("TM0147", "TM0147: a branch cannot go that way.\nA case has exactly one of `if`, `days`, `between` and `else`, and `then` names tasks or groups that wait for the branch."),
+    ("TM0148", "TM0148: a task cannot be mapped like that.\nA mapped task has `expand` or `expand_kwargs`, not both. Tasks that choose what follows (branch, short_circuit, latest_only), setup tasks and teardown tasks are not mapped."),
     ("TM0150", "TM0150: the default of a parameter does not fit its own declaration."),
     ("TM0151", "TM0151: a parameter has no default, but the DAG has a schedule.\nA scheduled run has nobody to ask. Give the parameter a default, or allow \"null\" as its type."),
     ("TM0190", "TM0190: this version of Tidemill does not run that yet.\nThe key or value is part of the format, so the file is right; it will run with a later version."),

@@ -62,6 +62,7 @@ pub(crate) fn check(
             );
         }
         check_setups(walk, names, task);
+        check_mapping(walk, task);
         if task.role.is_setup {
             check_after_setup(walk, names, commons, graph, index);
         }
@@ -85,6 +86,24 @@ fn check_setups(walk: &mut Walk, names: &Names, task: &crate::walk::task::TaskKe
                     .help(format!("add `setup = true` to [tasks.{}]", setup.name)),
             );
         }
+    }
+}
+
+fn check_mapping(walk: &mut Walk, task: &crate::walk::task::TaskKeys) {
+    let what = match &task.operator {
+        OperatorKey::Branch(_) => "a branch",
+        OperatorKey::ShortCircuit(_) => "a gate",
+        OperatorKey::LatestOnly => "latest_only",
+        _ if task.role.is_setup => "a setup task",
+        _ if task.role.is_teardown => "a teardown task",
+        _ => return,
+    };
+    if let Some(map) = &task.mapping {
+        let message = format!("{what} cannot be mapped");
+        walk.report(
+            Diagnostic::error("TM0148", map.span.clone(), message)
+                .help("map a task beside it, and let it look at that task's outputs"),
+        );
     }
 }
 

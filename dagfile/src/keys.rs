@@ -42,6 +42,10 @@ pub(crate) enum Kind {
     Shell,
     Branch,
     ShortCircuit,
+    /// Lists by name.
+    Expand,
+    /// A list, or a template that gives one.
+    List,
     /// One name or a list of them.
     Names,
     /// A list of tables.
@@ -239,10 +243,10 @@ pub(crate) const TASK: &[Key] = common_keys![
     later("time_sensor", "Waits for a time of day."),
     later("external_task_sensor", "Waits for a task of another DAG."),
     later("sql_sensor", "Waits for a row."),
-    later("expand", "One instance for each value."),
-    later("expand_kwargs", "One instance for each object of a list."),
-    later("map_index_template", "The name of an instance."),
-    later("on_empty", "What an empty list means."),
+    key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name."),
+    key("expand_kwargs", Kind::List, "", "One instance for each object of a list."),
+    key("map_index_template", Kind::Template, "", "What an instance is called; `map.NAME` are its values."),
+    key("on_empty", Kind::Choice(ON_EMPTY), "\"skip\"", "What it means when there is nothing to map over."),
     key("setup", Kind::Bool, "false", "Does it prepare something that the tasks after it need?"),
     key("teardown", Kind::Bool, "false", "Does it clean up? It runs when its setup task has succeeded, whatever else has failed."),
     key("setups", Kind::Names, "[]", "The setup tasks that a teardown task cleans up after; it waits for them."),
@@ -280,6 +284,7 @@ pub(crate) const RETRY_RULE: &[Key] = &[
     key("reason", Kind::Text, "", "Why, for people."),
 ];
 
+pub(crate) const ON_EMPTY: &[&str] = &["skip", "continue", "fail"];
 pub(crate) const RETRY_ACTIONS: &[&str] = &["retry", "fail"];
 pub(crate) const RETRY_SCOPES: &[&str] = &["failed", "all"];
 

@@ -5,7 +5,7 @@ use crate::names::{Names, Node};
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
 use crate::walk::common::Common;
-use crate::walk::task::OperatorKey;
+use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -44,7 +44,7 @@ pub(crate) fn check_all(
     };
     let mut reads = Vec::new();
     for (at, (common, task)) in commons.iter().zip(names.tasks).enumerate() {
-        for (text, role) in templates(common, &task.operator) {
+        for (text, role) in templates(common, task) {
             let Some(found) = checker.references(walk, text, role) else {
                 continue;
             };
@@ -83,12 +83,10 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
 }
 
 /// The texts of a task that may hold templates.
-fn templates<'c>(
-    common: &'c Common,
-    operator: &'c OperatorKey,
-) -> impl Iterator<Item = (&'c Text, Role)> {
+fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item = (&'c Text, Role)> {
     let shell = &common.shell;
-    let of_operator = match operator {
+    let of_map = task.mapping.iter().flat_map(|map| &map.templates);
+    let of_operator = match &task.operator {
         OperatorKey::Branch(branch) => branch.templates(),
         OperatorKey::ShortCircuit(gate) => vec![&gate.condition],
         OperatorKey::Empty | OperatorKey::LatestOnly => Vec::new(),
@@ -100,7 +98,7 @@ fn templates<'c>(
         .chain(&common.skip_if)
         .chain(common.env.iter().map(|(_, text)| text));
     let plain = plain.chain(shell.args.iter().flatten()).chain(&shell.stdin);
-    let plain = plain.chain(of_operator);
+    let plain = plain.chain(of_operator).chain(of_map);
     plain
         .map(|text| (text, Role::Plain))
         .chain(shell.command.iter().map(|text| (text, Role::Code)))
@@ -336,10 +334,10 @@ fn checked_use(
             )
         }
         TaskValue::Unknown(part) => {
-            let near = nearest(&part.name, ["output", "outputs", "state"]);
+            let near = nearest(&part.name, ["output", "outputs", "state", "states"]);
             (
                 format!(
-                    "a task has no `{}`: it has output, outputs.KEY and state",
+                    "a task has no `{}`: it has output, outputs.KEY, state and states",
                     part.name
                 ),
                 part.range.clone(),

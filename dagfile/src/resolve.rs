@@ -196,6 +196,7 @@ fn task(
         group,
         operator,
         role: flow::role(&keys.role),
+        mapping: keys.mapping.map(|map| map.mapping),
         trigger_rule,
         run_if: value(common.run_if),
         skip_if: value(common.skip_if),

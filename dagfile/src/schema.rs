@@ -89,6 +89,13 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::ShortCircuit => {
             json!({ "oneOf": [{ "type": "string" }, table(keys::SHORT_CIRCUIT)] })
         }
+        Kind::List => json!({ "type": ["string", "array"] }),
+        Kind::Expand => json!({
+            "type": "object",
+            "minProperties": 1,
+            "patternProperties": { ID: { "type": ["string", "array"] } },
+            "additionalProperties": false,
+        }),
         Kind::Names => one_or_many(json!({ "type": "string" })),
         Kind::Tables(keys) => json!({ "type": "array", "items": table(keys) }),
         Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),

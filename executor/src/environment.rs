@@ -117,7 +117,12 @@ fn trace_parent(spec: &AttemptSpec) -> String {
 }
 
 fn params(env: &mut Environment, spec: &AttemptSpec) {
-    for (name, value) in &spec.facts.params {
+    values(env, "PARAM", &spec.facts.params);
+    values(env, "MAP", &spec.facts.map);
+}
+
+fn values(env: &mut Environment, kind: &str, values: &serde_json::Map<String, Value>) {
+    for (name, value) in values {
         let upper = name.to_ascii_uppercase();
         let name = upper.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let text = match value {
@@ -126,7 +131,7 @@ fn params(env: &mut Environment, spec: &AttemptSpec) {
             other => other.to_string(),
         };
         if text.len() <= VALUE_MAX && !text.contains('\0') {
-            env.insert(format!("TIDEMILL_PARAM_{name}"), text);
+            env.insert(format!("TIDEMILL_{kind}_{name}"), text);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Does not know the DAG's graph, retries, pools, the schedule or the store.
 
 mod environment;
+mod expand;
 mod flow;
 mod launch;
 pub mod log;

@@ -8,7 +8,7 @@ use crate::outcome::{self, Fate, Traces};
 use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
 use crate::supervisor::message::{Order, Received, Report, memory_file};
-use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, flow, user};
+use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, flow, user};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::ShellOutput;
-use tidemill_model::{Attempt, Outcome, Reason};
+use tidemill_model::{Attempt, MapIndex, Outcome, Reason};
 
 /// How long the end of a worker waits for the end of its tasks.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -135,6 +135,11 @@ impl Worker {
         let refuse = |message: String| Box::new(launch::could_not_start(message));
         let dag = Arc::clone(&spec.dag);
         let task = dag.task(spec.task);
+        if let Some(mapping) = &task.mapping
+            && spec.attempt.map_index == MapIndex::NONE
+        {
+            return Err(Box::new(expand::outcome(mapping, &spec)));
+        }
         if let Some(outcome) = launch::conditions(task, &spec.facts) {
             return Err(Box::new(outcome));
         }

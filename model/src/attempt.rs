@@ -80,6 +80,8 @@ pub struct Outcome {
     pub pid: Option<i32>,
     /// For a branch: the tasks or groups that follow, by name; `None` where all do.
     pub follows: Option<Vec<String>>,
+    /// For the expansion of a mapped task: what its instances are about.
+    pub items: Option<Vec<crate::row::MapItem>>,
     /// Processor time it used, in microseconds.
     pub cpu_us: i64,
     /// The most memory it held, in KiB.
@@ -114,6 +116,7 @@ impl Outcome {
             values: Vec::new(),
             pid: None,
             follows: None,
+            items: None,
             cpu_us: 0,
             max_rss_kib: 0,
         }
@@ -129,6 +132,7 @@ impl Outcome {
             values: Vec::new(),
             pid: None,
             follows: None,
+            items: None,
             cpu_us: 0,
             max_rss_kib: 0,
         }

@@ -243,6 +243,8 @@ pub struct Task {
     pub do_xcom_push: bool,
     /// What a loss means.
     pub on_lost: OnLost,
+    /// How it becomes one instance for each of many values.
+    pub mapping: Option<Mapping>,
     /// Upstream tasks whose values its templates name; found by static analysis.
     pub reads: Vec<TaskIndex>,
     /// The line of its header in the file, from 1.

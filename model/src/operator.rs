@@ -1,4 +1,4 @@
-//! What a task does.
+//! What a task does, and how it becomes many.
 
 /// What a task does. The words of the file and of `operator_name` in the API.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,5 +138,49 @@ crate::state::named!(
         Json = "json",
         /// Nothing.
         None = "none",
+    }
+);
+
+/// The most instances of one mapped task.
+pub const INSTANCES_MAX: usize = 100_000;
+
+/// How a task becomes one instance for each of many values (Airflow's `expand`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    /// The values.
+    pub over: Over,
+    /// What an instance is called, as a template (`map_index_template`).
+    pub label: Option<String>,
+    /// What it means when there are none.
+    pub on_empty: OnEmpty,
+}
+
+/// The values of a mapped task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Over {
+    /// Each combination of one value from each list; the last list changes fastest.
+    Product(Vec<(String, Values)>),
+    /// Each object of one list.
+    Objects(Values),
+}
+
+/// A list of values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// A template that gives a list.
+    Template(String),
+    /// The list itself; its texts may be templates.
+    List(Vec<serde_json::Value>),
+}
+
+crate::state::named!(
+    /// What a mapped task becomes when there is nothing to map over.
+    OnEmpty, "on_empty" {
+        /// It is skipped, as in Airflow.
+        Skip = "skip",
+        /// It has succeeded.
+        Continue = "continue",
+        /// It has failed.
+        Fail = "fail",
     }
 );

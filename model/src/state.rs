@@ -294,7 +294,7 @@ impl TaskState {
             E::Reschedule => (self == S::Running).then_some(S::UpForReschedule),
             E::Clear => match self {
                 S::Queued | S::Running => Some(S::Restarting),
-                S::Restarting | S::Removed => None,
+                S::Restarting => None,
                 _ => Some(S::None),
             },
             E::Lose => match self {

@@ -21,29 +21,42 @@ pub struct ClearChoice {
 /// The instances to clear, in the order of the file. Instances that nothing has happened to yet
 /// are not in the list: clearing them would change nothing.
 pub fn plan_clear(run: &Run, choice: &ClearChoice) -> Vec<TaskIndex> {
-    let all = || (0..run.tasks.len() as u32).map(TaskIndex);
     let failed = |at: &TaskIndex| run.tasks[at.at()].state.is_failure();
     let mut start: Vec<TaskIndex> = if choice.tasks.is_empty() {
-        all().collect()
+        run.places().collect()
     } else {
         choice.tasks.clone()
     };
     if choice.only_failed {
         start.retain(failed);
     }
-    let mut chosen = start.clone();
+    let tasks: Vec<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
+    let mut others = Vec::new();
     if choice.downstream {
-        chosen.extend(run.dag.graph.reach(&start, true));
+        others.extend(below(run, &tasks));
     }
-    let without_upstream = chosen.clone();
+    let before_upstream = [tasks.as_slice(), &others].concat();
     if choice.upstream {
-        chosen.extend(run.dag.graph.reach(&start, false));
+        let above = run.dag.graph.reach(&tasks, false).into_iter();
+        others.extend(above.filter(|at| !tasks.contains(at)));
     }
-    chosen.extend(preparations(run, &without_upstream));
+    others.extend(preparations(run, &before_upstream));
+    let others = others.into_iter().flat_map(|task| run.places_of(task));
+    let mut chosen: Vec<TaskIndex> = start.iter().copied().chain(others).collect();
     chosen.sort_unstable();
     chosen.dedup();
-    chosen.retain(|at| run.tasks[at.at()].state != TaskState::None);
+    chosen.retain(|at| {
+        let state = run.tasks[at.at()].state;
+        state != TaskState::None && state != TaskState::Removed
+    });
     chosen
+}
+
+/// Everything below some tasks, without these, unless one is below another.
+fn below(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
+    let next = tasks.iter().flat_map(|at| run.dag.graph.downstream(*at));
+    let next: Vec<TaskIndex> = next.copied().collect();
+    run.dag.graph.reach(&next, true)
 }
 
 /// The setup tasks that `tasks` need to run again, and the teardown tasks that clean up after

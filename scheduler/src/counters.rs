@@ -23,6 +23,7 @@ impl Run {
     pub(crate) fn count(&mut self, at: TaskIndex, by: i32) {
         let dag = std::sync::Arc::clone(&self.dag);
         let state = self.tasks[at.at()].state;
+        let at = self.index_of(at);
         let is_setup = dag.task(at).role == Role::Setup;
         let instance = |counts: &mut crate::rule::Counts| {
             counts.total = counts.total.wrapping_add_signed(by);
@@ -76,7 +77,7 @@ impl Run {
 
     /// Every task that may have become ready or blocked by the end of `at`.
     pub(crate) fn followers(&self, at: TaskIndex) -> Vec<TaskIndex> {
-        let dag = &self.dag;
+        let (dag, at) = (&self.dag, self.index_of(at));
         let mut found = dag.graph.downstream(at).to_vec();
         found.extend_from_slice(dag.scopes.far_dependents(at));
         found.extend_from_slice(dag.scopes.watching_teardowns(at));

@@ -1,11 +1,15 @@
 //! What the end of an attempt means: success, another try, a failure, a loss, or nothing at all
 //! when the attempt is not the current one.
 
+use crate::instances;
 use crate::retry::{allows_another, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
 use tidemill_model::attempt::Verdict;
-use tidemill_model::{Attempt, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState, Ts};
+use tidemill_model::dag::OnEmpty;
+use tidemill_model::{
+    Attempt, MapItem, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState, Ts,
+};
 
 /// So many losses in a row are not blamed on the task; after them its own retries are used up.
 const LOSSES_FREE_MAX: i32 = 3;
@@ -57,6 +61,10 @@ pub(crate) fn attempt_ended(
     task.message = outcome.message;
     task.reason = outcome.reason;
     match outcome.verdict {
+        Verdict::Success if outcome.items.is_some() => {
+            let items = outcome.items.unwrap_or_default();
+            expanded(run, at, items, now, effects);
+        }
         Verdict::Success => {
             let follows = outcome.follows.map(|names| followed(run, at, &names));
             run.tasks[at.at()].followed = follows;
@@ -73,6 +81,28 @@ pub(crate) fn attempt_ended(
         Verdict::Failed => failed(run, at, now, effects),
         Verdict::Lost => {}
     }
+}
+
+/// The attempt of a mapped task's own instance has found what the others are about.
+fn expanded(run: &mut Run, at: TaskIndex, items: Vec<MapItem>, now: Ts, effects: &mut Vec<Effect>) {
+    let is_empty = items.is_empty();
+    instances::expand(run, at, items, now, effects);
+    if !is_empty {
+        return;
+    }
+    let on_empty = run
+        .task(at)
+        .mapping
+        .as_ref()
+        .map(|mapping| mapping.on_empty);
+    let event = instances::event_of_nothing(on_empty.unwrap_or(OnEmpty::Skip));
+    run.tasks[at.at()].message = Some("there is nothing to map over".to_string());
+    if event == TaskEvent::Fail {
+        run.tasks[at.at()].reason = Some(Reason::BadOutput);
+        return failed_for_good(run, at, now, effects);
+    }
+    run.apply(at, event);
+    over(run, at, now, effects);
 }
 
 /// The tasks directly below a branch that its choice leads to: those that it named, the first
@@ -104,7 +134,7 @@ pub(crate) fn attempt_lost(
 
 /// The place of an attempt, if it is the current one and still live.
 fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
-    let at = run.place(attempt.task_no)?;
+    let at = run.place(attempt.task_no, attempt.map_index)?;
     (run.attempt(at) == attempt && run.tasks[at.at()].is_live()).then_some(at)
 }
 

@@ -9,6 +9,7 @@ mod clear;
 mod counters;
 mod due;
 mod ended;
+mod instances;
 mod people;
 mod retry;
 mod rule;

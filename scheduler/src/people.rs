@@ -69,11 +69,18 @@ pub(crate) fn clear(run: &mut Run, tasks: &[TaskIndex], now: Ts, effects: &mut V
     run.row.reason = None;
     effects.push(Effect::Run);
     if run.row.state == RunState::Running {
-        look_at(run, tasks.to_vec(), now, effects);
+        let mut cleared: Vec<TaskIndex> = tasks.iter().map(|at| run.index_of(*at)).collect();
+        cleared.dedup();
+        look_at(run, cleared, now, effects);
     }
 }
 
 fn clear_instances(run: &mut Run, tasks: &[TaskIndex], effects: &mut Vec<Effect>) {
+    for at in wholly_cleared(run, tasks) {
+        run.collapse(at);
+        run.tasks[at.at()].clears += 1;
+        effects.push(Effect::Task(at));
+    }
     for &at in tasks {
         let is_live = run.tasks[at.at()].is_live();
         if is_live && run.tasks[at.at()].state.is_terminal() {
@@ -95,6 +102,21 @@ fn clear_instances(run: &mut Run, tasks: &[TaskIndex], effects: &mut Vec<Effect>
         }
         effects.extend([Effect::ClearValues(at), Effect::Task(at)]);
     }
+}
+
+/// Mapped tasks all of whose instances are among `tasks`: they are expanded anew.
+fn wholly_cleared(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
+    let mut mapped: Vec<TaskIndex> = tasks.iter().map(|at| run.index_of(*at)).collect();
+    mapped.dedup();
+    mapped.sort_unstable();
+    mapped.dedup();
+    let chosen: std::collections::HashSet<TaskIndex> = tasks.iter().copied().collect();
+    let is_open = |at: &TaskIndex| run.tasks[at.at()].state != TaskState::Removed;
+    mapped.retain(|task| {
+        let mut open = run.instances(*task).iter().filter(|at| is_open(at));
+        run.is_expanded(*task) && open.all(|at| chosen.contains(at))
+    });
+    mapped
 }
 
 /// A failed run is tried again as a whole (`[dag] retries`): it waits, and what failed, or all of

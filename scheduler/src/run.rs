@@ -2,6 +2,7 @@
 
 use crate::counters::is_waiting;
 use crate::rule::UpstreamCounts;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tidemill_model::dag::OnLost;
 use tidemill_model::row::UNCLAIMED;
@@ -15,6 +16,8 @@ use tidemill_model::{
 pub enum Effect {
     /// This instance's row changed.
     Task(TaskIndex),
+    /// This instance of a mapped task is replaced by those that it was expanded to.
+    Replace(TaskIndex),
     /// The run's row changed.
     Run,
     /// This instance wants a slot.
@@ -42,8 +45,11 @@ pub struct Run {
     pub row: RunRow,
     /// The definition it is pinned to.
     pub dag: Arc<Dag>,
-    /// Its task instances, by their place in the DAG.
+    /// Its task instances: first one for each task, in the DAG's order, then the instances of
+    /// mapped tasks.
     pub tasks: Vec<TaskRow>,
+    pub(crate) owners: Vec<TaskIndex>,
+    pub(crate) instances: HashMap<TaskIndex, Vec<TaskIndex>>,
     pub(crate) upstream: Vec<UpstreamCounts>,
     pub(crate) n_open: u32,
     pub(crate) n_live: u32,
@@ -62,27 +68,51 @@ impl Run {
                 TaskRow::new(row.run, task_no, MapIndex::NONE, task.retry.retries)
             })
             .collect();
-        let places: std::collections::HashMap<TaskNo, usize> = task_nos
+        let places: HashMap<TaskNo, usize> = task_nos
             .iter()
             .enumerate()
             .map(|(at, &task_no)| (task_no, at))
             .collect();
+        let mut mapped = Vec::new();
         for stored in rows {
-            if let Some(&at) = places.get(&stored.task_no) {
+            let Some(&at) = places.get(&stored.task_no) else {
+                continue;
+            };
+            if stored.map_index == MapIndex::NONE {
                 tasks[at] = stored;
+            } else {
+                mapped.push((TaskIndex(at as u32), stored));
             }
         }
         let mut run = Run {
-            upstream: vec![UpstreamCounts::default(); tasks.len()],
+            upstream: Vec::new(),
             row,
             dag,
             tasks,
+            owners: Vec::new(),
+            instances: HashMap::new(),
             n_open: 0,
             n_live: 0,
             n_waiting: 0,
         };
+        run.take_mapped(mapped);
         run.recount();
         run
+    }
+
+    /// Instances of mapped tasks, read again. A task with instances and no row of its own has been
+    /// expanded.
+    fn take_mapped(&mut self, mut mapped: Vec<(TaskIndex, TaskRow)>) {
+        mapped.sort_by_key(|(task, row)| (*task, row.map_index));
+        for (task, row) in mapped {
+            let own = &mut self.tasks[task.at()];
+            let is_untouched =
+                own.state == TaskState::None && own.clears == 0 && own.try_number == 0;
+            if is_untouched {
+                own.state = TaskState::Removed;
+            }
+            self.place_instance(task, row);
+        }
     }
 
     /// The one place where an instance's state changes. Counters follow here and nowhere else.
@@ -117,7 +147,7 @@ impl Run {
 
     /// The task that an instance is of.
     pub fn task(&self, at: TaskIndex) -> &Task {
-        self.dag.task(at)
+        self.dag.task(self.index_of(at))
     }
 
     /// Is the run being ended around this instance? Teardown tasks outlive a run that a person or
@@ -133,12 +163,13 @@ impl Run {
     /// May an attempt whose end nobody knows be followed by another one?
     pub(crate) fn may_repeat(&self, at: TaskIndex) -> bool {
         let task = self.task(at);
-        task.on_lost == OnLost::Retry || !task.operator.is_command()
+        let is_expansion = task.mapping.is_some() && self.index_of(at) == at;
+        task.on_lost == OnLost::Retry || is_expansion || !task.operator.is_command()
     }
 
     /// How far the tasks above a task are.
     pub fn upstream(&self, at: TaskIndex) -> &UpstreamCounts {
-        &self.upstream[at.at()]
+        &self.upstream[self.index_of(at).at()]
     }
 
     /// Is every task over and every attempt gone?
@@ -225,23 +256,29 @@ impl Run {
 
     /// The instance whose current or last attempt this is.
     pub fn place_of(&self, attempt: Attempt) -> Option<TaskIndex> {
-        self.place(attempt.task_no)
+        self.place(attempt.task_no, attempt.map_index)
             .filter(|at| self.attempt(*at) == attempt)
     }
 
-    /// The place of a task number in this run's DAG.
-    pub fn place(&self, task_no: TaskNo) -> Option<TaskIndex> {
+    /// The place of an instance.
+    pub fn place(&self, task_no: TaskNo, map_index: MapIndex) -> Option<TaskIndex> {
+        let task = self.place_of_task(task_no)?;
+        match usize::try_from(map_index.0) {
+            Err(_) => Some(task),
+            Ok(index) => self.instances(task).get(index).copied(),
+        }
+    }
+
+    fn place_of_task(&self, task_no: TaskNo) -> Option<TaskIndex> {
         // Task numbers are given in the order of the file, so the first guess is nearly always right.
+        let own = &self.tasks[..self.dag.tasks.len()];
         let guess = usize::try_from(task_no.0)
             .ok()
             .and_then(|no| no.checked_sub(1));
-        if let Some(at) =
-            guess.filter(|&at| self.tasks.get(at).is_some_and(|t| t.task_no == task_no))
-        {
+        if let Some(at) = guess.filter(|&at| own.get(at).is_some_and(|t| t.task_no == task_no)) {
             return Some(TaskIndex(at as u32));
         }
-        self.tasks
-            .iter()
+        own.iter()
             .position(|task| task.task_no == task_no)
             .map(|at| TaskIndex(at as u32))
     }

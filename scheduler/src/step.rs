@@ -130,11 +130,13 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
     let mut work = tasks;
     let mut next = Vec::new();
     while !work.is_empty() {
-        for at in work.drain(..) {
-            if run.tasks[at.at()].state != TaskState::None || run.tasks[at.at()].is_live() {
+        let places = work.drain(..).flat_map(|at| run.places_of(at));
+        for at in places.collect::<Vec<_>>() {
+            let row = &run.tasks[at.at()];
+            if row.state != TaskState::None || row.is_live() || run.is_dormant(at) {
                 continue;
             }
-            let rule = run.dag.task(at).trigger_rule;
+            let rule = run.task(at).trigger_rule;
             let decision = decide(rule, run.upstream(at));
             let event = match decision {
                 Decision::Wait => continue,
@@ -172,7 +174,8 @@ fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
         return;
     }
     let mut leaves = run.dag.scopes.leaves().iter();
-    let leaf_failed = leaves.any(|at| run.tasks[at.at()].state.is_failure());
+    let has_failed = |at: &TaskIndex| run.tasks[at.at()].state.is_failure();
+    let leaf_failed = leaves.any(|at| run.places_of(*at).iter().any(has_failed));
     let failed_by = run.row.reason.or(leaf_failed.then_some(Reason::TaskFailed));
     let n_used = u32::try_from(run.row.retries_used).unwrap_or(u32::MAX);
     if failed_by == Some(Reason::TaskFailed) && n_used < run.dag.retry.retries {

@@ -128,9 +128,10 @@ fn why_begun(run: &Run, turns: &Turns) -> Vec<Check> {
 
 fn upstream(run: &Run, at: TaskIndex) -> Check {
     let counts = run.upstream(at);
-    let rule = run.dag.task(at).trigger_rule;
+    let rule = run.task(at).trigger_rule;
     let among = |wanted: &dyn Fn(TaskState) -> bool| -> Vec<TaskIndex> {
-        let all = run.dag.graph.upstream(at).iter().copied();
+        let above = run.dag.graph.upstream(run.index_of(at)).iter();
+        let all = above.flat_map(|up| run.places_of(*up));
         all.filter(|up| wanted(run.tasks[up.at()].state)).collect()
     };
     // A task that has passed its rule does not go back behind it.

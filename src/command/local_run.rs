@@ -1,5 +1,6 @@
 //! `run`: a DAG once, here, with the engine of the server over a store in memory.
 
+use super::local_record::LocalRecord;
 use super::print::{Printer, json, line};
 use super::{file, values};
 use crate::args;
@@ -19,15 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_executor::Worker;
-use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, TaskRow, TaskState};
+use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, Task, TaskRow, TaskState};
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::{
     Answer, Change, Command, EngineStore, NewVersion, PageStore, Refusal, StoredVersion,
 };
 use tokio::sync::broadcast;
 
-/// Local records that are kept for each file.
-const RECORDS_KEPT: usize = 10;
 /// Lines of a failing task's log that are shown at the end.
 const LAST_LINES: usize = 50;
 /// Tasks get so long between TERM and KILL.
@@ -138,51 +137,6 @@ fn show_plan(printer: &Printer, dag: &Dag) -> Exit {
         &json!({"dag_id": dag.id, "plan": whole}),
     );
     Exit::Ok
-}
-
-/// The folder that a local run leaves as its record.
-struct LocalRecord {
-    folder: PathBuf,
-    siblings: PathBuf,
-}
-
-impl LocalRecord {
-    fn create(home: &Path, dag_id: &str) -> Result<LocalRecord, Failure> {
-        let siblings = home.join("local").join(dag_id);
-        let name = format!("{:020}-{}", clock::now().0, std::process::id());
-        let folder = siblings.join(name);
-        let made = Home::create(&folder);
-        made.map_err(|err| {
-            Failure::new(
-                Exit::Unreachable,
-                format!("cannot make {}: {err}", folder.display()),
-            )
-        })?;
-        Ok(LocalRecord { folder, siblings })
-    }
-
-    /// Writes the record, and drops what only the run needed and the oldest records.
-    fn keep(&self, result: &Value) {
-        let text = serde_json::to_vec_pretty(result).unwrap_or_default();
-        let _ = std::fs::write(self.folder.join("run.json"), text);
-        for leftover in ["slots", "trash", "versions", "worker.lock"] {
-            let path = self.folder.join(leftover);
-            let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
-        }
-        let mut records: Vec<PathBuf> = std::fs::read_dir(&self.siblings)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        records.sort();
-        for old in records
-            .iter()
-            .take(records.len().saturating_sub(RECORDS_KEPT))
-        {
-            let _ = std::fs::remove_dir_all(old);
-        }
-    }
 }
 
 /// An engine in this process and the one DAG that it knows.
@@ -350,20 +304,21 @@ impl Running {
 
     fn show(&self, printer: &Printer, change: &Change, shown: &mut HashMap<String, (String, i64)>) {
         for task in change.body["tasks"].as_array().into_iter().flatten() {
-            let (name, state) = (
+            let state = task["state"].as_str().unwrap_or("");
+            let name = instance_name(
                 task["task_id"].as_str().unwrap_or(""),
-                task["state"].as_str().unwrap_or(""),
+                task["map_index"].as_i64().unwrap_or(-1),
             );
             let now = (state.to_string(), task["try_number"].as_i64().unwrap_or(0));
             let is_worth_a_line = !matches!(state, "none" | "scheduled" | "queued");
             if !is_worth_a_line
-                || shown.get(name) == Some(&now)
+                || shown.get(&name) == Some(&now)
                 || (state == "running" && !printer.is_terminal)
             {
                 continue;
             }
             line(&format!("  {:<16} {name}", printer.state(state)));
-            shown.insert(name.to_string(), now);
+            shown.insert(name, now);
         }
     }
 
@@ -386,35 +341,33 @@ impl Running {
         let seconds = |from: Option<tidemill_model::Ts>, to: Option<tidemill_model::Ts>| {
             from.zip(to).map(|(from, to)| to.since(from).as_secs_f64())
         };
-        let instances: Vec<Value> = self
-            .dag
-            .tasks
-            .iter()
-            .zip(&self.stored.task_nos)
-            .map(|(task, task_no)| {
-                let blank = TaskRow::new(
-                    row.run,
-                    *task_no,
-                    tidemill_model::MapIndex::NONE,
-                    task.retry.retries,
-                );
-                let found = tasks
-                    .iter()
-                    .find(|row| row.task_no == *task_no)
-                    .unwrap_or(&blank);
-                let output = values
-                    .iter()
-                    .find(|value| value.task_no == *task_no && value.key == "return_value");
-                json!({
-                    "task_id": task.id, "map_index": found.map_index,
-                    "state": (found.state != TaskState::None).then_some(found.state),
-                    "try_number": found.try_number, "max_tries": found.max_tries,
-                    "start_date": found.started_at, "end_date": found.ended_at,
-                    "duration": seconds(found.started_at, found.ended_at),
-                    "operator": task.operator.name(), "output": output.map(|value| &value.value),
-                })
+        let instance = |task: &Task, found: &TaskRow| {
+            let output = values.iter().find(|value| {
+                value.task_no == found.task_no
+                    && value.map_index == found.map_index
+                    && value.key == "return_value"
+            });
+            let label = found.map_item.as_ref().and_then(|item| item.label.clone());
+            json!({
+                "task_id": task.id, "map_index": found.map_index, "rendered_map_index": label,
+                "state": (found.state != TaskState::None).then_some(found.state),
+                "try_number": found.try_number, "max_tries": found.max_tries,
+                "start_date": found.started_at, "end_date": found.ended_at,
+                "duration": seconds(found.started_at, found.ended_at),
+                "operator": task.operator.name(), "output": output.map(|value| &value.value),
             })
-            .collect();
+        };
+        let mut instances = Vec::new();
+        for (task, &task_no) in self.dag.tasks.iter().zip(&self.stored.task_nos) {
+            let of_task: Vec<&TaskRow> =
+                tasks.iter().filter(|row| row.task_no == task_no).collect();
+            if of_task.is_empty() {
+                let none = tidemill_model::MapIndex::NONE;
+                let blank = TaskRow::new(row.run, task_no, none, task.retry.retries);
+                instances.push(instance(task, &blank));
+            }
+            instances.extend(of_task.into_iter().map(|found| instance(task, found)));
+        }
         Ok(json!({
             "dag_id": self.dag.id, "dag_run_id": row.run_id, "run_type": row.run_type, "state": row.state,
             "logical_date": row.logical_date, "start_date": row.started_at, "end_date": row.ended_at,
@@ -430,7 +383,8 @@ impl Running {
                 .task_nos
                 .iter()
                 .position(|no| *no == task.task_no);
-            at.map_or("?", |at| self.dag.tasks[at].id.as_str())
+            let task_id = at.map_or("?", |at| self.dag.tasks[at].id.as_str());
+            instance_name(task_id, task.map_index.0.into())
         };
         for task in tasks.iter().filter(|task| task.state == TaskState::Failed) {
             let why = task
@@ -460,13 +414,28 @@ impl Running {
             .started_at
             .zip(row.ended_at)
             .map_or(Duration::ZERO, |(from, to)| to.since(from));
+        // A mapped task counts once for each of its instances.
+        let places: std::collections::HashSet<_> = tasks
+            .iter()
+            .map(|task| (task.task_no, task.map_index))
+            .collect();
+        let touched: std::collections::HashSet<_> = tasks.iter().map(|task| task.task_no).collect();
+        let n_tasks = places.len() + self.dag.tasks.len().saturating_sub(touched.len());
         line(&format!(
-            "{} tasks: {} ok, {} skipped, {failed} failed in {}",
-            self.dag.tasks.len(),
+            "{n_tasks} tasks: {} ok, {} skipped, {failed} failed in {}",
             count(TaskState::Success),
             count(TaskState::Skipped),
             tidemill_model::time::human(took)
         ));
+    }
+}
+
+/// `task`, or `task[3]` for an instance of a mapped task.
+fn instance_name(task_id: &str, map_index: i64) -> String {
+    if map_index < 0 {
+        task_id.to_string()
+    } else {
+        format!("{task_id}[{map_index}]")
     }
 }
 

@@ -6,6 +6,7 @@ mod crontab;
 mod dags;
 mod db;
 mod file;
+mod local_record;
 mod local_run;
 mod next;
 mod pools;

@@ -1,19 +1,22 @@
 //! What the templates of one attempt see, from stored rows. The engine and workers in other
 //! processes tell it alike.
 
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
-use tidemill_model::{Dag, RunRow, TaskIndex};
+use tidemill_model::{Dag, RunRow, Task, TaskIndex, TaskState};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
 /// Which attempt, besides its task.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// Its try, from 1.
     pub try_number: i32,
     /// Its place in a mapped task.
     pub map_index: i32,
+    /// What it is about, in a mapped task.
+    pub map: Map<String, Value>,
 }
 
 /// What an attempt's templates see.
@@ -29,6 +32,7 @@ pub fn of_attempt(
         task_id: dag.task(at).id.clone(),
         try_number: place.try_number,
         map_index: place.map_index,
+        map: place.map,
         tasks,
         run_dir: run_dir.to_string_lossy().into_owned(),
         ..of_run(row, dag)
@@ -39,7 +43,7 @@ pub fn of_attempt(
 pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
     let conf = row.conf.as_object().cloned().unwrap_or_default();
     let defaults = dag.params.iter();
-    let mut params: serde_json::Map<_, _> = defaults
+    let mut params: Map<_, _> = defaults
         .map(|param| (param.name.clone(), param.default.clone()))
         .collect();
     params.extend(conf.clone());
@@ -56,18 +60,57 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         task_id: String::new(),
         try_number: 0,
         map_index: -1,
+        map: Map::new(),
         tasks: BTreeMap::new(),
         run_dir: String::new(),
         result: None,
     }
 }
 
-/// What templates see of one upstream task.
-pub fn of_upstream<'v>(state: &str, values: impl Iterator<Item = &'v ValueRow>) -> TaskFacts {
-    TaskFacts {
-        state: state.to_string(),
-        values: values
-            .map(|value| (value.key.clone(), value.value.clone()))
-            .collect(),
+/// What templates see of one upstream task: `states` are those of its instances, by map index.
+/// The values of a mapped task are lists, with null where an instance has none.
+pub fn of_upstream<'v>(
+    task: &Task,
+    states: &[TaskState],
+    values: impl Iterator<Item = &'v ValueRow>,
+) -> TaskFacts {
+    let mut facts = TaskFacts {
+        state: worst(states).name().to_string(),
+        ..TaskFacts::default()
+    };
+    for state in states {
+        *facts.states.entry(state.name().to_string()).or_default() += 1;
     }
+    if task.mapping.is_none() {
+        facts.values = values
+            .map(|value| (value.key.clone(), value.value.clone()))
+            .collect();
+        return facts;
+    }
+    let mut lists: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let blank = || vec![Value::Null; states.len()];
+    lists.insert("return_value".to_string(), blank());
+    for value in values {
+        let list = lists.entry(value.key.clone()).or_insert_with(blank);
+        let index = usize::try_from(value.map_index.0).ok();
+        if let Some(place) = index.and_then(|index| list.get_mut(index)) {
+            *place = value.value.clone();
+        }
+    }
+    let lists = lists.into_iter();
+    facts.values = lists.map(|(key, list)| (key, Value::Array(list))).collect();
+    facts
+}
+
+/// The state of a task as a whole: that of its one instance, or the worst of its instances.
+fn worst(states: &[TaskState]) -> TaskState {
+    let order = [
+        TaskState::Failed,
+        TaskState::UpstreamFailed,
+        TaskState::Running,
+        TaskState::Success,
+        TaskState::Skipped,
+    ];
+    let worst = order.into_iter().find(|state| states.contains(state));
+    worst.or(states.first().copied()).unwrap_or(TaskState::None)
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 pub use tidemill_model::row::UNCLAIMED;
-use tidemill_model::{Attempt, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
+use tidemill_model::{Attempt, MapItem, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
 /// An attempt that waits for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,8 @@ pub struct Claim {
     pub dag_id: String,
     /// Its run.
     pub run: RunRow,
+    /// For an instance of a mapped task: what it is about.
+    pub map_item: Option<Box<MapItem>>,
 }
 
 /// The end of an attempt, as its worker saw it.

@@ -452,7 +452,7 @@ fn task_value(rest: &[Named]) -> TaskValue {
         [] => TaskValue::State,
         [first, rest @ ..] => match (first.name.as_str(), rest) {
             ("output", _) => TaskValue::Output,
-            ("state", _) => TaskValue::State,
+            ("state" | "states", _) => TaskValue::State,
             ("outputs", [key, ..]) => TaskValue::Key(key.clone()),
             ("outputs", []) => TaskValue::State,
             _ => TaskValue::Unknown(first.clone()),

@@ -43,6 +43,8 @@ pub struct Facts {
     pub try_number: i32,
     /// The place in a mapped task, or -1.
     pub map_index: i32,
+    /// What this instance of a mapped task is about, by name.
+    pub map: serde_json::Map<String, serde_json::Value>,
     /// Upstream tasks that templates name: what they left.
     pub tasks: BTreeMap<String, TaskFacts>,
     /// The run's shared folder.
@@ -56,7 +58,10 @@ pub struct Facts {
 pub struct TaskFacts {
     /// Its state, by name.
     pub state: String,
-    /// Its values by key; `return_value` is its output.
+    /// How many of its instances are in which state.
+    pub states: BTreeMap<String, u32>,
+    /// Its values by key; `return_value` is its output. Those of a mapped task are lists by map
+    /// index, with null where an instance has none.
     pub values: BTreeMap<String, serde_json::Value>,
 }
 

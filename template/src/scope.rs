@@ -80,7 +80,7 @@ impl Object for Scope {
             }
             "try_number" => Some(Value::from(facts.try_number)),
             "params" => Some(json(&facts.params)),
-            "map" => Some(dict([])),
+            "map" => Some(json(&facts.map)),
             "run_dir" => Some(Value::from(&*facts.run_dir)),
             "tasks" => Some(Value::from_pairs(
                 facts
@@ -126,7 +126,15 @@ fn dag_run(facts: &Facts) -> Value {
 fn task_value(task: &TaskFacts) -> Value {
     let kept = task.values.iter().filter(|(key, _)| *key != RETURN_VALUE);
     let outputs = Value::from_pairs(kept.map(|(key, value)| (key.as_str(), json(value))));
-    let mut fields = BTreeMap::from([("state", Value::from(&*task.state)), ("outputs", outputs)]);
+    let states = tidemill_model::TaskState::ALL.iter().map(|state| {
+        let n_instances = task.states.get(state.name()).copied().unwrap_or(0);
+        (state.name(), Value::from(n_instances))
+    });
+    let mut fields = BTreeMap::from([
+        ("state", Value::from(&*task.state)),
+        ("states", Value::from_pairs(states)),
+        ("outputs", outputs),
+    ]);
     if let Some(output) = task.values.get(RETURN_VALUE) {
         fields.insert("output", json(output));
     }

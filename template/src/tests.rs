@@ -6,6 +6,7 @@ use serde_json::json;
 fn facts() -> Facts {
     let upstream = TaskFacts {
         state: "success".to_string(),
+        states: BTreeMap::from([("success".to_string(), 2)]),
         values: BTreeMap::from([
             ("return_value".to_string(), json!("42")),
             ("rows".to_string(), json!([3, 1, 2])),
@@ -28,6 +29,7 @@ fn facts() -> Facts {
         task_id: "load".to_string(),
         try_number: 2,
         map_index: -1,
+        map: json!({"day": "mon"}).as_object().unwrap().clone(),
         tasks: BTreeMap::from([("count".to_string(), upstream)]),
         run_dir: "/runs/1".to_string(),
         result: None,

@@ -4,6 +4,7 @@ pub(crate) mod common;
 pub(crate) mod dag;
 pub(crate) mod flow;
 pub(crate) mod group;
+pub(crate) mod map;
 pub(crate) mod param;
 pub(crate) mod retry;
 pub(crate) mod schedule;

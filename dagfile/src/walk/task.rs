@@ -2,6 +2,7 @@
 
 use super::common::{Common, ShellKeys};
 use super::flow::{BranchKeys, GateKeys};
+use super::map::MapKeys;
 use super::value::is_id;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
@@ -31,6 +32,7 @@ pub(crate) struct TaskKeys {
     pub(crate) group: Option<Text>,
     pub(crate) role: RoleKeys,
     pub(crate) operator: OperatorKey,
+    pub(crate) mapping: Option<MapKeys>,
     pub(crate) common: Common,
 }
 
@@ -105,6 +107,7 @@ impl Walk<'_> {
         self.check_keys(table, &place, keys::TASK);
         let operator = self.operator(table, &span, &id, &place);
         let role = self.role(table, &id);
+        let mapping = self.mapping(table, &id);
         let mut common = self.common(table);
         if let Some(value) = table.get("shell") {
             common.shell = self.shell(value, &place);
@@ -117,6 +120,7 @@ impl Walk<'_> {
             group: self.text(table, "group"),
             role,
             operator,
+            mapping,
             common,
         }
     }
@@ -377,6 +381,7 @@ fn short_task(id: String, span: Range<usize>, command: Text) -> TaskKeys {
         group: None,
         role: RoleKeys::default(),
         operator: OperatorKey::Shell,
+        mapping: None,
         common: Common {
             shell,
             ..Common::default()

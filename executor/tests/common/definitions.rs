@@ -101,6 +101,7 @@ pub fn task(operator: Operator) -> Task {
         outputs: Vec::new(),
         do_xcom_push: true,
         on_lost: OnLost::Fail,
+        mapping: None,
         reads: Vec::new(),
         line: 1,
     }
@@ -124,6 +125,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         task_id: task.id.clone(),
         try_number: 2,
         map_index: -1,
+        map: serde_json::Map::new(),
         tasks: BTreeMap::new(),
         run_dir: run_dir.display().to_string(),
         result: None,

@@ -32,7 +32,7 @@ impl Demand {
 
 /// What a waiting instance asks for.
 pub(super) fn demand(run: &Run, at: TaskIndex, pool: PoolId, queue: QueueId) -> Demand {
-    let (row, task) = (&run.tasks[at.at()], run.dag.task(at));
+    let (row, task) = (&run.tasks[at.at()], run.task(at));
     let since = row.scheduled_at.unwrap_or(run.row.queued_at);
     Demand {
         age: Age {

@@ -164,7 +164,7 @@ impl Admission {
         if !holds && !waits && !is_known && task.started_at.is_none() {
             return;
         }
-        let pool = self.pool_id(&run.dag.task(at).pool);
+        let pool = self.pool_id(&run.task(at).pool);
         if let Some(started) = task.started_at {
             let last = self
                 .last_start
@@ -177,13 +177,13 @@ impl Admission {
         }
         let hold = holds.then(|| Hold {
             pool,
-            width: run.dag.task(at).pool_slots,
+            width: run.task(at).pool_slots,
             dag: run.row.dag,
             task_no: task.task_no,
             is_live: task.is_live(),
         });
         let demand = waits.then(|| {
-            let queue = self.queue_id(&run.dag.task(at).queue);
+            let queue = self.queue_id(&run.task(at).queue);
             demand(run, at, pool, queue)
         });
         self.set_hold(place, hold);

@@ -6,6 +6,7 @@
 mod support;
 
 mod branches;
+mod mapping;
 mod random_orders;
 mod retries;
 mod setups;

@@ -254,6 +254,7 @@ impl World {
                 // A killed attempt ends some time later, like any other.
                 Effect::Kill(..) | Effect::Task(_) | Effect::Run | Effect::KeepTry(_) => {}
                 Effect::BeginAt(_)
+                | Effect::Replace(_)
                 | Effect::ClearValues(_)
                 | Effect::KeepValue(..)
                 | Effect::Stale(_) => {}
@@ -423,6 +424,7 @@ fn task(at: u32, retries: u32) -> Task {
         } else {
             OnLost::Fail
         },
+        mapping: None,
         reads: Vec::new(),
         line: 1,
     }

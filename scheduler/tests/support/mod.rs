@@ -131,6 +131,7 @@ pub fn task(id: &str) -> Task {
         outputs: Vec::new(),
         do_xcom_push: true,
         on_lost: OnLost::Fail,
+        mapping: None,
         reads: Vec::new(),
         line: 1,
     }

@@ -226,13 +226,25 @@ impl Engine {
         run_no: RunNo,
         tasks: &[(String, MapIndex)],
     ) -> Result<Vec<TaskIndex>, Refusal> {
-        let dag = &self.runs[&run_no].dag;
-        let find = |(name, _): &(String, MapIndex)| {
-            dag.index_of(name).ok_or_else(|| Refusal::NotFound {
-                what: format!("DAG {} has no task {name}", dag.id),
-            })
-        };
-        tasks.iter().map(find).collect()
+        let run = &self.runs[&run_no];
+        let mut places = Vec::new();
+        for (name, map_index) in tasks {
+            let Some(task) = run.dag.index_of(name) else {
+                return Err(Refusal::NotFound {
+                    what: format!("DAG {} has no task {name}", run.dag.id),
+                });
+            };
+            if *map_index == MapIndex::NONE {
+                places.extend(run.places_of(task));
+                continue;
+            }
+            let task_no = run.tasks[task.at()].task_no;
+            let instance = run.place(task_no, *map_index);
+            places.push(instance.ok_or_else(|| Refusal::NotFound {
+                what: format!("task {name} has no instance {map_index} in this run"),
+            })?);
+        }
+        Ok(places)
     }
 
     fn named(&self, run_no: RunNo, places: &[TaskIndex]) -> Vec<(String, MapIndex, TaskState)> {
@@ -241,7 +253,7 @@ impl Engine {
             .iter()
             .map(|at| {
                 (
-                    run.dag.task(*at).id.clone(),
+                    run.task(*at).id.clone(),
                     run.tasks[at.at()].map_index,
                     run.tasks[at.at()].state,
                 )

@@ -6,7 +6,7 @@ use crate::daemon::{clock, definition, facts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_executor::AttemptSpec;
-use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, Ts};
+use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, TaskState, Ts};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
@@ -59,7 +59,7 @@ impl Engine {
         let spec = AttemptSpec {
             attempt,
             dag: Arc::clone(&run.dag),
-            task: at,
+            task: run.index_of(at),
             now: clock::now(),
             facts,
             log: log_path(&self.options.logs, attempt, task.try_number),
@@ -76,12 +76,15 @@ impl Engine {
     fn facts(&self, run_no: RunNo, at: TaskIndex, values: &[ValueRow]) -> Facts {
         let run = &self.runs[&run_no];
         let task = &run.tasks[at.at()];
+        let item = task.map_item.as_ref();
         let place = facts::Place {
             try_number: task.try_number,
             map_index: task.map_index.0,
+            map: item.map(|item| item.values.clone()).unwrap_or_default(),
         };
         let run_dir = self.options.runs.join(run_no.to_string());
         let tasks = self.upstream_facts(run_no, at, values);
+        let at = run.index_of(at);
         facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks)
     }
 
@@ -90,7 +93,7 @@ impl Engine {
         let Some(run) = self.runs.get(&run_no) else {
             return Vec::new();
         };
-        let reads = run.dag.task(at).reads.iter();
+        let reads = run.task(at).reads.iter();
         let task_nos: Vec<TaskNo> = reads.map(|read| run.tasks[read.at()].task_no).collect();
         if task_nos.is_empty() {
             return Vec::new();
@@ -110,15 +113,15 @@ impl Engine {
         values: &[ValueRow],
     ) -> BTreeMap<String, TaskFacts> {
         let run = &self.runs[&run_no];
-        let reads = &run.dag.task(at).reads;
-        let mut found_of = BTreeMap::new();
-        for read in reads {
-            let task = &run.tasks[read.at()];
-            let mine = values.iter().filter(|value| value.task_no == task.task_no);
-            let found = facts::of_upstream(task.state.name(), mine);
-            found_of.insert(run.dag.task(*read).id.clone(), found);
-        }
-        found_of
+        let facts = run.task(at).reads.iter().map(|read| {
+            let places = run.places_of(*read);
+            let states: Vec<TaskState> = places.iter().map(|at| run.tasks[at.at()].state).collect();
+            let own_no = run.tasks[read.at()].task_no;
+            let mine = values.iter().filter(|value| value.task_no == own_no);
+            let task = run.dag.task(*read);
+            (task.id.clone(), facts::of_upstream(task, &states, mine))
+        });
+        facts.collect()
     }
 }
 

@@ -95,7 +95,8 @@ impl Engine {
         self.put_off(draft);
         for (run_no, places) in &draft.tasks {
             if let Some(run) = self.runs.get(run_no) {
-                let rows = places.iter().map(|at| run.tasks[at.at()].clone());
+                let places = places.iter().filter(|at| !run.is_expanded(**at));
+                let rows = places.map(|at| run.tasks[at.at()].clone());
                 draft.rows.tasks.extend(rows);
             }
         }
@@ -125,6 +126,8 @@ impl Engine {
                 continue;
             };
             let only_waits = |at: &TaskIndex| {
+                // Instances of a mapped task have the epoch of its expansion: they are written
+                // with it, all or none.
                 let task = &run.tasks[at.at()];
                 task.state == TaskState::Scheduled && task.epoch == Epoch(0)
             };
@@ -163,10 +166,11 @@ impl Engine {
             let tasks: Vec<_> = places
                 .into_iter()
                 .flatten()
+                .filter(|at| !run.is_expanded(**at))
                 .take(TASKS_PER_CHANGE_MAX)
                 .map(|&at| {
                     let task = &run.tasks[at.at()];
-                    json!({"task_id": run.dag.task(at).id, "map_index": task.map_index, "state": task.state,
+                    json!({"task_id": run.task(at).id, "map_index": task.map_index, "state": task.state,
                            "try_number": task.try_number})
                 })
                 .collect();

@@ -160,7 +160,7 @@ impl Engine {
         Some(Holder {
             dag_id: run.dag.id.clone(),
             run_id: run.row.run_id.clone(),
-            task_id: Some(run.dag.task(at).id.clone()),
+            task_id: Some(run.task(at).id.clone()),
             map_index: map_index(run, at),
             slots: Some(slots),
         })

@@ -225,6 +225,12 @@ impl Engine {
                     self.draft.touch(run_no, at);
                     self.admission.follow(run, at);
                 }
+                Effect::Replace(at) => {
+                    let row = &run.tasks[at.at()];
+                    let gone = (run_no, row.task_no, row.map_index);
+                    self.draft.rows.removed_tasks.push(gone);
+                    self.admission.follow(run, at);
+                }
                 Effect::Run => self.draft.touch_run(run_no),
                 Effect::Ready(at) => self.admission.follow(run, at),
                 Effect::Wake(at, due) => self

@@ -313,7 +313,7 @@ fn named(run: &Run, tasks: &[TaskIndex]) -> Vec<Holder> {
     let name = |at: &TaskIndex| Holder {
         dag_id: run.dag.id.clone(),
         run_id: run.row.run_id.clone(),
-        task_id: Some(run.dag.task(*at).id.clone()),
+        task_id: Some(run.task(*at).id.clone()),
         map_index: run.tasks[at.at()].map_index,
         slots: None,
     };

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
-use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo};
+use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{Claim, NewWorker, StoreError, WorkerReport, WorkerStore};
 use tidemill_template::TaskFacts;
 
@@ -324,9 +324,11 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
         let at = known.task_nos.iter().position(|no| *no == attempt.task_no);
         let at = at.ok_or("the task is not in this version of its DAG")?;
         let at = TaskIndex(at as u32);
+        let item = claim.map_item.as_ref();
         let place = facts::Place {
             try_number: dispatch.try_number,
             map_index: attempt.map_index.0,
+            map: item.map(|item| item.values.clone()).unwrap_or_default(),
         };
         let run_dir = self.home.runs().join(run.run.to_string());
         let upstream = self.upstream(&known, at, attempt)?;
@@ -386,11 +388,11 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
             .block_on(asked)
             .map_err(|err| crate::exit::chain(&err))?;
         let facts = reads.iter().zip(task_nos).map(|(read, task_no)| {
-            let state = states.iter().find(|(no, _)| *no == task_no);
-            let state = state.map_or("none", |(_, state)| state.name());
+            let of_task = states.iter().filter(|(no, _)| *no == task_no);
+            let states: Vec<TaskState> = of_task.map(|(_, state)| *state).collect();
             let mine = values.iter().filter(|value| value.task_no == task_no);
-            let name = known.dag.task(*read).id.clone();
-            (name, facts::of_upstream(state, mine))
+            let task = known.dag.task(*read);
+            (task.id.clone(), facts::of_upstream(task, &states, mine))
         });
         Ok(facts.collect())
     }

@@ -30,6 +30,12 @@ select claimed.run, claimed.task_no, claimed.map_index, claimed.epoch,
        dag_run.version, dag_run.cause, dag_run.logical_date, dag_run.data_interval_start,
        dag_run.data_interval_end, dag_run.run_after, dag_run.queued_at, dag_run.started_at,
        dag_run.ended_at, dag_run.conf, dag_run.triggered_by, dag_run.note, dag_run.reason, dag_run.retries_used,
+       (
+           select task_instance.map_item from task_instance
+           where task_instance.run = claimed.run
+             and task_instance.task_no = claimed.task_no
+             and task_instance.map_index = claimed.map_index
+       ) as map_item,
        (select pg_notify('tidemill_arrivals', '')) is null as has_rung
 from claimed
 join dag_run on dag_run.run = claimed.run

@@ -81,7 +81,7 @@ impl<'r> Columns<'r> {
         Ok(text.map(serde_json::from_str).transpose()?)
     }
 
-    fn map_item(&mut self) -> Result<Option<Box<MapItem>>, Trouble> {
+    pub(crate) fn map_item(&mut self) -> Result<Option<Box<MapItem>>, Trouble> {
         let text: Option<&str> = self.next()?;
         Ok(text.map(serde_json::from_str).transpose()?)
     }

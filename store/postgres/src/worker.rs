@@ -36,6 +36,7 @@ fn claim(columns: &mut Columns<'_>) -> Result<Claim, Trouble> {
         },
         dag_id: original(columns.next()?),
         run: rows::run(columns)?,
+        map_item: columns.map_item()?,
     })
 }
 

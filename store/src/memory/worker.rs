@@ -7,7 +7,7 @@ use crate::{PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tidemill_model::{Attempt, DagNo, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
+use tidemill_model::{Attempt, DagNo, MapItem, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
 /// The `worker` of an attempt that nobody may claim any more.
 const WITHDRAWN: i64 = -1;
@@ -115,6 +115,11 @@ impl Exchange {
 }
 
 impl Tables {
+    fn map_item(&self, attempt: Attempt) -> Option<Box<MapItem>> {
+        let key = (attempt.run, attempt.task_no, attempt.map_index);
+        self.tasks.get(&key)?.map_item.clone()
+    }
+
     fn claims(&mut self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
         let dispatches = self.exchange.claim(worker, limit);
         let claim = |dispatch: Dispatch| {
@@ -124,6 +129,7 @@ impl Tables {
             Ok(Claim {
                 dag_id: dag.map(|dag| dag.dag_id.clone()).unwrap_or_default(),
                 run: run.clone(),
+                map_item: self.map_item(dispatch.attempt),
                 dispatch,
             })
         };

@@ -260,7 +260,7 @@ pub(crate) fn instance(
         "executor": null,
         "executor_config": "{}",
         "note": row.message,
-        "rendered_map_index": null,
+        "rendered_map_index": row.map_item.as_ref().and_then(|item| item.label.as_deref()),
         "rendered_fields": {},
         "trigger": null,
         "triggerer_job": null,
@@ -320,7 +320,7 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
         "operator_name": task.operator.name(),
         "params": {},
         "class_ref": null,
-        "is_mapped": false,
+        "is_mapped": task.mapping.is_some(),
         "extra_links": [],
     })
 }

@@ -50,6 +50,14 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ),
     (
         "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/listMapped",
+    ),
+    (
+        "GET",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/-1",
+    ),
+    (
+        "GET",
         "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/tries",
     ),
     (
@@ -136,6 +144,8 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(&format!("{run}/wait"), get(runs::wait))
         .route(&format!("{run}/taskInstances"), get(tasks::list))
         .route(&task, get(tasks::one).patch(tasks::patch))
+        .route(&format!("{task}/listMapped"), get(tasks::mapped))
+        .route(&format!("{task}/{{map_index}}"), get(tasks::instance))
         .route(&format!("{task}/tries"), get(tasks::tries))
         .route(&format!("{task}/logs/{{try}}"), get(logs::one))
         .route(&format!("{task}/xcomEntries"), get(values::list))

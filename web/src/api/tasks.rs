@@ -90,6 +90,37 @@ pub(crate) async fn one(
     Ok(Json(bodies.into_iter().next()).into_response())
 }
 
+/// `GET …/taskInstances/{task}/{map_index}`.
+pub(crate) async fn instance(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id, map_index)): Path<(String, String, String, i32)>,
+) -> ApiResult {
+    let found = task::find(&web, &dag_id, &run_id, &task_id, MapIndex(map_index)).await?;
+    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
+    Ok(Json(bodies.into_iter().next()).into_response())
+}
+
+/// `GET …/taskInstances/{task}/listMapped`: the instances of a mapped task.
+pub(crate) async fn mapped(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    query: Pairs,
+) -> ApiResult {
+    let (limit, offset) = query.paging()?;
+    let (facts, run) = run_facts(&web, &dag_id, &run_id).await?;
+    let no = facts.names.no(&task_id);
+    if no.is_none() {
+        return Err(Fault::no_such("task of this run", &task_id, facts.names.ids()).into());
+    }
+    let all = instances(&web, &facts, &run).await?;
+    let is_wanted = |row: &&TaskRow| Some(row.task_no) == no && row.map_index != MapIndex::NONE;
+    let all: Vec<&TaskRow> = all.iter().filter(is_wanted).collect();
+    let n_instances = all.len();
+    let page = all.into_iter().skip(offset as usize).take(limit as usize);
+    let bodies = bodies(&facts, &run, page);
+    Ok(Json(json!({ "task_instances": bodies, "total_entries": n_instances })).into_response())
+}
+
 /// `PATCH …/taskInstances/{task}`: marks it.
 pub(crate) async fn patch(
     State(web): State<Web>,

@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use tidemill_model::{Dag, TaskIndex, TaskNo, TaskState};
+use tidemill_model::{Dag, MapIndex, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{RunFilter, RunRecord};
 
 const LIST_MAX: usize = 1_000;
@@ -61,12 +61,14 @@ pub(crate) async fn page(
         Some(run_id) => web.doors.pages.run(&dag_id, run_id).await?,
         None => recent.first().cloned(),
     };
-    let mut states: HashMap<TaskNo, TaskState> = HashMap::new();
+    let mut states: HashMap<TaskNo, (TaskState, MapIndex)> = HashMap::new();
     if let Some(run) = &run {
         for row in web.doors.pages.tasks(&[run.row.run]).await? {
-            let state = states.entry(row.task_no).or_insert(row.state);
-            if urgency(row.state) < urgency(*state) {
-                *state = row.state;
+            // A mapped task shows the worst of its instances, and leads to it.
+            let own = (row.state, row.map_index);
+            let worst = states.entry(row.task_no).or_insert(own);
+            if urgency(row.state) < urgency(worst.0) {
+                *worst = own;
             }
         }
     }
@@ -82,7 +84,7 @@ pub(crate) async fn page(
             .no(id)
             .and_then(|no| states.get(&no))
             .copied()
-            .unwrap_or(TaskState::None)
+            .unwrap_or((TaskState::None, MapIndex::NONE))
     };
     let mut nodes = nodes(facts.dag.as_deref(), run.as_ref(), &dag_id, state);
     let drawn = facts.dag.as_deref().and_then(|dag| drawn(dag, &mut nodes));
@@ -117,7 +119,7 @@ fn nodes(
     dag: Option<&Dag>,
     run: Option<&RunRecord>,
     dag_id: &str,
-    state: impl Fn(&str) -> TaskState,
+    state: impl Fn(&str) -> (TaskState, MapIndex),
 ) -> Vec<Node> {
     let Some(dag) = dag else { return Vec::new() };
     let node = |(at, task): (usize, &tidemill_model::Task)| {
@@ -135,10 +137,10 @@ fn nodes(
             label: text::cut(&title, 28),
             title,
             url: match run {
-                Some(run) => text::task_url(dag_id, &run.row.run_id, &task.id, -1),
+                Some(run) => text::task_url(dag_id, &run.row.run_id, &task.id, state(&task.id).1.0),
                 None => format!("{}/code#L{}", text::dag_url(dag_id), task.line),
             },
-            badge: state(&task.id).into(),
+            badge: state(&task.id).0.into(),
             operator: task.operator.name(),
             rule: task.trigger_rule.name().replace('_', " "),
             waits_for: waits.join(", "),
