@@ -82,6 +82,7 @@ fn json_output_is_one_object_with_exactly_the_promised_keys() {
     let promised = [
         "task_id",
         "map_index",
+        "rendered_map_index",
         "state",
         "try_number",
         "max_tries",

@@ -116,10 +116,7 @@ impl Walk<'_> {
                         templates.extend(self.text_of(name, item));
                     }
                 }
-                let list = items
-                    .iter()
-                    .map(|item| crate::normal::json(item))
-                    .collect::<Vec<Json>>();
+                let list = items.iter().map(crate::normal::json).collect::<Vec<Json>>();
                 Some(Values::List(list))
             }
             DeValue::Table(each) if each.contains_key("each") => {

@@ -201,6 +201,7 @@ fn clear(player: &mut Player, tasks: Vec<TaskIndex>, downstream: bool) {
     };
     let chosen = plan_clear(&player.run, &choice);
     player.step(Event::Clear(chosen));
+    player.step(Event::Begin); // a run that was over has its turn again
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! Rules, branches, setup and teardown, retries and mapping on the real program: by `run`, and on
+//! a server that is killed and comes back.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::{Place, http, project, told};
+
+/// A run's tasks as `name state`, or `name[i] state` for an instance of a mapped task.
+fn states(tasks: &[Value]) -> Vec<String> {
+    let mut told: Vec<String> = tasks
+        .iter()
+        .map(|task| {
+            let name = task["task_id"].as_str().unwrap();
+            let state = task["state"].as_str().unwrap_or("none");
+            match task["map_index"].as_i64() {
+                None | Some(-1) => format!("{name} {state}"),
+                Some(index) => format!("{name}[{index}] {state}"),
+            }
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+/// Runs a text without a server; the state of the run and its tasks.
+fn run(text: &str) -> (String, Vec<Value>) {
+    let place = Place::new();
+    let file = place.write_dag("flow.toml", text);
+    let output = place.call(&["run", file.to_str().unwrap(), "-o", "json"]);
+    let run: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    let state = run["state"].as_str().unwrap().to_string();
+    (state, run["task_instances"].as_array().unwrap().clone())
+}
+
+fn example(name: &str) -> String {
+    std::fs::read_to_string(project().join("dags").join(name)).unwrap()
+}
+
+#[test]
+fn the_branches_of_the_example_go_one_way_each() {
+    let (state, tasks) = run(&example("branches.toml"));
+    assert_eq!(state, "success");
+    let told = states(&tasks);
+    for expect in [
+        "choose success",
+        "join success",
+        "alarm skipped",
+        "has_none success",
+    ] {
+        assert!(told.contains(&expect.to_string()), "{told:?}");
+    }
+    let way = |name: &str| {
+        let task = tasks.iter().find(|task| task["task_id"] == name).unwrap();
+        task["state"].as_str().unwrap().to_string()
+    };
+    assert_ne!(way("many"), way("few"));
+    assert_ne!(way("report"), way("rest"));
+    let choose = tasks.iter().find(|task| task["task_id"] == "choose");
+    let chosen = choose.unwrap()["output"][0].as_str().unwrap();
+    assert_eq!(way(chosen), "success");
+}
+
+#[test]
+fn a_branch_that_names_nothing_of_the_dag_fails_and_says_what_there_is() {
+    let (state, tasks) = run("
+[tasks.choose]
+branch = \"{{ 'elsewhere' }}\"
+[tasks.here]
+depends_on = ['choose']
+shell = 'true'
+");
+    assert_eq!(state, "failed");
+    assert_eq!(states(&tasks), ["choose failed", "here upstream_failed"]);
+}
+
+#[test]
+fn the_teardown_of_the_example_runs_although_a_task_failed() {
+    let (state, tasks) = run(&example("setup_and_teardown.toml"));
+    assert_eq!(state, "success");
+    assert_eq!(
+        states(&tasks),
+        [
+            "note_the_failure success",
+            "start success",
+            "stop success",
+            "try_the_impossible failed",
+            "use success"
+        ]
+    );
+}
+
+#[test]
+fn a_run_that_fails_once_is_run_again_as_a_whole() {
+    let (state, tasks) = run("
+[dag]
+retries = 2
+retry_delay = '10ms'
+[tasks]
+ok = 'true'
+[tasks.flaky]
+depends_on = ['ok']
+shell = 'test $TIDEMILL_TRY_NUMBER = 3'
+");
+    assert_eq!(state, "success");
+    let tries: Vec<_> = tasks
+        .iter()
+        .map(|task| task["try_number"].as_i64())
+        .collect();
+    assert_eq!(tries, [Some(1), Some(3)]);
+}
+
+#[test]
+fn a_policy_ends_retries_that_cannot_help() {
+    let (state, tasks) = run("
+[tasks.t]
+retries = 5
+retry_delay = '10ms'
+shell = 'exit $((74 + TIDEMILL_TRY_NUMBER))'
+[[tasks.t.retry_policy]]
+exit_code = 76
+action = 'fail'
+");
+    assert_eq!(state, "failed");
+    assert_eq!(tasks[0]["try_number"], 2);
+}
+
+#[test]
+fn instances_of_a_mapped_task_see_their_values_and_others_see_them_as_a_list() {
+    let (state, tasks) = run("
+[params]
+days = ['mon', 'tue']
+[tasks.many]
+expand = { day = '{{ params.days }}', n = [1, 2] }
+map_index_template = '{{ map.day }}/{{ map.n }}'
+env = { N = '{{ map.n }}' }
+shell = 'test $TIDEMILL_MAP_DAY$N != tue1 && echo $TIDEMILL_MAP_DAY$N'
+[tasks.told]
+depends_on = ['many']
+trigger_rule = 'all_done'
+shell = \"echo '{{ tasks.many.output | tojson }} {{ tasks.many.states.success }} {{ tasks.many.state }}'\"
+");
+    assert_eq!(state, "success");
+    let of = |name: &str, index: i64| {
+        let is = |task: &&Value| task["task_id"] == name && task["map_index"] == index;
+        tasks.iter().find(is).unwrap().clone()
+    };
+    assert_eq!(of("many", 2)["state"], "failed");
+    assert_eq!(of("many", 3)["rendered_map_index"], "tue/2");
+    assert_eq!(of("many", 1)["output"], "mon2");
+    assert_eq!(
+        of("told", -1)["output"],
+        "[\"mon1\",\"mon2\",null,\"tue2\"] 3 failed"
+    );
+}
+
+#[test]
+fn a_list_that_is_none_fails_the_task_with_its_value() {
+    let place = Place::new();
+    let text = "[params]\nn = 3\n[tasks.t]\nexpand = { x = '{{ params.n }}' }\nshell = 'true'\n";
+    let file = place.write_dag("flow.toml", text);
+    let output = place.call(&["run", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(20), "{}", told(&output));
+    assert!(
+        told(&output).contains("expand.x must be a list, it is 3"),
+        "{}",
+        told(&output)
+    );
+}
+
+const MAPPED: &str = "
+[tasks.list]
+shell = { command = 'cat PLACE/list', output = 'json' }
+[tasks.many]
+depends_on = ['list']
+expand = { word = '{{ tasks.list.output }}' }
+shell = 'until [ -e PLACE/go ]; do sleep 0.05; done; echo $TIDEMILL_MAP_WORD'
+[tasks.last]
+depends_on = ['many']
+shell = 'true'
+";
+
+#[test]
+fn a_mapped_run_survives_a_kill_and_is_expanded_anew_when_it_is_cleared() {
+    let place = Place::new();
+    let at = |name: &str| place.folder().join(name);
+    std::fs::write(at("list"), "[\"a\", \"b\", \"c\"]").unwrap();
+    let text = MAPPED.replace("PLACE", place.folder().to_str().unwrap());
+    place.write_dag(
+        "mapped.toml",
+        &text.replace("[tasks.many]", "[tasks.many]\non_lost = 'retry'"),
+    );
+    let mut server = place.serve();
+    server.wait_for_dag("mapped");
+    let run = place.trigger("mapped", &[]);
+    let address = format!(
+        "/api/v2/dags/mapped/dagRuns/{}/taskInstances",
+        http::escape(&run)
+    );
+    support::waiting::wait_for("three instances that run", support::PATIENCE, || {
+        let listed = server.body(&format!("{address}/many/listMapped"));
+        let all = listed["task_instances"].as_array()?.clone();
+        let runs = |task: &Value| task["state"] == "running";
+        (all.len() == 3 && all.iter().all(runs)).then_some(())
+    });
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    std::fs::write(at("go"), "").unwrap();
+    let server = place.serve();
+    let ended = server.wait_for_end("mapped", &run);
+    assert_eq!(ended["state"], "success", "{ended}");
+    let expect = [
+        "last success",
+        "list success",
+        "many[0] success",
+        "many[1] success",
+        "many[2] success",
+    ];
+    assert_eq!(states(&server.tasks("mapped", &run)), expect);
+    let second = server.body(&format!("{address}/many/1"));
+    assert_eq!(second["try_number"], 2, "{second}");
+    let value = server.body(&format!(
+        "{address}/many/xcomEntries/return_value?map_index=1"
+    ));
+    assert_eq!(value["value"], "b", "{value}");
+
+    // One instance again: the others stay as they are.
+    let wish = json!({"dry_run": false, "dag_run_id": run, "task_ids": [["many", 1]], "only_failed": false});
+    let (status, answer) = server.send("POST", "/api/v2/dags/mapped/clearTaskInstances", &wish);
+    assert_eq!(status, 200, "{answer}");
+    server.wait_for_end("mapped", &run);
+    assert_eq!(server.body(&format!("{address}/many/1"))["try_number"], 3);
+    assert_eq!(server.body(&format!("{address}/many/0"))["try_number"], 2);
+
+    // All of it again, over a shorter list.
+    std::fs::write(at("list"), "[\"z\"]").unwrap();
+    let wish = json!({"dry_run": false, "dag_run_id": run, "only_failed": false});
+    let (status, answer) = server.send("POST", "/api/v2/dags/mapped/clearTaskInstances", &wish);
+    assert_eq!(status, 200, "{answer}");
+    let ended = server.wait_for_end("mapped", &run);
+    assert_eq!(ended["state"], "success", "{ended}");
+    let expect = [
+        "last success",
+        "list success",
+        "many[0] success",
+        "many[1] removed",
+        "many[2] removed",
+    ];
+    assert_eq!(states(&server.tasks("mapped", &run)), expect);
+    let page = place.call(&["tasks", "list", &format!("mapped/{run}")]);
+    assert!(page.status.success(), "{}", told(&page));
+}
