@@ -18,7 +18,7 @@ pub use record::*;
 pub use worker::*;
 
 use async_trait::async_trait;
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
 /// A store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +128,27 @@ pub trait PageStore: Send + Sync {
 
     /// The task instances of runs, by run, task number and map index.
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// One task instance.
+    async fn task(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Option<TaskRow>, StoreError>;
+
+    /// Some task instances of a run, by task number and map index: those in one of these states
+    /// (all when there are none), at most `limit` after the first `offset`.
+    async fn task_page(
+        &self,
+        run: RunNo,
+        states: &[TaskState],
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, StoreError>;
+
+    /// How many task instances of a run are in which state.
+    async fn task_counts(&self, run: RunNo) -> Result<Vec<(TaskState, i64)>, StoreError>;
 
     /// The earlier tries of one task instance, oldest first; the current one is its row.
     async fn tries(

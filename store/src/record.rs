@@ -299,10 +299,102 @@ pub struct RunFilter {
     pub run_type: Option<RunType>,
     /// Only with a number below this: the next page.
     pub before: Option<RunNo>,
+    /// Only with a logical date from the first to the second, both included.
+    pub logical_date: Between,
+    /// Only due between these.
+    pub run_after: Between,
+    /// Only started between these.
+    pub start_date: Between,
+    /// Only ended between these.
+    pub end_date: Between,
+    /// By what they are ordered; the newest first when absent.
+    pub order: Option<RunOrder>,
     /// How many to pass over.
     pub offset: u32,
     /// At most this many.
     pub limit: u32,
+}
+
+/// Instants from the first to the second, both included; open where there is none.
+pub type Between = (Option<Ts>, Option<Ts>);
+
+/// An order of runs. Runs without the instant come last; equals come newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOrder {
+    /// By what.
+    pub by: RunColumn,
+    /// From the last to the first?
+    pub descending: bool,
+}
+
+/// What runs can be ordered by, by the API's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunColumn {
+    /// The order in which they were made.
+    Id,
+    /// The instant they are about.
+    LogicalDate,
+    /// When they were due.
+    RunAfter,
+    /// When they were made.
+    QueuedAt,
+    /// When they began.
+    StartDate,
+    /// When they were over.
+    EndDate,
+}
+
+impl RunColumn {
+    /// Every one of them.
+    pub const ALL: &'static [RunColumn] = &[
+        RunColumn::Id,
+        RunColumn::LogicalDate,
+        RunColumn::RunAfter,
+        RunColumn::QueuedAt,
+        RunColumn::StartDate,
+        RunColumn::EndDate,
+    ];
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RunColumn::Id => "id",
+            RunColumn::LogicalDate => "logical_date",
+            RunColumn::RunAfter => "run_after",
+            RunColumn::QueuedAt => "queued_at",
+            RunColumn::StartDate => "start_date",
+            RunColumn::EndDate => "end_date",
+        }
+    }
+
+    /// What of a run it is.
+    pub fn of(self, row: &RunRow) -> Option<i64> {
+        let instant = match self {
+            RunColumn::Id => return Some(row.run.0),
+            RunColumn::LogicalDate => row.logical_date,
+            RunColumn::RunAfter => Some(row.run_after),
+            RunColumn::QueuedAt => Some(row.queued_at),
+            RunColumn::StartDate => row.started_at,
+            RunColumn::EndDate => row.ended_at,
+        };
+        instant.map(|at| at.0)
+    }
+}
+
+impl RunFilter {
+    /// Is it more than the newest runs of a DAG, of some states or of a type?
+    pub fn is_special(&self) -> bool {
+        let open = (None, None);
+        self.order.is_some()
+            || [
+                self.logical_date,
+                self.run_after,
+                self.start_date,
+                self.end_date,
+            ]
+            .iter()
+            .any(|range| *range != open)
+    }
 }
 
 /// Some runs, and how many there are.

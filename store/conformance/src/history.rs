@@ -2,7 +2,7 @@
 
 use crate::sample::*;
 use serde_json::json;
-use tidemill_model::{DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts};
+use tidemill_model::{DagNo, RunNo, RunState, RunType, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
 use tidemill_store::*;
 
@@ -405,54 +405,4 @@ pub(crate) async fn import_errors_are_kept_by_file<S: EngineStore + PageStore>(s
         .await
         .unwrap();
     assert_eq!(store.import_errors().await.unwrap(), vec![of_b]);
-}
-
-pub(crate) async fn pools_are_kept_by_name<S: EngineStore + PageStore>(store: S) {
-    let scene = Scene::new(store).await;
-    let pool = |name: &str, slots: i64| PoolRecord {
-        name: name.to_string(),
-        slots,
-        description: format!("for {name}"),
-        include_deferred: slots > 1,
-        from_file: slots < 0,
-    };
-    let keep = |dropped: &[&str], pools: &[PoolRecord]| Pass {
-        dropped_pools: dropped.iter().map(|name| (*name).to_string()).collect(),
-        pools: pools.to_vec(),
-        ..scene.pass()
-    };
-    let first = keep(&[], &[pool("b", 2), pool("a", -1)]);
-    scene.store.commit_pass(&first).await.unwrap();
-    let both = vec![pool("a", -1), pool("b", 2)];
-    assert_eq!(scene.store.pools().await.unwrap(), both);
-    assert_eq!(scene.store.load().await.unwrap().pools, both);
-    let second = keep(&["a", "nowhere"], &[pool("b", 0)]);
-    scene.store.commit_pass(&second).await.unwrap();
-    assert_eq!(scene.store.pools().await.unwrap(), vec![pool("b", 0)]);
-    let wrong = keep(&["b"], &[pool("c", -2)]);
-    assert!(scene.store.commit_pass(&wrong).await.is_err());
-    assert_eq!(scene.store.pools().await.unwrap(), vec![pool("b", 0)]);
-}
-
-pub(crate) async fn notes_are_kept_until_they_are_emptied<S: EngineStore + PageStore>(store: S) {
-    let scene = Scene::new(store).await;
-    scene.make_runs(vec![scene.run(1)]).await;
-    let note = |map_index: i32, note: &str| TaskNote {
-        run: RunNo(1),
-        task_no: scene.kept.task_nos[0],
-        map_index: MapIndex(map_index),
-        note: note.to_string(),
-    };
-    let keep = async |notes: Vec<TaskNote>| {
-        let pass = Pass {
-            notes,
-            ..scene.pass()
-        };
-        scene.store.commit_pass(&pass).await.unwrap();
-        scene.store.task_notes(RunNo(1)).await.unwrap()
-    };
-    let both = vec![note(-1, "why"), note(3, "because")];
-    assert_eq!(keep(both.iter().rev().cloned().collect()).await, both);
-    assert_eq!(keep(vec![note(-1, "")]).await, vec![note(3, "because")]);
-    assert_eq!(keep(vec![note(3, "so")]).await, vec![note(3, "so")]);
 }

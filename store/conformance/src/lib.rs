@@ -8,6 +8,7 @@
 mod backfill;
 mod behaviour;
 mod history;
+mod lists;
 mod play;
 mod random;
 mod sample;
@@ -41,8 +42,10 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     history::a_new_version_leaves_the_pause_alone(open().await).await;
     history::a_stale_dag_comes_back_with_its_file(open().await).await;
     history::runs_are_paged_and_filtered(open().await).await;
-    history::pools_are_kept_by_name(open().await).await;
-    history::notes_are_kept_until_they_are_emptied(open().await).await;
+    lists::runs_are_found_by_dates_and_ordered(open().await).await;
+    lists::tasks_are_paged_and_counted(open().await).await;
+    lists::pools_are_kept_by_name(open().await).await;
+    lists::notes_are_kept_until_they_are_emptied(open().await).await;
     backfill::backfills_are_kept_with_their_dates(open().await).await;
     backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;

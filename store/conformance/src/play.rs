@@ -430,9 +430,23 @@ fn any_filter(random: &mut Random) -> RunFilter {
         states: random.some(2, |r| *r.pick(RunState::ALL)),
         run_type: random.maybe(|r| *r.pick(RunType::ALL)),
         before: random.maybe(|r| RunNo(r.below(30) as i64)),
+        logical_date: any_range(random),
+        run_after: any_range(random),
+        start_date: any_range(random),
+        end_date: any_range(random),
+        order: random.maybe(|r| RunOrder {
+            by: *r.pick(RunColumn::ALL),
+            descending: r.once_in(2),
+        }),
         offset: random.below(3) as u32,
         limit: random.below(6) as u32,
     }
+}
+
+/// Mostly open, for few runs have all their instants.
+fn any_range(random: &mut Random) -> Between {
+    let end = |r: &mut Random| if r.once_in(8) { Some(instant(r)) } else { None };
+    (end(random), end(random))
 }
 
 fn any_run(random: &mut Random, known: &Known) -> RunNo {

@@ -1,7 +1,7 @@
 //! Everything that a store would tell, as text.
 
 use crate::sample::every_run;
-use tidemill_model::RunNo;
+use tidemill_model::{RunNo, TaskState};
 use tidemill_store::{EngineStore, PageStore};
 
 /// Everything stored, as one text: equal stores have equal texts.
@@ -34,9 +34,14 @@ pub async fn snapshot<S: EngineStore + PageStore>(store: &S) -> String {
             .await
             .unwrap();
         lines.push(format!("{task:?} {tries:?}"));
+        let same = store.task(task.run, task.task_no, task.map_index).await;
+        assert_eq!(same.unwrap().as_ref(), Some(task));
     }
     for run in numbers {
         lines.push(format!("values {:?}", store.run_values(run).await.unwrap()));
+        let counts = store.task_counts(run).await.unwrap();
+        let page = store.task_page(run, &[TaskState::Running], 1, 2).await;
+        lines.push(format!("counts {counts:?} page {:?}", page.unwrap()));
         lines.push(format!("notes {:?}", store.task_notes(run).await.unwrap()));
     }
     for record in store.backfills().await.unwrap() {

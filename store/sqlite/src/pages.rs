@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, TaskState, VersionNo};
 use tidemill_store::*;
 
 type Reading<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -52,6 +52,37 @@ impl PageStore for SqliteStore {
             rows::task,
         )
         .await
+    }
+
+    async fn task(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Option<TaskRow>, StoreError> {
+        let query = sqlx::query(sql::TASK).bind(run.0);
+        self.find(query.bind(task.0).bind(map_index.0), rows::task)
+            .await
+    }
+
+    async fn task_page(
+        &self,
+        run: RunNo,
+        states: &[TaskState],
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        let query = sqlx::query(sql::TASK_PAGE).bind(run.0);
+        let states = (!states.is_empty()).then(|| serde_json::json!(states).to_string());
+        self.list(query.bind(states).bind(limit).bind(offset), rows::task)
+            .await
+    }
+
+    async fn task_counts(&self, run: RunNo) -> Result<Vec<(TaskState, i64)>, StoreError> {
+        let query = sqlx::query(sql::TASK_COUNTS).bind(run.0);
+        let mut counts = self.list(query, rows::task_count).await?;
+        counts.sort_unstable();
+        Ok(counts)
     }
 
     async fn tries(
@@ -165,6 +196,9 @@ impl SqliteStore {
     /// The page and the total are of one moment. Runs of one DAG have a text of their own, for
     /// they have an index of their own.
     async fn list_runs(&self, filter: &RunFilter) -> Result<RunList, Trouble> {
+        if filter.is_special() {
+            return self.find_runs(filter).await;
+        }
         let mut tx = self.readers.begin().await?;
         let (page, total) = match &filter.dag_id {
             Some(dag_id) => {
@@ -205,6 +239,55 @@ impl SqliteStore {
             .bind(before)
             .fetch_one(&mut *tx)
             .await?;
+        Ok(RunList {
+            runs: rows::all(&page, rows::run_record)?,
+            total: Columns::of(&total).next()?,
+        })
+    }
+
+    /// Runs by dates or in another order: one text that looks at all runs.
+    async fn find_runs(&self, filter: &RunFilter) -> Result<RunList, Trouble> {
+        let mut tx = self.readers.begin().await?;
+        let mut dag = None;
+        if let Some(dag_id) = &filter.dag_id {
+            let query = sqlx::query(sql::DAG_BY_NAME).bind(dag_id);
+            let row = query.fetch_optional(&mut *tx).await?;
+            let Some(found) = rows::one(row, rows::dag)? else {
+                return Ok(RunList {
+                    runs: Vec::new(),
+                    total: 0,
+                });
+            };
+            dag = Some(found.dag.0);
+        }
+        let states = serde_json::to_string(&filter.states)?;
+        let states = (!filter.states.is_empty()).then_some(states);
+        let ranges = [
+            filter.logical_date,
+            filter.run_after,
+            filter.start_date,
+            filter.end_date,
+        ];
+        let bind_all = |query: Reading<'static>| {
+            let query = query.bind(dag).bind(states.clone());
+            let query = query.bind(filter.run_type.map(|run_type| run_type.name()));
+            let query = query.bind(filter.before.map(|before| before.0));
+            ranges.iter().fold(query, |query, (from, until)| {
+                query.bind(from.map(|at| at.0)).bind(until.map(|at| at.0))
+            })
+        };
+        let ordered = |descending: bool| {
+            let order = filter.order.filter(|order| order.descending == descending);
+            order.map(|order| order.by.name())
+        };
+        let page = bind_all(sqlx::query(sql::RUNS_FOUND))
+            .bind(ordered(false))
+            .bind(ordered(true))
+            .bind(filter.limit)
+            .bind(filter.offset);
+        let page = page.fetch_all(&mut *tx).await?;
+        let total = bind_all(sqlx::query(sql::RUNS_FOUND_COUNT));
+        let total = total.fetch_one(&mut *tx).await?;
         Ok(RunList {
             runs: rows::all(&page, rows::run_record)?,
             total: Columns::of(&total).next()?,

@@ -317,6 +317,10 @@ pub(crate) fn import_errors(columns: &mut Columns<'_>) -> Result<ImportErrors, T
     })
 }
 
+pub(crate) fn task_count(columns: &mut Columns<'_>) -> Result<(TaskState, i64), Trouble> {
+    Ok((columns.named(TaskState::from_name)?, columns.next()?))
+}
+
 pub(crate) fn run_count(columns: &mut Columns<'_>) -> Result<(DagNo, RunState, i64), Trouble> {
     Ok((
         DagNo(columns.next()?),

@@ -5,7 +5,9 @@ use crate::record::*;
 use crate::{BackfillDate, BackfillRecord, BackfillRow, PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, VersionNo};
+use tidemill_model::{
+    BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, TaskState, Ts, VersionNo,
+};
 
 impl Tables {
     fn record_of(&self, row: &RunRow) -> Option<RunRecord> {
@@ -32,7 +34,25 @@ impl Tables {
                 .run_type
                 .is_none_or(|run_type| run_type == row.run_type)
             && filter.before.is_none_or(|before| row.run < before)
+            && is_between(row.logical_date, filter.logical_date)
+            && is_between(Some(row.run_after), filter.run_after)
+            && is_between(row.started_at, filter.start_date)
+            && is_between(row.ended_at, filter.end_date)
     }
+}
+
+fn is_between(at: Option<Ts>, (from, until): Between) -> bool {
+    let Some(at) = at else {
+        return from.is_none() && until.is_none();
+    };
+    from.is_none_or(|from| at >= from) && until.is_none_or(|until| at <= until)
+}
+
+/// Smaller comes first: those without a value last, equals newest first.
+fn place_in(order: RunOrder, row: &RunRow) -> (bool, i64, std::cmp::Reverse<RunNo>) {
+    let value = order.by.of(row);
+    let key = value.map_or(0, |value| if order.descending { !value } else { value });
+    (value.is_none(), key, std::cmp::Reverse(row.run))
 }
 
 /// A version as lists show it.
@@ -63,19 +83,20 @@ impl PageStore for MemoryStore {
 
     async fn runs(&self, filter: &RunFilter) -> Result<RunList, StoreError> {
         let tables = self.lock();
-        let matching = || {
-            tables
-                .runs
-                .values()
-                .rev()
-                .filter(|row| tables.matches(filter, row))
-        };
-        let page = matching()
+        let newest_first = tables.runs.values().rev();
+        let mut matching: Vec<&RunRow> = newest_first
+            .filter(|row| tables.matches(filter, row))
+            .collect();
+        if let Some(order) = filter.order {
+            matching.sort_by_key(|row| place_in(order, row));
+        }
+        let page = matching
+            .iter()
             .skip(filter.offset as usize)
             .take(filter.limit as usize);
         Ok(RunList {
             runs: page.filter_map(|row| tables.record_of(row)).collect(),
-            total: matching().count() as i64,
+            total: matching.len() as i64,
         })
     }
 
@@ -103,6 +124,36 @@ impl PageStore for MemoryStore {
             .into_iter()
             .flat_map(|run| tables.tasks_of(run))
             .collect())
+    }
+
+    async fn task(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        map_index: MapIndex,
+    ) -> Result<Option<TaskRow>, StoreError> {
+        Ok(self.lock().tasks.get(&(run, task, map_index)).cloned())
+    }
+
+    async fn task_page(
+        &self,
+        run: RunNo,
+        states: &[TaskState],
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        let mut tasks = self.lock().tasks_of(run);
+        tasks.retain(|task| states.is_empty() || states.contains(&task.state));
+        let page = tasks.into_iter().skip(offset as usize);
+        Ok(page.take(limit as usize).collect())
+    }
+
+    async fn task_counts(&self, run: RunNo) -> Result<Vec<(TaskState, i64)>, StoreError> {
+        let mut counts: BTreeMap<TaskState, i64> = BTreeMap::new();
+        for task in self.lock().tasks_of(run) {
+            *counts.entry(task.state).or_default() += 1;
+        }
+        Ok(counts.into_iter().collect())
     }
 
     async fn tries(

@@ -43,9 +43,9 @@ pub(crate) async fn list(
         dag_id,
         states,
         run_type,
-        before: None,
         offset,
         limit,
+        ..RunFilter::default()
     };
     let list = web.doors.pages.runs(&filter).await?;
     let mut bodies = Vec::new();
