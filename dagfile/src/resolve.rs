@@ -105,6 +105,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         dagrun_timeout: dag.dagrun_timeout,
         fail_fast: dag.fail_fast,
         retry: dag.retry,
+        rerun_with_latest_version: dag.rerun_with_latest_version,
         params,
         groups: groups.collect(),
         scopes: Scopes::new(&tasks, &graph),

@@ -8,6 +8,7 @@ pub mod cron;
 pub mod dag;
 pub mod graph;
 pub mod id;
+pub mod limit;
 pub mod operator;
 pub mod param;
 mod remark;

@@ -241,6 +241,8 @@ named!(
         MarkSuccess = "mark_success",
         /// A person says that it failed, or cancels its run.
         MarkFailed = "mark_failed",
+        /// A person says that it need not run.
+        MarkSkipped = "mark_skipped",
         /// Its task left the DAG.
         Remove = "remove",
     }
@@ -304,6 +306,7 @@ impl TaskState {
             },
             E::MarkSuccess => (self != S::Removed).then_some(S::Success),
             E::MarkFailed => (self != S::Removed).then_some(S::Failed),
+            E::MarkSkipped => (self != S::Removed).then_some(S::Skipped),
             E::Remove => Some(S::Removed),
         };
         next.ok_or(IllegalTransition { state: self, event })

@@ -36,6 +36,7 @@ fn a_state_that_is_over_is_left_only_by_people_or_by_the_file() {
                 TaskEvent::Clear
                     | TaskEvent::MarkSuccess
                     | TaskEvent::MarkFailed
+                    | TaskEvent::MarkSkipped
                     | TaskEvent::Remove
             );
             assert!(

@@ -12,6 +12,8 @@ pub struct ClearChoice {
     pub tasks: Vec<TaskIndex>,
     /// Only those that failed or were blocked by a failure.
     pub only_failed: bool,
+    /// Only those that are running.
+    pub only_running: bool,
     /// And all that wait for them.
     pub downstream: bool,
     /// And all that they wait for.
@@ -29,6 +31,9 @@ pub fn plan_clear(run: &Run, choice: &ClearChoice) -> Vec<TaskIndex> {
     };
     if choice.only_failed {
         start.retain(failed);
+    }
+    if choice.only_running {
+        start.retain(|at| run.tasks[at.at()].is_live());
     }
     let tasks: Vec<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
     let mut others = Vec::new();
@@ -57,6 +62,29 @@ fn below(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
     let next = tasks.iter().flat_map(|at| run.dag.graph.downstream(*at));
     let next: Vec<TaskIndex> = next.copied().collect();
     run.dag.graph.reach(&next, true)
+}
+
+/// Instances, with all of the tasks below and above theirs where that is wished.
+pub fn with_neighbours(
+    run: &Run,
+    start: Vec<TaskIndex>,
+    downstream: bool,
+    upstream: bool,
+) -> Vec<TaskIndex> {
+    let tasks: Vec<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
+    let mut others = Vec::new();
+    if downstream {
+        others.extend(below(run, &tasks));
+    }
+    if upstream {
+        let above = run.dag.graph.reach(&tasks, false).into_iter();
+        others.extend(above.filter(|at| !tasks.contains(at)));
+    }
+    let others = others.into_iter().flat_map(|task| run.places_of(task));
+    let mut chosen: Vec<TaskIndex> = start.into_iter().chain(others).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
 }
 
 /// The setup tasks that `tasks` need to run again, and the teardown tasks that clean up after

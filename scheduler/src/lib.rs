@@ -20,7 +20,7 @@ mod why;
 
 pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
 pub use backfill::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
-pub use clear::{ClearChoice, plan_clear};
+pub use clear::{ClearChoice, plan_clear, with_neighbours};
 pub use due::{Due, due, next_tick, previous_tick};
 pub use retry::next_try_at;
 pub use rule::{Counts, Decision, UpstreamCounts, decide};

@@ -155,10 +155,10 @@ pub(crate) fn mark(
     now: Ts,
     effects: &mut Vec<Effect>,
 ) {
-    let event = if state == TaskState::Success {
-        TaskEvent::MarkSuccess
-    } else {
-        TaskEvent::MarkFailed
+    let event = match state {
+        TaskState::Success => TaskEvent::MarkSuccess,
+        TaskState::Skipped => TaskEvent::MarkSkipped,
+        _ => TaskEvent::MarkFailed,
     };
     for &at in tasks {
         if run.tasks[at.at()].state == state || !run.apply(at, event) {

@@ -272,7 +272,7 @@ impl RunRef {
         let limit = if state.is_some() { 1 } else { 100 };
         let list = client
             .get(&format!(
-                "/api/v2/dags/{}/dagRuns?order_by=-run_after&limit={limit}{query}",
+                "/api/v2/dags/{}/dagRuns?limit={limit}{query}",
                 escape(dag)
             ))
             .await?;

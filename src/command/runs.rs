@@ -43,6 +43,28 @@ pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Fai
             let run = RunRef::find(&client, &run).await?;
             tasks::all_logs(&client, &run, tail).await
         }
+        Runs::Clear {
+            run,
+            only_failed,
+            latest_version,
+            dry_run,
+            yes,
+        } => {
+            let run = RunRef::find(&client, &run).await?;
+            let wish = json!({
+                "dag_run_id": run.run_id, "only_failed": only_failed,
+                "run_on_latest_version": latest_version.then_some(true), "reset_dag_runs": true,
+            });
+            tasks::clear(printer, &client, &run, wish, dry_run, yes).await
+        }
+        Runs::Mark { run, state } => {
+            let run = RunRef::find(&client, &run).await?;
+            patch(printer, &client, &run, &json!({ "state": state })).await
+        }
+        Runs::Note { run, note } => {
+            let run = RunRef::find(&client, &run).await?;
+            patch(printer, &client, &run, &json!({ "note": note })).await
+        }
         Runs::Why { run } => {
             let run = RunRef::find(&client, &run).await?;
             why::run(printer, &client, &run).await
@@ -65,6 +87,23 @@ pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Fai
     }
 }
 
+async fn patch(
+    printer: &Printer,
+    client: &Client,
+    run: &RunRef,
+    wish: &Value,
+) -> Result<Exit, Failure> {
+    let found = client.send("PATCH", &run.path(), Some(wish)).await?;
+    if printer.is_json() {
+        json(&found);
+    } else {
+        let state = printer.state(text(&found, "state"));
+        let note = text(&found, "note");
+        line(&format!("{}/{}  {state}  {note}", run.dag_id, run.run_id));
+    }
+    Ok(Exit::Ok)
+}
+
 async fn list(
     printer: &Printer,
     client: &Client,
@@ -72,7 +111,7 @@ async fn list(
     states: &[String],
     limit: u32,
 ) -> Result<Exit, Failure> {
-    let mut query = format!("order_by=-run_after&limit={}", limit.min(100));
+    let mut query = format!("limit={}", limit.min(100)); // the newest first
     for state in states {
         query.push_str(&format!("&state={}", escape(state)));
     }

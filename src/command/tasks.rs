@@ -37,19 +37,49 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             let run = RunRef::find(&client, &run).await?;
             why::task(printer, &client, &run, &task, map_index).await
         }
+        Tasks::Mark {
+            run,
+            state,
+            tasks,
+            downstream,
+            upstream,
+            past,
+            future,
+            dry_run,
+        } => {
+            let run = RunRef::find(&client, &run).await?;
+            let wish = json!({
+                "new_state": state, "include_downstream": downstream, "include_upstream": upstream,
+                "include_past": past, "include_future": future,
+            });
+            mark(printer, &client, &run, &tasks, &wish, dry_run).await
+        }
+        Tasks::Note { run, task, note } => {
+            let run = RunRef::find(&client, &run).await?;
+            let path = format!("{}/taskInstances/{}", run.path(), escape(&task));
+            client
+                .send("PATCH", &path, Some(&json!({ "note": note })))
+                .await?;
+            line(&format!("noted on {task} of {}/{}", run.dag_id, run.run_id));
+            Ok(Exit::Ok)
+        }
         Tasks::Clear {
             run,
             tasks,
             only_failed,
             downstream,
             upstream,
+            past,
+            future,
+            latest_version,
             dry_run,
             yes,
         } => {
             let run = RunRef::find(&client, &run).await?;
             let wish = json!({
                 "dag_run_id": run.run_id, "only_failed": only_failed, "include_downstream": downstream,
-                "include_upstream": upstream, "reset_dag_runs": true,
+                "include_upstream": upstream, "include_past": past, "include_future": future,
+                "run_on_latest_version": latest_version.then_some(true), "reset_dag_runs": true,
                 "task_ids": if tasks.is_empty() { Value::Null } else { json!(tasks) },
             });
             clear(printer, &client, &run, wish, dry_run, yes).await
@@ -170,7 +200,44 @@ pub async fn all_logs(client: &Client, run: &RunRef, tail: Option<usize>) -> Res
     Ok(Exit::Ok)
 }
 
-async fn clear(
+/// Marks tasks and groups one after the other, and prints what was marked.
+async fn mark(
+    printer: &Printer,
+    client: &Client,
+    run: &RunRef,
+    names: &[String],
+    wish: &Value,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    let mut all = Vec::new();
+    for name in names {
+        // A task and a group share one set of names; the address of a group takes both.
+        let mut path = format!("{}/taskGroupInstances/{}", run.path(), escape(name));
+        if dry_run {
+            path.push_str("/dry_run");
+        }
+        let marked = client.send("PATCH", &path, Some(wish)).await?;
+        all.extend(
+            marked["task_instances"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default(),
+        );
+    }
+    let rows = all.iter().map(|task| {
+        let state = task["state"].as_str().unwrap_or("none");
+        vec![
+            text(task, "task_id").to_string(),
+            printer.state(state),
+            text(task, "dag_run_id").to_string(),
+        ]
+    });
+    printer.list(&["task", "state", "run"], rows.collect(), &json!(all));
+    Ok(Exit::Ok)
+}
+
+/// Asks for the list, shows it, and clears when that is wished.
+pub async fn clear(
     printer: &Printer,
     client: &Client,
     run: &RunRef,
@@ -185,7 +252,10 @@ async fn clear(
         .as_array()
         .into_iter()
         .flatten()
-        .map(|task| text(task, "task_id").to_string())
+        .map(|task| match text(task, "dag_run_id") {
+            same if same == run.run_id => text(task, "task_id").to_string(),
+            other => format!("{other}/{}", text(task, "task_id")),
+        })
         .collect();
     if dry_run || names.is_empty() {
         printer.list(

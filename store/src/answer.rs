@@ -34,6 +34,19 @@ pub struct Condition {
     pub more: usize,
 }
 
+/// A task instance that a command was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Its run.
+    pub run_id: String,
+    /// Its task.
+    pub task_id: String,
+    /// Its place in a mapped task.
+    pub map_index: MapIndex,
+    /// Its state before.
+    pub state: TaskState,
+}
+
 /// How a pool is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolState {

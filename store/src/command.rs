@@ -1,6 +1,6 @@
 //! What people ask of the engine, and what it answers. The one door back.
 
-use crate::answer::{Condition, PoolState};
+use crate::answer::{Condition, PoolState, Touched};
 use crate::backfill::BackfillRow;
 use crate::record::RunRow;
 use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunState, TaskState, Ts};
@@ -54,16 +54,16 @@ pub enum Command {
     Clear {
         /// The DAG.
         dag_id: String,
-        /// The run.
-        run_id: String,
-        /// Which; all when empty.
-        tasks: Vec<(String, MapIndex)>,
+        /// Which of its runs, and which instances.
+        reach: Reach,
         /// Only those that failed or were blocked by a failure.
         only_failed: bool,
-        /// And all that wait for them.
-        downstream: bool,
-        /// And all that they wait for.
-        upstream: bool,
+        /// Only those that are running.
+        only_running: bool,
+        /// By the current version of the DAG, for runs that are over; as the DAG says when absent.
+        on_latest_version: Option<bool>,
+        /// A note on the runs.
+        note: Option<String>,
         /// Say which, and change nothing.
         dry_run: bool,
     },
@@ -71,12 +71,23 @@ pub enum Command {
     MarkTasks {
         /// The DAG.
         dag_id: String,
+        /// Which of its runs, and which instances.
+        reach: Reach,
+        /// `success`, `failed` or `skipped`.
+        state: TaskState,
+        /// Say which, and change nothing.
+        dry_run: bool,
+    },
+    /// Keep a person's note on a run or a task instance; an empty one forgets it.
+    SetNote {
+        /// The DAG.
+        dag_id: String,
         /// The run.
         run_id: String,
-        /// Which.
-        tasks: Vec<(String, MapIndex)>,
-        /// `success` or `failed` (or `skipped`).
-        state: TaskState,
+        /// The task instance; the run itself when absent.
+        task: Option<(String, MapIndex)>,
+        /// The note.
+        note: String,
     },
     /// Say that a run has ended so; its open tasks are ended with it.
     MarkRun {
@@ -112,6 +123,38 @@ pub enum Command {
         /// The run.
         run_id: String,
     },
+}
+
+/// Which runs of a DAG, and which instances in each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The run; every run between the dates when absent.
+    pub run_id: Option<String>,
+    /// Names of tasks or groups; every task when empty.
+    pub tasks: Vec<(String, MapIndex)>,
+    /// And all that wait for them.
+    pub downstream: bool,
+    /// And all that they wait for.
+    pub upstream: bool,
+    /// And the same in all runs with an earlier logical date.
+    pub past: bool,
+    /// And the same in all runs with a later one.
+    pub future: bool,
+    /// Without a run: only runs with a logical date from here on.
+    pub from: Option<Ts>,
+    /// Without a run: only runs with a logical date up to here.
+    pub until: Option<Ts>,
+}
+
+impl Reach {
+    /// Some instances of one run.
+    pub fn of_run(run_id: impl Into<String>, tasks: Vec<(String, MapIndex)>) -> Reach {
+        Reach {
+            run_id: Some(run_id.into()),
+            tasks,
+            ..Reach::default()
+        }
+    }
 }
 
 /// What of a pool is to be changed; what is absent stays.
@@ -189,8 +232,8 @@ pub enum Answer {
     Backfill(Box<BackfillRow>),
     /// These dates.
     Dates(Vec<Ts>),
-    /// These task instances: name, map index, state before.
-    Tasks(Vec<(String, MapIndex, TaskState)>),
+    /// These task instances, as they were before.
+    Tasks(Vec<Touched>),
 }
 
 /// Why the engine did not do it.

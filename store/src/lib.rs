@@ -11,9 +11,9 @@ pub mod memory;
 pub mod record;
 pub mod worker;
 
-pub use answer::{Condition, Holder, PoolState};
+pub use answer::{Condition, Holder, PoolState, Touched};
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
-pub use command::{Answer, BackfillWish, Command, CommandDoor, PoolChange, Refusal, WhyOf};
+pub use command::{Answer, BackfillWish, Command, CommandDoor, PoolChange, Reach, Refusal, WhyOf};
 pub use record::*;
 pub use worker::*;
 

@@ -382,6 +382,15 @@ impl RunColumn {
 }
 
 impl RunFilter {
+    /// Has a run a logical date that is looked for?
+    pub fn has_date(&self, row: &RunRow) -> bool {
+        let (from, until) = self.logical_date;
+        match row.logical_date {
+            None => from.is_none() && until.is_none(),
+            Some(at) => from.is_none_or(|from| at >= from) && until.is_none_or(|until| at <= until),
+        }
+    }
+
     /// Is it more than the newest runs of a DAG, of some states or of a type?
     pub fn is_special(&self) -> bool {
         let open = (None, None);

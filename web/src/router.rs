@@ -36,6 +36,9 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("GET", "/dags/hello/runs/one/tasks/greet/log"),
     ("GET", "/dags/hello/runs/one/tasks/greet/raw"),
     ("POST", "/dags/hello/runs/one/tasks/greet/mark"),
+    ("POST", "/dags/hello/runs/one/tasks/greet/note"),
+    ("POST", "/dags/hello/runs/one/mark-tasks"),
+    ("POST", "/dags/hello/runs/one/note"),
     ("GET", "/dags/hello/why"),
     ("GET", "/dags/hello/runs/one/why"),
     ("GET", "/dags/hello/runs/one/tasks/greet/why"),
@@ -79,6 +82,15 @@ fn pages() -> Router<Web> {
             "/dags/{dag}/runs/{run}/tasks/{task}/mark",
             post(page::task::mark),
         )
+        .route(
+            "/dags/{dag}/runs/{run}/tasks/{task}/note",
+            post(page::task::note),
+        )
+        .route(
+            "/dags/{dag}/runs/{run}/mark-tasks",
+            post(page::run::mark_tasks),
+        )
+        .route("/dags/{dag}/runs/{run}/note", post(page::run::note))
         .route("/dags/{dag}/why", get(page::why::dag))
         .route("/dags/{dag}/runs/{run}/why", get(page::why::run))
         .route(

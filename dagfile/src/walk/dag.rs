@@ -35,6 +35,7 @@ pub(crate) struct DagKeys {
     pub(crate) dagrun_timeout: Option<Duration>,
     pub(crate) fail_fast: bool,
     pub(crate) retry: RunRetry,
+    pub(crate) rerun_with_latest_version: bool,
 }
 
 /// Who answers for a DAG that names nobody.
@@ -86,6 +87,9 @@ impl Walk<'_> {
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
             concurrency: self.concurrency(table),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
+            rerun_with_latest_version: self
+                .boolean(table, "rerun_with_latest_version")
+                .unwrap_or(false),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
             retry: self.run_retry(table),
         }

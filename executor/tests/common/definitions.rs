@@ -174,6 +174,7 @@ fn dag(task: Task) -> Dag {
             delay: Duration::ZERO,
             scope: tidemill_model::dag::RetryScope::Failed,
         },
+        rerun_with_latest_version: false,
         params: Vec::new(),
         groups: Vec::new(),
         tasks: vec![task],

@@ -375,6 +375,7 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
             delay: Duration::ZERO,
             scope: RetryScope::Failed,
         },
+        rerun_with_latest_version: false,
         params: Vec::new(),
         groups: Vec::new(),
         scopes: Scopes::new(&tasks, &graph),

@@ -79,6 +79,7 @@ impl Sketch {
             max_active_tasks: 16,
             concurrency: None,
             dagrun_timeout: None,
+            rerun_with_latest_version: false,
             fail_fast: false,
             retry: RunRetry {
                 retries: 0,

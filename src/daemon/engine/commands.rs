@@ -3,8 +3,8 @@
 use super::Engine;
 use super::schedule::{NewRun, NotMade};
 use crate::daemon::clock;
-use tidemill_model::{DagNo, MapIndex, RunNo, RunType, TaskIndex, TaskState, Ts};
-use tidemill_scheduler::{ClearChoice, Event, plan_clear};
+use tidemill_model::{DagNo, RunNo, RunType, Ts};
+use tidemill_scheduler::Event;
 use tidemill_store::{Answer, Command, Refusal, RunKey};
 use tokio::sync::oneshot;
 
@@ -32,41 +32,19 @@ impl Engine {
             Command::PlanBackfill(wish) => self.plan_backfill(&wish),
             Command::PauseBackfill { backfill, paused } => self.pause_backfill(backfill, paused),
             Command::CancelBackfill { backfill } => self.cancel_backfill(backfill),
-            Command::Clear {
-                dag_id,
-                run_id,
-                tasks,
-                only_failed,
-                downstream,
-                upstream,
-                dry_run,
-            } => {
-                let run_no = self.find(&dag_id, &run_id)?;
-                let tasks = self.places(run_no, &tasks)?;
-                self.clear(
-                    run_no,
-                    &ClearChoice {
-                        tasks,
-                        only_failed,
-                        downstream,
-                        upstream,
-                    },
-                    dry_run,
-                )
-            }
+            Command::Clear { .. } => self.clear(command),
             Command::MarkTasks {
                 dag_id,
-                run_id,
-                tasks,
+                reach,
                 state,
-            } => {
-                let run_no = self.find(&dag_id, &run_id)?;
-                let places = self.places(run_no, &tasks)?;
-                let touched = self.named(run_no, &places);
-                self.step(run_no, Event::Mark(places, state));
-                self.forget_if_over(run_no);
-                Ok(Answer::Tasks(touched))
-            }
+                dry_run,
+            } => self.mark_tasks(&dag_id, &reach, state, dry_run),
+            Command::SetNote {
+                dag_id,
+                run_id,
+                task,
+                note,
+            } => self.set_note(&dag_id, &run_id, task, note),
             Command::MarkRun {
                 dag_id,
                 run_id,
@@ -187,22 +165,6 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    fn clear(
-        &mut self,
-        run_no: RunNo,
-        choice: &ClearChoice,
-        dry_run: bool,
-    ) -> Result<Answer, Refusal> {
-        let chosen = plan_clear(&self.runs[&run_no], choice);
-        let named = self.named(run_no, &chosen);
-        if dry_run || chosen.is_empty() {
-            self.forget_if_over(run_no);
-        } else {
-            self.step(run_no, Event::Clear(chosen));
-        }
-        Ok(Answer::Tasks(named))
-    }
-
     pub(super) fn dag_no(&self, dag_id: &str) -> Result<DagNo, Refusal> {
         self.dag_ids
             .get(dag_id)
@@ -219,46 +181,6 @@ impl Engine {
         self.load_run(dag_no, run_id).ok_or_else(|| Refusal::NotFound {
             what: format!("DAG {dag_id} has no run {run_id}; `tidemill runs list --dag {dag_id}` shows its runs"),
         })
-    }
-
-    pub(super) fn places(
-        &self,
-        run_no: RunNo,
-        tasks: &[(String, MapIndex)],
-    ) -> Result<Vec<TaskIndex>, Refusal> {
-        let run = &self.runs[&run_no];
-        let mut places = Vec::new();
-        for (name, map_index) in tasks {
-            let Some(task) = run.dag.index_of(name) else {
-                return Err(Refusal::NotFound {
-                    what: format!("DAG {} has no task {name}", run.dag.id),
-                });
-            };
-            if *map_index == MapIndex::NONE {
-                places.extend(run.places_of(task));
-                continue;
-            }
-            let task_no = run.tasks[task.at()].task_no;
-            let instance = run.place(task_no, *map_index);
-            places.push(instance.ok_or_else(|| Refusal::NotFound {
-                what: format!("task {name} has no instance {map_index} in this run"),
-            })?);
-        }
-        Ok(places)
-    }
-
-    fn named(&self, run_no: RunNo, places: &[TaskIndex]) -> Vec<(String, MapIndex, TaskState)> {
-        let run = &self.runs[&run_no];
-        places
-            .iter()
-            .map(|at| {
-                (
-                    run.task(*at).id.clone(),
-                    run.tasks[at.at()].map_index,
-                    run.tasks[at.at()].state,
-                )
-            })
-            .collect()
     }
 
     fn answer_run(&mut self, run_no: RunNo) -> Result<Answer, Refusal> {

@@ -47,6 +47,11 @@ impl PassDraft {
         self.runs.insert(run);
     }
 
+    /// A run is read by another definition: places of its tasks mean nothing any more.
+    pub(super) fn forget_tasks(&mut self, run: RunNo) {
+        self.tasks.remove(&run);
+    }
+
     /// Is there something to write or to do?
     pub(super) fn has_work(&self) -> bool {
         !self.tasks.is_empty()

@@ -27,7 +27,7 @@ impl Engine {
                 map_index,
             } => {
                 let run_no = self.find(dag_id, run_id)?;
-                let at = self.places(run_no, &[(task_id.clone(), *map_index)])?[0];
+                let at = self.place(run_no, task_id, *map_index)?;
                 let run = &self.runs[&run_no];
                 let turns = &self.dag_of(run).turns;
                 (why_task(run, at, &self.admission, turns), Some(run_no))

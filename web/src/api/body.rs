@@ -143,7 +143,7 @@ pub(crate) fn dag_details(record: &DagRecord, dag: Option<&Dag>, has_errors: boo
         "timezone": dag.map_or("UTC", |dag| dag.timezone.as_str()),
         "last_parsed": record.updated_at,
         "default_args": {},
-        "rerun_with_latest_version": false,
+        "rerun_with_latest_version": dag.is_some_and(|dag| dag.rerun_with_latest_version),
         "owner_links": {},
         "is_favorite": false,
         "active_runs_count": 0,
@@ -213,6 +213,8 @@ pub(crate) fn run(record: &RunRecord, dag: Option<&Dag>) -> Value {
         "triggering_user_name": null,
         "conf": if row.conf.is_object() { row.conf.clone() } else { json!({}) },
         "note": note,
+        // Not of Airflow: why it failed, whatever people have noted.
+        "reason": row.reason,
         "dag_versions": [version(row.version, record.version_number, row.queued_at, &record.dag_id, dag)],
         "bundle_version": null,
         "dag_display_name": display(dag, &record.dag_id),

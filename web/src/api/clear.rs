@@ -5,15 +5,15 @@ use super::tasks::{bodies, instances};
 use super::{ApiResult, body};
 use crate::Web;
 use crate::error::Fault;
-use crate::page::{ask, run_facts};
+use crate::page::{ask, find_dag, run_facts};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use tidemill_model::MapIndex;
-use tidemill_store::{Answer, Command};
+use tidemill_store::{Answer, Command, Reach, TaskRow};
 
 const TASKS_KEYS: &[&str] = &[
     "dry_run",
@@ -40,51 +40,68 @@ pub(crate) async fn tasks(
     bytes: Bytes,
 ) -> ApiResult {
     let wish = Body::read(&bytes, TASKS_KEYS)?;
-    wish.refuse(&[
-        "start_date",
-        "end_date",
-        "only_running",
-        "include_future",
-        "include_past",
-        "run_on_latest_version",
-        "note",
-    ])?;
-    let Some(run_id) = wish.text("dag_run_id")? else {
-        return Err(Fault::invalid(
-            "body",
-            "dag_run_id",
-            "which run; clearing over all runs is not built yet",
-        )
-        .into());
-    };
+    wish.refuse(&["prevent_running_task"])?;
+    let run_id = wish.text("dag_run_id")?;
+    let (past, future) = (
+        wish.flag("include_past", false)?,
+        wish.flag("include_future", false)?,
+    );
+    if run_id.is_none() && (past || future) {
+        let what = "the run whose past or future is meant";
+        return Err(Fault::invalid("body", "dag_run_id", what).into());
+    }
+    find_dag(&web, &dag_id).await?;
     let command = Command::Clear {
         dag_id: dag_id.clone(),
-        run_id: run_id.clone(),
-        tasks: task_ids(&wish)?,
+        reach: Reach {
+            run_id,
+            tasks: task_ids(&wish)?,
+            downstream: wish.flag("include_downstream", false)?,
+            upstream: wish.flag("include_upstream", false)?,
+            past,
+            future,
+            from: wish.instant("start_date")?,
+            until: wish.instant("end_date")?,
+        },
         only_failed: wish.flag("only_failed", true)?,
-        downstream: wish.flag("include_downstream", false)?,
-        upstream: wish.flag("include_upstream", false)?,
+        only_running: wish.flag("only_running", false)?,
+        on_latest_version: latest(&wish)?,
+        note: wish.text("note")?,
         dry_run: wish.flag("dry_run", true)?,
     };
-    Ok(Json(cleared(&web, &dag_id, &run_id, command).await?).into_response())
+    Ok(Json(touched(&web, &dag_id, command).await?).into_response())
 }
 
-/// Clears, and tells which instances.
-async fn cleared(web: &Web, dag_id: &str, run_id: &str, command: Command) -> Result<Value, Fault> {
-    run_facts(web, dag_id, run_id).await?;
+/// Absent: as the DAG says.
+fn latest(wish: &Body) -> Result<Option<bool>, Fault> {
+    match wish.get("run_on_latest_version") {
+        None => Ok(None),
+        Some(_) => wish.flag("run_on_latest_version", false).map(Some),
+    }
+}
+
+/// Runs that one answer describes with all their instances.
+const RUNS_MAX: usize = 100;
+
+/// Clears or marks, and tells which instances.
+pub(crate) async fn touched(web: &Web, dag_id: &str, command: Command) -> Result<Value, Fault> {
     let Answer::Tasks(list) = ask(web, command).await? else {
         return Ok(json!({ "task_instances": [], "total_entries": 0 }));
     };
-    let (facts, run) = run_facts(web, dag_id, run_id).await?;
-    let wanted: HashSet<(&str, MapIndex)> = list
-        .iter()
-        .map(|(id, map_index, _)| (id.as_str(), *map_index))
-        .collect();
-    let rows = instances(web, &facts, &run).await?;
-    let rows = rows
-        .iter()
-        .filter(|row| wanted.contains(&(facts.names.id(row.task_no), row.map_index)));
-    Ok(json!({ "task_instances": bodies(&facts, &run, rows), "total_entries": list.len() }))
+    let mut of_run: BTreeMap<&str, HashSet<(&str, MapIndex)>> = BTreeMap::new();
+    for one in &list {
+        let wanted = of_run.entry(&one.run_id).or_default();
+        wanted.insert((&one.task_id, one.map_index));
+    }
+    let mut found = Vec::new();
+    for (run_id, wanted) in of_run.into_iter().take(RUNS_MAX) {
+        let (facts, run) = run_facts(web, dag_id, run_id).await?;
+        let rows = instances(web, &facts, &run).await?;
+        let is_wanted =
+            |row: &&TaskRow| wanted.contains(&(facts.names.id(row.task_no), row.map_index));
+        found.extend(bodies(web, &facts, &run, rows.iter().filter(is_wanted)).await?);
+    }
+    Ok(json!({ "task_instances": found, "total_entries": list.len() }))
 }
 
 /// `"t"` or `["t", map_index]`.
@@ -132,18 +149,19 @@ pub(crate) async fn run(
             "note",
         ],
     )?;
-    wish.refuse(&["only_new", "run_on_latest_version", "note"])?;
+    wish.refuse(&["only_new"])?;
     let dry_run = wish.flag("dry_run", true)?;
+    run_facts(&web, &dag_id, &run_id).await?;
     let command = Command::Clear {
         dag_id: dag_id.clone(),
-        run_id: run_id.clone(),
-        tasks: Vec::new(),
+        reach: Reach::of_run(run_id.as_str(), Vec::new()),
         only_failed: wish.flag("only_failed", false)?,
-        downstream: false,
-        upstream: false,
+        only_running: false,
+        on_latest_version: latest(&wish)?,
+        note: wish.text("note")?,
         dry_run,
     };
-    let list = cleared(&web, &dag_id, &run_id, command).await?;
+    let list = touched(&web, &dag_id, command).await?;
     if dry_run {
         return Ok(Json(list).into_response());
     }

@@ -72,6 +72,18 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
         "GET",
         "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/xcomEntries/return_value",
     ),
+    (
+        "PATCH",
+        "/api/v2/dags/hello/dagRuns/one/taskInstances/greet/dry_run",
+    ),
+    (
+        "PATCH",
+        "/api/v2/dags/hello/dagRuns/one/taskGroupInstances/g",
+    ),
+    (
+        "PATCH",
+        "/api/v2/dags/hello/dagRuns/one/taskGroupInstances/g/dry_run",
+    ),
     ("GET", "/api/v2/dagSources/hello"),
     ("GET", "/api/v2/backfills"),
     ("POST", "/api/v2/backfills"),
@@ -146,6 +158,15 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(&task, get(tasks::one).patch(tasks::patch))
         .route(&format!("{task}/listMapped"), get(tasks::mapped))
         .route(&format!("{task}/{{map_index}}"), get(tasks::instance))
+        .route(&format!("{task}/dry_run"), patch(tasks::patch_dry))
+        .route(
+            &format!("{run}/taskGroupInstances/{{group}}"),
+            patch(tasks::patch_group),
+        )
+        .route(
+            &format!("{run}/taskGroupInstances/{{group}}/dry_run"),
+            patch(tasks::patch_group_dry),
+        )
         .route(&format!("{task}/tries"), get(tasks::tries))
         .route(&format!("{task}/logs/{{try}}"), get(logs::one))
         .route(&format!("{task}/xcomEntries"), get(values::list))

@@ -3,6 +3,7 @@
 use crate::error::Fault;
 use serde_json::{Map, Value};
 use tidemill_model::{MapIndex, Ts};
+use tidemill_store::{Between, RunColumn, RunOrder};
 
 /// The pairs of a query; a key may come more than once.
 pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
@@ -37,6 +38,55 @@ impl Pairs {
             self.number("limit", 50)?.min(100),
             self.number("offset", 0)?,
         ))
+    }
+
+    fn instant(&self, key: &str) -> Result<Option<Ts>, Fault> {
+        let at = self
+            .get(key)
+            .map(|text| Ts::parse(text, &jiff::tz::TimeZone::UTC));
+        let at = at.transpose();
+        at.map_err(|err| Fault::invalid("query", key, err.to_string()))
+    }
+
+    /// `KEY_gte`, `KEY_gt`, `KEY_lte` and `KEY_lt`, as instants with both ends included.
+    pub(crate) fn between(&self, key: &str) -> Result<Between, Fault> {
+        let read = |end: &str| self.instant(&format!("{key}_{end}"));
+        let from = read("gte")?.max(read("gt")?.map(|at| Ts(at.0.saturating_add(1))));
+        let below = read("lt")?.map(|at| Ts(at.0.saturating_sub(1)));
+        let until = match (read("lte")?, below) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Ok((from, until))
+    }
+
+    /// `order_by` of runs: a name, with `-` before it from the last to the first.
+    pub(crate) fn run_order(&self) -> Result<Option<RunOrder>, Fault> {
+        let mut asked = self.all("order_by");
+        let Some(first) = asked.next() else {
+            return Ok(None);
+        };
+        if asked.next().is_some() {
+            return Err(Fault::invalid(
+                "query",
+                "order_by",
+                "one name; more are not built yet",
+            ));
+        }
+        let name = match first.trim_start_matches('-') {
+            "run_id" | "dag_run_id" => "id",
+            name => name,
+        };
+        let known = RunColumn::ALL.iter().find(|column| column.name() == name);
+        let Some(by) = known else {
+            let names: Vec<&str> = RunColumn::ALL.iter().map(|column| column.name()).collect();
+            let what = format!("one of {}", names.join(", "));
+            return Err(Fault::invalid("query", "order_by", what));
+        };
+        Ok(Some(RunOrder {
+            by: *by,
+            descending: first.starts_with('-'),
+        }))
     }
 
     pub(crate) fn map_index(&self) -> Result<MapIndex, Fault> {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::{RunNo, RunState, RunType};
-use tidemill_store::{Answer, Change, Command, Refusal, RunFilter, RunRecord};
+use tidemill_store::{Answer, Change, Command, Reach, Refusal, RunFilter, RunRecord};
 use tokio::sync::broadcast;
 
 /// `GET /dags/{id}/dagRuns`; `~` stands for every DAG.
@@ -45,6 +45,11 @@ pub(crate) async fn list(
         run_type,
         offset,
         limit,
+        logical_date: query.between("logical_date")?,
+        run_after: query.between("run_after")?,
+        start_date: query.between("start_date")?,
+        end_date: query.between("end_date")?,
+        order: query.run_order()?,
         ..RunFilter::default()
     };
     let list = web.doors.pages.runs(&filter).await?;
@@ -165,12 +170,24 @@ pub(crate) async fn patch(
     bytes: Bytes,
 ) -> ApiResult {
     let wish = Body::read(&bytes, &["state", "note"])?;
-    wish.refuse(&["note"])?;
+    let note = wish.text("note")?;
     let state = wish
         .text("state")?
         .and_then(|name| RunState::from_name(&name));
     run_facts(&web, &dag_id, &run_id).await?;
     let (dag, run) = (dag_id.clone(), run_id.clone());
+    if wish.has("note") {
+        let command = Command::SetNote {
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+            task: None,
+            note: note.unwrap_or_default(),
+        };
+        ask(&web, command).await?;
+        if !wish.has("state") {
+            return Ok(Json(stored_body(&web, &dag, &run).await?).into_response());
+        }
+    }
     let command = match state {
         Some(state @ (RunState::Success | RunState::Failed)) => Command::MarkRun {
             dag_id,
@@ -179,11 +196,11 @@ pub(crate) async fn patch(
         },
         Some(RunState::Queued) => Command::Clear {
             dag_id,
-            run_id,
-            tasks: Vec::new(),
+            reach: Reach::of_run(run_id, Vec::new()),
             only_failed: false,
-            downstream: false,
-            upstream: false,
+            only_running: false,
+            on_latest_version: None,
+            note: None,
             dry_run: false,
         },
         _ => return Err(Fault::invalid("body", "state", "success, failed or queued").into()),

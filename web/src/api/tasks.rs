@@ -1,5 +1,6 @@
 //! Task instances, their tries, and the tasks of definitions.
 
+use super::clear::touched;
 use super::query::{Body, Pairs};
 use super::{ApiResult, body};
 use crate::Web;
@@ -12,8 +13,8 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use tidemill_model::{MapIndex, Task, TaskIndex, TaskState};
-use tidemill_store::{Command, RunFilter, RunRecord, TaskRow};
+use tidemill_model::{MapIndex, Task, TaskIndex, TaskNo, TaskState};
+use tidemill_store::{Command, Reach, RunFilter, RunRecord, TaskRow};
 
 /// Every instance of a run; before the run started they are made up from its version.
 pub(crate) async fn instances(
@@ -26,20 +27,30 @@ pub(crate) async fn instances(
     Ok(rows::instances(run, stored, &lines, facts.dag.as_deref()))
 }
 
-/// Bodies of instances of one run.
-pub(crate) fn bodies<'a>(
+/// Bodies of instances of one run, with what people have noted on them.
+pub(crate) async fn bodies<'a>(
+    web: &Web,
     facts: &DagFacts,
     run: &RunRecord,
     rows: impl Iterator<Item = &'a TaskRow>,
-) -> Vec<Value> {
+) -> Result<Vec<Value>, Fault> {
+    let notes = web.doors.pages.task_notes(run.row.run).await?;
+    let notes: HashMap<(TaskNo, MapIndex), String> = notes
+        .into_iter()
+        .map(|note| ((note.task_no, note.map_index), note.note))
+        .collect();
     let dag = facts.dag.as_deref();
     let all = dag.map_or(&[][..], |dag| dag.tasks.as_slice());
     let tasks: HashMap<&str, &Task> = all.iter().map(|task| (task.id.as_str(), task)).collect();
-    rows.map(|row| {
+    let body = |row: &TaskRow| {
         let id = facts.names.id(row.task_no);
-        body::instance(run, row, id, dag, tasks.get(id).copied())
-    })
-    .collect()
+        let mut body = body::instance(run, row, id, dag, tasks.get(id).copied());
+        if let Some(note) = notes.get(&(row.task_no, row.map_index)) {
+            body["note"] = json!(note);
+        }
+        body
+    };
+    Ok(rows.map(body).collect())
 }
 
 /// `GET /dags/{id}/dagRuns/{run}/taskInstances`; `~` as the run stands for the last 100.
@@ -74,7 +85,8 @@ pub(crate) async fn list(
         let skip = (offset as usize).saturating_sub(total);
         let take = (limit as usize).saturating_sub(found.len());
         total += all.len();
-        found.extend(bodies(&facts, &run, all.into_iter().skip(skip).take(take)));
+        let page = all.into_iter().skip(skip).take(take);
+        found.extend(bodies(&web, &facts, &run, page).await?);
     }
     Ok(Json(json!({ "task_instances": found, "total_entries": total })).into_response())
 }
@@ -86,7 +98,8 @@ pub(crate) async fn one(
     query: Pairs,
 ) -> ApiResult {
     let found = task::find(&web, &dag_id, &run_id, &task_id, query.map_index()?).await?;
-    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
+    let row = std::iter::once(&found.row);
+    let bodies = bodies(&web, &found.facts, &found.run, row).await?;
     Ok(Json(bodies.into_iter().next()).into_response())
 }
 
@@ -96,7 +109,8 @@ pub(crate) async fn instance(
     Path((dag_id, run_id, task_id, map_index)): Path<(String, String, String, i32)>,
 ) -> ApiResult {
     let found = task::find(&web, &dag_id, &run_id, &task_id, MapIndex(map_index)).await?;
-    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
+    let row = std::iter::once(&found.row);
+    let bodies = bodies(&web, &found.facts, &found.run, row).await?;
     Ok(Json(bodies.into_iter().next()).into_response())
 }
 
@@ -117,55 +131,109 @@ pub(crate) async fn mapped(
     let all: Vec<&TaskRow> = all.iter().filter(is_wanted).collect();
     let n_instances = all.len();
     let page = all.into_iter().skip(offset as usize).take(limit as usize);
-    let bodies = bodies(&facts, &run, page);
+    let bodies = bodies(&web, &facts, &run, page).await?;
     Ok(Json(json!({ "task_instances": bodies, "total_entries": n_instances })).into_response())
 }
 
-/// `PATCH …/taskInstances/{task}`: marks it.
+const PATCH_KEYS: &[&str] = &[
+    "new_state",
+    "note",
+    "include_upstream",
+    "include_downstream",
+    "include_future",
+    "include_past",
+];
+
+/// `PATCH …/taskInstances/{task}`: marks it, and what the body names besides; or keeps a note.
 pub(crate) async fn patch(
     State(web): State<Web>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     query: Pairs,
     bytes: Bytes,
 ) -> ApiResult {
-    let not_yet = [
-        "note",
-        "include_upstream",
-        "include_downstream",
-        "include_future",
-        "include_past",
-    ];
-    let wish = Body::read(
-        &bytes,
-        &[
-            "new_state",
-            not_yet[0],
-            not_yet[1],
-            not_yet[2],
-            not_yet[3],
-            not_yet[4],
-        ],
-    )?;
-    wish.refuse(&not_yet)?;
-    let known = [TaskState::Success, TaskState::Failed, TaskState::Skipped];
-    let name = wish.text("new_state")?;
-    let state = known
-        .into_iter()
-        .find(|state| Some(state.name()) == name.as_deref());
-    let state =
-        state.ok_or_else(|| Fault::invalid("body", "new_state", "success, failed or skipped"))?;
     let map_index = query.map_index()?;
     task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
+    marked(&web, (dag_id, run_id, task_id), map_index, &bytes, false).await
+}
+
+/// `PATCH …/taskInstances/{task}/dry_run`: which instances that would mark.
+pub(crate) async fn patch_dry(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    query: Pairs,
+    bytes: Bytes,
+) -> ApiResult {
+    let map_index = query.map_index()?;
+    task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
+    marked(&web, (dag_id, run_id, task_id), map_index, &bytes, true).await
+}
+
+/// `PATCH …/taskGroupInstances/{group}`: marks all tasks of a group.
+pub(crate) async fn patch_group(
+    State(web): State<Web>,
+    Path((dag_id, run_id, group_id)): Path<(String, String, String)>,
+    bytes: Bytes,
+) -> ApiResult {
+    run_facts(&web, &dag_id, &run_id).await?;
+    let names = (dag_id, run_id, group_id);
+    marked(&web, names, MapIndex::NONE, &bytes, false).await
+}
+
+/// `PATCH …/taskGroupInstances/{group}/dry_run`.
+pub(crate) async fn patch_group_dry(
+    State(web): State<Web>,
+    Path((dag_id, run_id, group_id)): Path<(String, String, String)>,
+    bytes: Bytes,
+) -> ApiResult {
+    run_facts(&web, &dag_id, &run_id).await?;
+    let names = (dag_id, run_id, group_id);
+    marked(&web, names, MapIndex::NONE, &bytes, true).await
+}
+
+async fn marked(
+    web: &Web,
+    (dag_id, run_id, name): (String, String, String),
+    map_index: MapIndex,
+    bytes: &[u8],
+    dry_run: bool,
+) -> ApiResult {
+    let wish = Body::read(bytes, PATCH_KEYS)?;
+    if wish.has("note") && !dry_run {
+        let command = Command::SetNote {
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+            task: Some((name.clone(), map_index)),
+            note: wish.text("note")?.unwrap_or_default(),
+        };
+        ask(web, command).await?;
+        if wish.get("new_state").is_none() {
+            let found = task::find(web, &dag_id, &run_id, &name, map_index).await?;
+            let row = std::iter::once(&found.row);
+            let bodies = bodies(web, &found.facts, &found.run, row).await?;
+            let body = json!({ "task_instances": bodies, "total_entries": 1 });
+            return Ok(Json(body).into_response());
+        }
+    }
+    let known = [TaskState::Success, TaskState::Failed, TaskState::Skipped];
+    let state = wish.text("new_state")?;
+    let state = known
+        .into_iter()
+        .find(|known| Some(known.name()) == state.as_deref());
+    let state =
+        state.ok_or_else(|| Fault::invalid("body", "new_state", "success, failed or skipped"))?;
     let command = Command::MarkTasks {
         dag_id: dag_id.clone(),
-        run_id: run_id.clone(),
-        tasks: vec![(task_id.clone(), map_index)],
+        reach: Reach {
+            downstream: wish.flag("include_downstream", false)?,
+            upstream: wish.flag("include_upstream", false)?,
+            past: wish.flag("include_past", false)?,
+            future: wish.flag("include_future", false)?,
+            ..Reach::of_run(run_id, vec![(name, map_index)])
+        },
         state,
+        dry_run,
     };
-    ask(&web, command).await?;
-    let found = task::find(&web, &dag_id, &run_id, &task_id, map_index).await?;
-    let bodies = bodies(&found.facts, &found.run, std::iter::once(&found.row));
-    Ok(Json(json!({ "task_instances": bodies, "total_entries": 1 })).into_response())
+    Ok(Json(touched(web, &dag_id, command).await?).into_response())
 }
 
 /// `GET …/taskInstances/{task}/tries`: all tries, oldest first.
@@ -183,7 +251,7 @@ pub(crate) async fn tries(
         .await?;
     let current = Some(&found.row).filter(|row| row.try_number > 0);
     let all = earlier.iter().map(|row| &row.task).chain(current);
-    let mut bodies = bodies(&found.facts, &found.run, all);
+    let mut bodies = bodies(&web, &found.facts, &found.run, all).await?;
     for body in bodies.iter_mut().filter_map(Value::as_object_mut) {
         for key in [
             "id",

@@ -8,9 +8,9 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tidemill_model::MapIndex;
-use tidemill_store::{Answer, Command};
+use tidemill_store::{Answer, Command, Reach, Touched};
 
 const LIST_MAX: usize = 1_000;
 
@@ -20,6 +20,9 @@ struct Wish {
     only_failed: bool,
     downstream: bool,
     upstream: bool,
+    past: bool,
+    future: bool,
+    latest: bool,
 }
 
 impl Wish {
@@ -37,17 +40,27 @@ impl Wish {
             only_failed: is_on("only_failed"),
             downstream: is_on("downstream"),
             upstream: is_on("upstream"),
+            past: is_on("past"),
+            future: is_on("future"),
+            latest: is_on("latest"),
         }
     }
 
     fn command(&self, dag_id: &str, run_id: &str, dry_run: bool) -> Command {
         Command::Clear {
             dag_id: dag_id.to_string(),
-            run_id: run_id.to_string(),
-            tasks: self.task.iter().cloned().collect(),
+            reach: Reach {
+                downstream: self.downstream,
+                upstream: self.upstream,
+                past: self.past,
+                future: self.future,
+                ..Reach::of_run(run_id, self.task.iter().cloned().collect())
+            },
             only_failed: self.only_failed,
-            downstream: self.downstream,
-            upstream: self.upstream,
+            only_running: false,
+            // An empty box says nothing: then the DAG decides.
+            on_latest_version: self.latest.then_some(true),
+            note: None,
             dry_run,
         }
     }
@@ -66,6 +79,11 @@ struct Clear {
     only_failed: bool,
     downstream: bool,
     upstream: bool,
+    past: bool,
+    future: bool,
+    latest: bool,
+    is_over: bool,
+    n_runs: usize,
     list: Vec<(String, Badge)>,
     n: usize,
     running: usize,
@@ -81,7 +99,7 @@ pub(crate) async fn preview(
     let (_, run) = run_facts(&web, &dag_id, &run_id).await?;
     let wish = Wish::read(&query);
     let list = wanted(&web, &wish, &run.dag_id, &run.row.run_id).await?;
-    page(&web, &dag_id, &run_id, &wish, &list, false)
+    page(&web, &dag_id, &run_id, &wish, &list, false).await
 }
 
 async fn wanted(
@@ -91,18 +109,24 @@ async fn wanted(
     run_id: &str,
 ) -> Result<Vec<(String, Badge)>, Fault> {
     match ask(web, wish.command(dag_id, run_id, true)).await? {
-        Answer::Tasks(tasks) => Ok(tasks
-            .into_iter()
-            .map(|(id, map_index, state)| match map_index.0 {
-                ..0 => (id, state.into()),
-                at => (format!("{id} [{at}]"), state.into()),
-            })
-            .collect()),
+        Answer::Tasks(tasks) => Ok(tasks.iter().map(|one| line(one, run_id)).collect()),
         _ => Ok(Vec::new()),
     }
 }
 
-fn page(
+/// An instance; those of other runs with their run before them.
+fn line(one: &Touched, run_id: &str) -> (String, Badge) {
+    let mut title = one.task_id.clone();
+    if one.map_index.0 >= 0 {
+        title = format!("{title} [{}]", one.map_index);
+    }
+    if one.run_id != run_id {
+        title = format!("{} / {title}", text::inert(&one.run_id));
+    }
+    (title, one.state.into())
+}
+
+async fn page(
     web: &Web,
     dag_id: &str,
     run_id: &str,
@@ -110,6 +134,10 @@ fn page(
     list: &[(String, Badge)],
     changed: bool,
 ) -> PageResult {
+    let (_, run) = run_facts(web, dag_id, run_id).await?;
+    let is_over = run.row.state.is_terminal();
+    let runs = list.iter().filter_map(|(title, _)| title.split_once(" / "));
+    let n_runs = 1 + runs.map(|(run, _)| run).collect::<HashSet<_>>().len();
     show(&Clear {
         frame: Frame::new(format!("Clear {dag_id}"), None, web.doors.version),
         dag_id: dag_id.to_string(),
@@ -125,6 +153,11 @@ fn page(
         only_failed: wish.only_failed,
         downstream: wish.downstream,
         upstream: wish.upstream,
+        past: wish.past,
+        future: wish.future,
+        latest: wish.latest,
+        is_over,
+        n_runs,
         n: list.len(),
         running: list
             .iter()
@@ -145,7 +178,7 @@ pub(crate) async fn run(
     let list = wanted(&web, &wish, &dag_id, &run_id).await?;
     let seen = form.get("seen").and_then(|text| text.parse::<usize>().ok());
     if seen != Some(list.len()) {
-        let page = page(&web, &dag_id, &run_id, &wish, &list, true)?;
+        let page = page(&web, &dag_id, &run_id, &wish, &list, true).await?;
         return Ok((axum::http::StatusCode::CONFLICT, page).into_response());
     }
     ask(&web, wish.command(&dag_id, &run_id, false)).await?;

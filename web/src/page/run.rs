@@ -9,8 +9,8 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
-use tidemill_model::{RunState, TaskState, Ts};
-use tidemill_store::{Command, RunRecord, TaskRow};
+use tidemill_model::{MapIndex, RunState, TaskState, Ts};
+use tidemill_store::{Command, Reach, RunRecord, TaskRow};
 
 const ROWS_MAX: usize = 500;
 const FAILURES_MAX: usize = 5;
@@ -55,6 +55,7 @@ struct Run {
     counts: Vec<(Badge, usize)>,
     chosen: String,
     lines: Vec<InstanceLine>,
+    groups: Vec<String>,
     n_instances: usize,
     later: Option<usize>,
 }
@@ -126,6 +127,12 @@ pub(crate) async fn page(
         counts,
         chosen,
         lines,
+        groups: facts
+            .dag
+            .iter()
+            .flat_map(|dag| &dag.groups)
+            .map(|group| group.id.clone())
+            .collect(),
         n_instances,
         later: (offset + ROWS_MAX < n_instances).then_some(offset + ROWS_MAX),
         dag_id,
@@ -247,6 +254,51 @@ pub(crate) async fn cancel(
 ) -> PageResult {
     let back = text::run_url(&dag_id, &run_id);
     ask(&web, Command::Cancel { dag_id, run_id }).await?;
+    Ok(go(&back))
+}
+
+/// Keeps a note on the run; an empty one forgets it.
+pub(crate) async fn note(
+    State(web): State<Web>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Form(form): Form<HashMap<String, String>>,
+) -> PageResult {
+    let back = text::run_url(&dag_id, &run_id);
+    let command = Command::SetNote {
+        dag_id,
+        run_id,
+        task: None,
+        note: form.get("note").cloned().unwrap_or_default(),
+    };
+    ask(&web, command).await?;
+    Ok(go(&back))
+}
+
+/// Says that a task or all tasks of a group have ended so.
+pub(crate) async fn mark_tasks(
+    State(web): State<Web>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Form(form): Form<HashMap<String, String>>,
+) -> PageResult {
+    let name = form
+        .get("name")
+        .map(|name| name.trim().to_string())
+        .unwrap_or_default();
+    let known = [TaskState::Success, TaskState::Failed, TaskState::Skipped];
+    let asked = form.get("state").map(String::as_str);
+    let state = known.into_iter().find(|known| Some(known.name()) == asked);
+    let (Some(state), false) = (state, name.is_empty()) else {
+        let what = "a task or a group by name, and `success`, `failed` or `skipped`";
+        return Err(Fault::invalid("body", "state", what).into());
+    };
+    let back = text::run_url(&dag_id, &run_id);
+    let command = Command::MarkTasks {
+        dag_id,
+        reach: Reach::of_run(run_id, vec![(name, MapIndex::NONE)]),
+        state,
+        dry_run: false,
+    };
+    ask(&web, command).await?;
     Ok(go(&back))
 }
 

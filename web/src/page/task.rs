@@ -17,7 +17,7 @@ use axum::response::{Html, IntoResponse, Response};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tidemill_model::{MapIndex, TaskState, Ts};
-use tidemill_store::{Command, RunRecord, TaskRow, WhyOf};
+use tidemill_store::{Command, Reach, RunRecord, TaskNote, TaskRow, WhyOf};
 
 const HEAD: usize = 500;
 const TAIL: usize = 2_000;
@@ -92,6 +92,8 @@ struct Task {
     outputs: Vec<(String, String)>,
     /// While it waits: for what.
     conditions: Vec<ConditionLine>,
+    /// What a person has noted on it.
+    noted: String,
 }
 
 #[derive(Template)]
@@ -197,6 +199,12 @@ pub(crate) async fn page(
         .map(|value| (value.key, value_text(&value.value)))
         .collect();
     page.is_done = is_done;
+    let notes = web.doors.pages.task_notes(row.run).await?;
+    let is_mine = |note: &&TaskNote| note.task_no == row.task_no && note.map_index == map;
+    page.noted = notes
+        .iter()
+        .find(is_mine)
+        .map_or(String::new(), |note| text::inert(&note.note));
     page.conditions = waits_for(&web, &found).await;
     show(&page)
 }
@@ -296,6 +304,7 @@ fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: 
         can_mark: !matches!(row.state, TaskState::Removed),
         outputs: Vec::new(),
         conditions: Vec::new(),
+        noted: String::new(),
     }
 }
 
@@ -413,11 +422,35 @@ pub(crate) async fn mark(
         &web,
         Command::MarkTasks {
             dag_id,
-            run_id,
-            tasks: vec![(task_id, map)],
+            reach: Reach {
+                downstream: form.contains_key("downstream"),
+                upstream: form.contains_key("upstream"),
+                past: form.contains_key("past"),
+                future: form.contains_key("future"),
+                ..Reach::of_run(run_id, vec![(task_id, map)])
+            },
             state,
+            dry_run: false,
         },
     )
     .await?;
+    Ok(go(&back))
+}
+
+/// Keeps a note on the instance; an empty one forgets it.
+pub(crate) async fn note(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Form(form): Form<HashMap<String, String>>,
+) -> PageResult {
+    let map = map_index(&form);
+    let back = text::task_url(&dag_id, &run_id, &task_id, map.0);
+    let command = Command::SetNote {
+        dag_id,
+        run_id,
+        task: Some((task_id, map)),
+        note: form.get("note").cloned().unwrap_or_default(),
+    };
+    ask(&web, command).await?;
     Ok(go(&back))
 }

@@ -195,7 +195,7 @@ async fn the_api_steers() {
             &fixture,
             "POST",
             clear,
-            json!({ "dag_run_id": "one", "only_running": true })
+            json!({ "dag_run_id": "one", "prevent_running_task": true })
         )
         .await
         .0,
@@ -223,12 +223,11 @@ async fn the_api_steers() {
     let asked = fixture.asked.lock().unwrap();
     let dry = asked.iter().find_map(|command| match command {
         Command::Clear {
-            tasks,
+            reach,
             only_failed,
-            downstream,
             dry_run,
             ..
-        } => Some((tasks.len(), *only_failed, *downstream, *dry_run)),
+        } => Some((reach.tasks.len(), *only_failed, reach.downstream, *dry_run)),
         _ => None,
     });
     assert_eq!(dry, Some((2, true, true, true)));

@@ -106,6 +106,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
             delay: Duration::ZERO,
             scope: tidemill_model::dag::RetryScope::Failed,
         },
+        rerun_with_latest_version: false,
         params: vec![
             param(
                 "currency",
@@ -330,16 +331,22 @@ async fn answer(store: &MemoryStore, command: Command) -> Result<Answer, Refusal
             store.run(&dag_id, "two").await.unwrap().unwrap().row,
         ))),
         Command::Clear { .. } => Ok(Answer::Tasks(vec![
-            ("greet".to_string(), MapIndex::NONE, TaskState::Failed),
-            (
-                "join".to_string(),
-                MapIndex::NONE,
-                TaskState::UpstreamFailed,
-            ),
+            touched("greet", TaskState::Failed),
+            touched("join", TaskState::UpstreamFailed),
         ])),
+        Command::MarkTasks { .. } => Ok(Answer::Tasks(vec![touched("greet", TaskState::Failed)])),
         Command::Pools => Ok(Answer::Pools(vec![full_pool()])),
         Command::Why(_) => Ok(Answer::Why(vec![blocked()])),
         _ => Ok(Answer::Done),
+    }
+}
+
+fn touched(task_id: &str, state: TaskState) -> Touched {
+    Touched {
+        run_id: "one".to_string(),
+        task_id: task_id.to_string(),
+        map_index: MapIndex::NONE,
+        state,
     }
 }
 

@@ -4,7 +4,7 @@ use super::fixture::{HOSTILE, add_dag, dag, fixture, run_row, task_row};
 use super::{get, post};
 use crate::router::PAGES;
 use tidemill_model::{RunState, TaskState};
-use tidemill_store::{Command, EngineStore, Pass, PoolChange};
+use tidemill_store::{Command, EngineStore, Pass, PoolChange, Reach};
 
 /// Pages that are whole documents.
 fn documents() -> impl Iterator<Item = &'static str> {
@@ -156,7 +156,7 @@ async fn forms_ask_the_engine() {
         }
     ));
     assert!(
-        matches!(&asked[3], Command::MarkTasks { tasks, state: TaskState::Success, .. } if tasks[0].0 == "greet")
+        matches!(&asked[3], Command::MarkTasks { reach, state: TaskState::Success, .. } if reach.tasks[0].0 == "greet")
     );
 }
 
@@ -211,7 +211,10 @@ async fn clearing_shows_the_list_first_and_again_when_it_has_changed() {
             Command::Clear {
                 dry_run: false,
                 only_failed: true,
-                downstream: true,
+                reach: Reach {
+                    downstream: true,
+                    ..
+                },
                 ..
             }
         ),
