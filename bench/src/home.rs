@@ -22,6 +22,7 @@ pub struct Server {
     /// The server's own process, which is not the child under strace.
     pub pid: u32,
     socket: PathBuf,
+    ready: Value,
 }
 
 impl Home {
@@ -112,7 +113,12 @@ impl Home {
                         .as_str()
                         .context("no socket in server.json")?,
                 );
-                return Ok(Server { child, pid, socket });
+                return Ok(Server {
+                    child,
+                    pid,
+                    socket,
+                    ready,
+                });
             }
             if begin.elapsed() > PATIENCE || child.try_wait()?.is_some() {
                 let _ = child.kill();
@@ -164,6 +170,25 @@ impl Server {
             "GET {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\r\n"
         )?;
         answer(&mut stream)
+    }
+
+    /// What `server.json` says.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// Sends a wish without a body.
+    pub fn post(&self, path: &str) -> Result<Value> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        write!(
+            stream,
+            "POST {path} HTTP/1.0\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+        )?;
+        let (status, body) = answer(&mut stream)?;
+        if !(200..300).contains(&status) {
+            bail!("POST {path}: {status} {body}");
+        }
+        serde_json::from_str(&body).with_context(|| format!("POST {path}: {body}"))
     }
 
     /// Waits until a question has the wanted answer.

@@ -11,13 +11,14 @@ mod home;
 mod procfs;
 mod report;
 mod single;
+mod wide;
 
 use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli; all when none is given";
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide; all when none is given";
 
 /// What to measure and how often.
 pub struct Options {
@@ -39,7 +40,7 @@ impl Options {
 
 const ALL: &[&str] = &[
     "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
-    "idle", "cli",
+    "idle", "cli", "wide",
 ];
 
 fn options() -> Result<Options> {
@@ -129,6 +130,10 @@ fn measure() -> Result<()> {
         report.keep("counts", done);
     }
     single::run(&options, folder, &mut report);
+    if options.wants("wide") {
+        let done = wide::run(&options, folder, &mut report);
+        report.keep("wide", done);
+    }
     report.end()
 }
 

@@ -1,18 +1,28 @@
 //! The definitions behind stored versions: read from their text, kept for a while.
 
 use crate::error::Fault;
+use crate::view::names::Names;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use tidemill_model::{Dag, VersionNo};
-use tidemill_store::{PageStore, VersionRecord};
+use tidemill_model::{Dag, DagNo, Ts, VersionNo};
+use tidemill_store::{DagRecord, PageStore, VersionRecord};
 
 const DEFINITIONS_MAX: usize = 512;
 const TASKS_MAX: usize = 500_000;
 
-/// A bounded cache. A version never changes, so nothing in it grows stale.
+/// A bounded cache. A version never changes, so nothing in it grows stale. Names of tasks come in
+/// with versions only, so they are kept until their DAG is at another one.
 #[derive(Default)]
 pub(crate) struct Definitions {
     kept: Mutex<Kept>,
+    names: Mutex<HashMap<DagNo, KeptNames>>,
+}
+
+/// The names of a DAG's tasks, and the version that it was at when they were read.
+struct KeptNames {
+    version: VersionNo,
+    since: Ts,
+    names: Arc<Names>,
 }
 
 #[derive(Default)]
@@ -42,6 +52,40 @@ impl Definitions {
             .flatten();
         self.keep(version, dag.clone());
         Ok(dag)
+    }
+
+    /// The names of a DAG's tasks.
+    pub(crate) async fn names(
+        &self,
+        pages: &dyn PageStore,
+        record: &DagRecord,
+    ) -> Result<Arc<Names>, Fault> {
+        if let Some(names) = self.known_names(record) {
+            return Ok(names);
+        }
+        let names = Arc::new(Names::new(pages.task_names(record.dag).await?));
+        let kept = KeptNames {
+            version: record.version,
+            since: record.updated_at,
+            names: Arc::clone(&names),
+        };
+        let mut known = self.lock_names();
+        if known.len() >= DEFINITIONS_MAX {
+            known.clear();
+        }
+        known.insert(record.dag, kept);
+        Ok(names)
+    }
+
+    fn known_names(&self, record: &DagRecord) -> Option<Arc<Names>> {
+        let known = self.lock_names();
+        let kept = known.get(&record.dag)?;
+        let is_fresh = kept.version == record.version && kept.since == record.updated_at;
+        is_fresh.then(|| Arc::clone(&kept.names))
+    }
+
+    fn lock_names(&self) -> std::sync::MutexGuard<'_, HashMap<DagNo, KeptNames>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a definition that was read.

@@ -19,6 +19,9 @@ type Said = (&'static str, String, Vec<Holder>);
 
 impl Engine {
     pub(super) fn why(&mut self, of: &WhyOf) -> Result<Answer, Refusal> {
+        if let Some(conditions) = self.why_over(of)? {
+            return Ok(Answer::Why(conditions));
+        }
         let (checks, run_no) = match of {
             WhyOf::Task {
                 dag_id,
@@ -49,6 +52,32 @@ impl Engine {
             self.forget_if_over(run_no);
         }
         Ok(Answer::Why(conditions))
+    }
+
+    /// The conditions of a run that is over and not in memory: there is nothing more to ask, so
+    /// its tasks are not read.
+    fn why_over(&self, of: &WhyOf) -> Result<Option<Vec<Condition>>, Refusal> {
+        let (WhyOf::Task { dag_id, run_id, .. } | WhyOf::Run { dag_id, run_id }) = of else {
+            return Ok(None);
+        };
+        let dag_no = self.dag_no(dag_id)?;
+        let is_it = |run: &&Run| run.row.dag == dag_no && run.row.run_id == *run_id;
+        if self.runs.values().any(|run| is_it(&run)) {
+            return Ok(None);
+        }
+        let found = self.runtime.block_on(self.store.find_run(dag_no, run_id));
+        let Some(row) = found.ok().flatten().filter(|row| row.state.is_terminal()) else {
+            return Ok(None);
+        };
+        let (condition, detail, holders) = said(&CheckKind::RunOpen(row.state), false, None);
+        let condition = Condition {
+            condition,
+            ok: false,
+            detail,
+            holders,
+            more: 0,
+        };
+        Ok(Some(vec![condition]))
     }
 
     fn dag_of(&self, run: &Run) -> &DagState {

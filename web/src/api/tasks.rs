@@ -6,14 +6,14 @@ use super::{ApiResult, body};
 use crate::Web;
 use crate::error::Fault;
 use crate::page::{DagFacts, ask, dag_facts, run_facts, task};
-use crate::view::rows;
+use crate::view::{rows, wide};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use tidemill_model::{MapIndex, Task, TaskIndex, TaskNo, TaskState};
+use tidemill_model::{MapIndex, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{Command, Reach, RunFilter, RunRecord, TaskRow};
 
 /// Every instance of a run; before the run started they are made up from its version.
@@ -40,11 +40,15 @@ pub(crate) async fn bodies<'a>(
         .map(|note| ((note.task_no, note.map_index), note.note))
         .collect();
     let dag = facts.dag.as_deref();
-    let all = dag.map_or(&[][..], |dag| dag.tasks.as_slice());
-    let tasks: HashMap<&str, &Task> = all.iter().map(|task| (task.id.as_str(), task)).collect();
     let body = |row: &TaskRow| {
         let id = facts.names.id(row.task_no);
-        let mut body = body::instance(run, row, id, dag, tasks.get(id).copied());
+        let mut body = body::instance(
+            run,
+            row,
+            id,
+            dag,
+            dag.and_then(|dag| rows::task_of(dag, id, row.task_no)),
+        );
         if let Some(note) = notes.get(&(row.task_no, row.map_index)) {
             body["note"] = json!(note);
         }
@@ -76,6 +80,11 @@ pub(crate) async fn list(
         }
         _ => vec![run_facts(&web, &dag_id, &run_id).await?.1],
     };
+    if let [run] = runs.as_slice()
+        && let Some(answer) = wide_page(&web, run, &query, (offset, limit)).await?
+    {
+        return Ok(Json(answer).into_response());
+    }
     let mut total = 0;
     let mut found = Vec::new();
     for run in &runs {
@@ -89,6 +98,46 @@ pub(crate) async fn list(
         found.extend(bodies(&web, &facts, &run, page).await?);
     }
     Ok(Json(json!({ "task_instances": found, "total_entries": total })).into_response())
+}
+
+/// A page of a run with very many tasks; `None` where the run is not wide, or where the page
+/// shows tasks that have no row yet.
+async fn wide_page(
+    web: &Web,
+    run: &RunRecord,
+    query: &Pairs,
+    (offset, limit): (u32, u32),
+) -> Result<Option<Value>, Fault> {
+    let (facts, run) = run_facts(web, &run.dag_id, &run.row.run_id).await?;
+    let Some(dag) = facts.dag.as_deref().filter(|dag| wide::is_wide(Some(dag))) else {
+        return Ok(None);
+    };
+    let pages = web.doors.pages.as_ref();
+    let counts = wide::counts(pages, &run, dag).await?;
+    let states: Vec<TaskState> = query
+        .all("state")
+        .filter_map(TaskState::from_name)
+        .collect();
+    if query.all("state").count() != states.len() {
+        return Ok(None);
+    }
+    let is_wanted = |state: &TaskState| states.is_empty() || states.contains(state);
+    if counts
+        .iter()
+        .any(|(state, _)| *state == TaskState::None && is_wanted(state))
+    {
+        return Ok(None);
+    }
+    let total: usize = counts
+        .iter()
+        .filter(|(state, _)| is_wanted(state))
+        .map(|(_, n)| n)
+        .sum();
+    let rows = pages.task_page(run.row.run, &states, offset, limit).await?;
+    let found = bodies(web, &facts, &run, rows.iter()).await?;
+    Ok(Some(
+        json!({ "task_instances": found, "total_entries": total }),
+    ))
 }
 
 /// `GET …/taskInstances/{task}`.

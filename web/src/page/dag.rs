@@ -3,7 +3,7 @@
 use super::{DagHead, Frame, PageResult, dag_facts, dag_head, show};
 use crate::Web;
 use crate::view::grid::{self, GridRow, RunBar};
-use crate::view::{self, rows};
+use crate::view::{self, rows, wide};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
@@ -48,11 +48,17 @@ pub(crate) async fn page(
     };
     let list = web.doors.pages.runs(&filter).await?;
     let numbers: Vec<RunNo> = list.runs.iter().map(|run| run.row.run).collect();
-    let instances = web.doors.pages.tasks(&numbers).await?;
     let offset = usize::try_from(number("offset").unwrap_or(0))
         .unwrap_or(0)
         .min(lines.len());
     let end = (offset + ROWS_MAX).min(lines.len());
+    let shown = &lines[offset..end];
+    let instances = match numbers.as_slice() {
+        [one] if wide::is_wide(facts.dag.as_deref()) => {
+            wide::rows_of(web.doors.pages.as_ref(), *one, shown, offset).await?
+        }
+        numbers => web.doors.pages.tasks(numbers).await?,
+    };
     let full = list.runs.len() == n_runs;
     let mut frame = Frame::new(
         dag_id.as_str(),
@@ -71,7 +77,7 @@ pub(crate) async fn page(
         frame,
         head: dag_head(&web, &facts, "grid").await?,
         bars: grid::bars(&list.runs, view::now()),
-        rows: grid::rows(&lines[offset..end], &list.runs, &instances),
+        rows: grid::rows(shown, &list.runs, &instances),
         n_tasks: lines.len(),
         first: offset + 1,
         last: end,

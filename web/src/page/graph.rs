@@ -3,7 +3,7 @@
 use super::{DagHead, Frame, PageResult, dag_facts, dag_head, show};
 use crate::Web;
 use crate::layout::{self, BOX};
-use crate::view::{Badge, text, urgency};
+use crate::view::{Badge, rows, text, urgency, wide};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
@@ -63,7 +63,19 @@ pub(crate) async fn page(
     };
     let mut states: HashMap<TaskNo, (TaskState, MapIndex)> = HashMap::new();
     if let Some(run) = &run {
-        for row in web.doors.pages.tasks(&[run.row.run]).await? {
+        let pages = web.doors.pages.as_ref();
+        let rows = match facts.dag.as_deref().filter(|dag| wide::is_wide(Some(dag))) {
+            Some(dag) => {
+                // Only the first tasks are listed, so only their rows are read.
+                let first = dag.tasks.iter().take(LIST_MAX);
+                let nos = first.filter_map(|task| facts.names.no(&task.id));
+                let lines = nos.filter_map(|no| rows::task_line(Some(dag), &facts.names, no));
+                let lines: Vec<_> = lines.collect();
+                wide::rows_of(pages, run.row.run, &lines, 0).await?
+            }
+            None => pages.tasks(&[run.row.run]).await?,
+        };
+        for row in rows {
             // A mapped task shows the worst of its instances, and leads to it.
             let own = (row.state, row.map_index);
             let worst = states.entry(row.task_no).or_insert(own);

@@ -124,7 +124,7 @@ pub(crate) fn go(url: &str) -> Response {
 pub(crate) struct DagFacts {
     pub(crate) record: DagRecord,
     pub(crate) dag: Option<Arc<Dag>>,
-    pub(crate) names: Names,
+    pub(crate) names: Arc<Names>,
 }
 
 /// The DAG of that name.
@@ -149,7 +149,10 @@ pub(crate) async fn dag_facts(web: &Web, dag_id: &str) -> Result<DagFacts, Fault
         .definitions
         .get(web.doors.pages.as_ref(), record.version)
         .await?;
-    let names = Names::new(web.doors.pages.task_names(record.dag).await?);
+    let names = web
+        .definitions
+        .names(web.doors.pages.as_ref(), &record)
+        .await?;
     Ok(DagFacts { record, dag, names })
 }
 
@@ -177,7 +180,10 @@ pub(crate) async fn run_facts(
         .definitions
         .get(web.doors.pages.as_ref(), run.row.version)
         .await?;
-    let names = Names::new(web.doors.pages.task_names(record.dag).await?);
+    let names = web
+        .definitions
+        .names(web.doors.pages.as_ref(), &record)
+        .await?;
     Ok((DagFacts { record, dag, names }, run))
 }
 

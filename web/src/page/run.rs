@@ -3,13 +3,14 @@
 use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
 use crate::error::Fault;
 use crate::view::rows::{self, InstanceLine};
+use crate::view::wide;
 use crate::view::{self, Badge, When, exit_text, span_text, text};
 use crate::{Web, log};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
-use tidemill_model::{MapIndex, RunState, TaskState, Ts};
+use tidemill_model::{Dag, MapIndex, RunState, TaskState, Ts};
 use tidemill_store::{Command, Reach, RunRecord, TaskRow};
 
 const ROWS_MAX: usize = 500;
@@ -67,30 +68,25 @@ pub(crate) async fn page(
     Query(query): Query<HashMap<String, String>>,
 ) -> PageResult {
     let (facts, run) = run_facts(&web, &dag_id, &run_id).await?;
-    let stored = web.doors.pages.tasks(&[run.row.run]).await?;
-    let task_lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
-    let instances = rows::instances(&run, stored, &task_lines, facts.dag.as_deref());
-    let counts = rows::counts(&instances);
-    let blocked = instances
-        .iter()
-        .filter(|row| row.state == TaskState::UpstreamFailed)
-        .count();
-    let mut failed: Vec<&TaskRow> = instances
-        .iter()
-        .filter(|row| row.state == TaskState::Failed)
-        .collect();
-    failed.sort_by_key(|row| row.ended_at);
-    let more_failures = failed.len().saturating_sub(FAILURES_MAX);
-    let mut failures = Vec::new();
-    for row in failed.iter().take(FAILURES_MAX) {
-        failures.push(failure(&web, &facts, &run, row).await?);
-    }
     let chosen = query.get("state").cloned().unwrap_or_default();
     let offset = query
         .get("offset")
         .and_then(|text| text.parse().ok())
         .unwrap_or(0usize);
-    let (lines, n_instances) = table(&facts, &run, &instances, &task_lines, &chosen, offset);
+    let shown = shown(&web, &facts, &run, &chosen, offset).await?;
+    let n_in = |state| {
+        let of_state = shown.counts.iter().find(|(other, _)| *other == state);
+        of_state.map_or(0, |(_, n)| *n)
+    };
+    let (n_failed, blocked) = (n_in(TaskState::Failed), n_in(TaskState::UpstreamFailed));
+    let more_failures = n_failed.saturating_sub(FAILURES_MAX);
+    let mut failures = Vec::new();
+    for row in &shown.failed {
+        failures.push(failure(&web, &facts, &run, row).await?);
+    }
+    let (lines, n_instances) = (shown.lines, shown.n_instances);
+    let badge = |(state, n): &(TaskState, usize)| (Badge::from(*state), *n);
+    let counts: Vec<(Badge, usize)> = shown.counts.iter().map(badge).collect();
     let row = &run.row;
     let mut frame = Frame::new(
         format!("{} {dag_id} {run_id}", row.state.glyph()),
@@ -120,7 +116,7 @@ pub(crate) async fn page(
         conf: conf(&row.conf),
         note: text::inert(row.note.as_deref().unwrap_or_default()),
         is_over: row.state.is_terminal(),
-        can_clear_failed: blocked > 0 || !failed.is_empty(),
+        can_clear_failed: blocked > 0 || n_failed > 0,
         failures,
         more_failures,
         blocked,
@@ -179,7 +175,93 @@ async fn failure(
     })
 }
 
-/// The wanted instances, worst first for a run that failed, else in the order of the DAG.
+/// What the page shows of a run's instances.
+struct Shown {
+    counts: Vec<(TaskState, usize)>,
+    /// The first that failed.
+    failed: Vec<TaskRow>,
+    lines: Vec<InstanceLine>,
+    /// How many there are of those that are wished.
+    n_instances: usize,
+}
+
+async fn shown(
+    web: &Web,
+    facts: &DagFacts,
+    run: &RunRecord,
+    chosen: &str,
+    offset: usize,
+) -> Result<Shown, Fault> {
+    match facts.dag.as_deref().filter(|dag| wide::is_wide(Some(dag))) {
+        Some(dag) => of_wide(web, facts, dag, run, chosen, offset).await,
+        None => of_all(web, facts, run, chosen, offset).await,
+    }
+}
+
+/// Of a run with so many tasks that their rows are read by pages, the most urgent first.
+async fn of_wide(
+    web: &Web,
+    facts: &DagFacts,
+    dag: &Dag,
+    run: &RunRecord,
+    chosen: &str,
+    offset: usize,
+) -> Result<Shown, Fault> {
+    let (pages, no) = (web.doors.pages.as_ref(), run.row.run);
+    let counts = wide::counts(pages, run, dag).await?;
+    let state = TaskState::from_name(chosen);
+    let of_state = |(other, n): &(TaskState, usize)| match state {
+        Some(state) if state != *other => 0,
+        _ => *n,
+    };
+    let rows = wide::most_urgent(pages, no, &counts, state, (offset, ROWS_MAX)).await?;
+    let failed = pages
+        .task_page(no, &[TaskState::Failed], 0, FAILURES_MAX as u32)
+        .await?;
+    let now = view::now();
+    let times = (
+        run.row.started_at.unwrap_or(now),
+        run.row.ended_at.unwrap_or(now),
+        now,
+    );
+    let line = |row: &TaskRow| {
+        let line = rows::task_line(Some(dag), &facts.names, row.task_no);
+        rows::instance_line(run, row, line.as_ref(), facts.names.id(row.task_no), times)
+    };
+    Ok(Shown {
+        n_instances: counts.iter().map(of_state).sum(),
+        lines: rows.iter().map(line).collect(),
+        failed,
+        counts,
+    })
+}
+
+/// Of a run whose rows are all read: in the order of the DAG, the most urgent first where they
+/// are more than one page.
+async fn of_all(
+    web: &Web,
+    facts: &DagFacts,
+    run: &RunRecord,
+    chosen: &str,
+    offset: usize,
+) -> Result<Shown, Fault> {
+    let stored = web.doors.pages.tasks(&[run.row.run]).await?;
+    let task_lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
+    let instances = rows::instances(run, stored, &task_lines, facts.dag.as_deref());
+    let is_failed = |row: &&TaskRow| row.state == TaskState::Failed;
+    let mut failed: Vec<TaskRow> = instances.iter().filter(is_failed).cloned().collect();
+    failed.sort_by_key(|row| row.ended_at);
+    failed.truncate(FAILURES_MAX);
+    let (lines, n_instances) = table(facts, run, &instances, &task_lines, chosen, offset);
+    Ok(Shown {
+        counts: rows::counts(&instances),
+        failed,
+        lines,
+        n_instances,
+    })
+}
+
+/// The wanted instances, in the order of the DAG or worst first.
 fn table(
     facts: &DagFacts,
     run: &RunRecord,

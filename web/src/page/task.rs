@@ -118,11 +118,20 @@ pub(crate) async fn find(
     map: MapIndex,
 ) -> Result<Instance, Fault> {
     let (facts, run) = run_facts(web, dag_id, run_id).await?;
-    let lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
-    let stored = web.doors.pages.tasks(&[run.row.run]).await?;
-    let no = facts.names.no(task_id);
-    let mut all = rows::instances(&run, stored, &lines, facts.dag.as_deref()).into_iter();
-    let row = all.find(|row| Some(row.task_no) == no && row.map_index == map);
+    let mut row = None;
+    if let Some(no) = facts.names.no(task_id) {
+        row = web.doors.pages.task(run.row.run, no, map).await?;
+        let dag = facts
+            .dag
+            .as_deref()
+            .filter(|_| !run.row.state.is_terminal());
+        let task = dag.and_then(|dag| rows::task_of(dag, task_id, no));
+        if let (None, Some(task), MapIndex::NONE) = (&row, task, map) {
+            // It has no row yet: nothing has happened to it.
+            let retries = i32::try_from(task.retry.retries).unwrap_or(i32::MAX);
+            row = Some(rows::blank(run.row.run, no, retries));
+        }
+    }
     match row {
         Some(row) => Ok(Instance { facts, run, row }),
         None => Err(Fault::no_such(
@@ -244,8 +253,8 @@ fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: 
     let Instance { facts, run, row } = found;
     let (dag_id, run_id) = (&run.dag_id, &run.row.run_id);
     let id = facts.names.id(row.task_no);
-    let lines = rows::task_lines(facts.dag.as_deref(), &facts.names);
-    let line: Option<&TaskLine> = lines.iter().find(|line| line.no == row.task_no);
+    let line = rows::task_line(facts.dag.as_deref(), &facts.names, row.task_no);
+    let line: Option<&TaskLine> = line.as_ref();
     let base = format!(
         "{}/tasks/{}",
         text::run_url(dag_id, run_id),

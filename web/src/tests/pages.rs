@@ -4,7 +4,7 @@ use super::fixture::{HOSTILE, add_dag, dag, fixture, run_row, task_row};
 use super::{get, post};
 use crate::router::PAGES;
 use tidemill_model::{RunState, TaskState};
-use tidemill_store::{Command, EngineStore, Pass, PoolChange, Reach};
+use tidemill_store::{Command, EngineStore, Pass, PoolChange, Reach, RunRow};
 
 /// Pages that are whole documents.
 fn documents() -> impl Iterator<Item = &'static str> {
@@ -339,6 +339,81 @@ async fn a_huge_dag_has_small_pages() {
             .text
             .contains("t19999")
     );
+}
+
+#[tokio::test]
+async fn a_wide_run_is_read_by_pages_and_says_the_same() {
+    let fixture = fixture().await;
+    let n = 6_000;
+    let names: Vec<String> = (0..n).map(|at| format!("t{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let wide = dag("wide", &names, Vec::new());
+    let stored = add_dag(&fixture.store, &fixture.web.definitions, wide).await;
+    let over = run_row(&stored, 100, "over", RunState::Failed);
+    let going = run_row(&stored, 101, "going", RunState::Running);
+    let of = |run: &RunRow, at: usize, state| task_row(run, stored.task_nos[at], state);
+    let mut tasks: Vec<_> = (0..n as usize)
+        .map(|at| of(&over, at, TaskState::Success))
+        .collect();
+    tasks[5_500].state = TaskState::Failed;
+    tasks.extend((0..10).map(|at| of(&going, at * 7, TaskState::Running)));
+    let pass = Pass {
+        term: 1,
+        new_runs: vec![over, going],
+        tasks,
+        ..Pass::default()
+    };
+    fixture.store.commit_pass(&pass).await.unwrap();
+    let page = async |path: &str| get(&fixture, path).await.text;
+    let text = page("/dags/wide/runs/over").await;
+    assert!(
+        text.contains("5999 success") && text.contains("1 failed"),
+        "{text}"
+    );
+    assert!(text.contains("t5500"), "what failed comes first");
+    let text = page("/dags/wide/runs/over?state=success&offset=5500").await;
+    assert!(text.contains("t5999") && !text.contains("t10<"), "{text}");
+    let text = page("/dags/wide/runs/going").await;
+    assert!(
+        text.contains("10 running") && text.contains("5990 "),
+        "{text}"
+    );
+    assert!(
+        page("/dags/wide/runs/going/tasks/t3")
+            .await
+            .contains("It has not started yet")
+    );
+    for path in ["/dags/wide", "/dags/wide/graph"] {
+        let text = page(path).await;
+        assert!(text.contains("running") && text.contains("t999"), "{path}");
+    }
+    let list = async |query: &str| {
+        let path = format!("/api/v2/dags/wide/dagRuns/{query}");
+        let body: serde_json::Value = serde_json::from_str(&page(&path).await).unwrap();
+        let found = body["task_instances"].as_array().unwrap().clone();
+        let ids = found
+            .iter()
+            .map(|one| one["task_id"].as_str().unwrap().to_string());
+        (
+            body["total_entries"].as_i64().unwrap(),
+            ids.collect::<Vec<_>>(),
+        )
+    };
+    let (total, ids) = list("over/taskInstances?limit=2&offset=5998").await;
+    assert_eq!(
+        (total, ids),
+        (6_000, vec!["t5998".to_string(), "t5999".to_string()])
+    );
+    let (total, ids) = list("over/taskInstances?state=failed").await;
+    assert_eq!((total, ids), (1, vec!["t5500".to_string()]));
+    let (total, ids) = list("going/taskInstances?limit=1&offset=1").await;
+    assert_eq!(
+        (total, ids),
+        (6_000, vec!["t1".to_string()]),
+        "rows and blanks in one order"
+    );
+    let (total, _) = list("going/taskInstances?state=running").await;
+    assert_eq!(total, 10);
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub(crate) mod grid;
 pub(crate) mod names;
 pub(crate) mod rows;
 pub(crate) mod text;
+pub(crate) mod wide;
 
 use std::time::Duration;
 use tidemill_model::{RunState, TaskState, Ts, time};

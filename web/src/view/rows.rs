@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::{Badge, When, span_text, text, urgency};
 use std::collections::{HashMap, HashSet};
-use tidemill_model::{Dag, Epoch, MapIndex, RunNo, TaskNo, TaskState, Ts};
+use tidemill_model::{Dag, Epoch, MapIndex, RunNo, Task, TaskNo, TaskState, Ts};
 use tidemill_store::{RunRecord, TaskRow};
 
 /// A task of a DAG, as a line of a page.
@@ -28,20 +28,39 @@ pub(crate) fn task_lines(dag: Option<&Dag>, names: &Names) -> Vec<TaskLine> {
         };
         return names.in_order().into_iter().map(line).collect();
     };
-    let lines = dag.tasks.iter().filter_map(|task| {
-        Some(TaskLine {
-            no: names.no(&task.id)?,
-            id: task.id.clone(),
-            title: text::inert(task.display_name.as_deref().unwrap_or(&task.id)),
-            operator: task.operator.name(),
-            group: task
-                .group
-                .and_then(|at| dag.groups.get(at))
-                .map(|group| group.id.clone())
-                .unwrap_or_default(),
-        })
-    });
+    let lines = dag.tasks.iter();
+    let lines = lines.filter_map(|task| Some(of_task(dag, task, names.no(&task.id)?)));
     lines.collect()
+}
+
+fn of_task(dag: &Dag, task: &Task, no: TaskNo) -> TaskLine {
+    TaskLine {
+        no,
+        id: task.id.clone(),
+        title: text::inert(task.display_name.as_deref().unwrap_or(&task.id)),
+        operator: task.operator.name(),
+        group: task
+            .group
+            .and_then(|at| dag.groups.get(at))
+            .map(|group| group.id.clone())
+            .unwrap_or_default(),
+    }
+}
+
+/// One task as a line, without making those of all the others.
+pub(crate) fn task_line(dag: Option<&Dag>, names: &Names, no: TaskNo) -> Option<TaskLine> {
+    let dag = dag?;
+    Some(of_task(dag, task_of(dag, names.id(no), no)?, no))
+}
+
+/// The task of a name. Numbers are given in the order of the file, so the first guess is nearly
+/// always right.
+pub(crate) fn task_of<'d>(dag: &'d Dag, id: &str, no: TaskNo) -> Option<&'d Task> {
+    let guess = usize::try_from(no.0).ok().and_then(|no| no.checked_sub(1));
+    let guess = guess
+        .and_then(|at| dag.tasks.get(at))
+        .filter(|task| task.id == id);
+    guess.or_else(|| dag.tasks.iter().find(|task| task.id == id))
 }
 
 /// The instances of a run: its rows, and one without a state for each task that has no row yet.
@@ -76,7 +95,8 @@ pub(crate) fn instances(
     all
 }
 
-fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
+/// An instance that nothing has happened to.
+pub(crate) fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
     TaskRow {
         run,
         task_no,
@@ -102,7 +122,7 @@ fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
 }
 
 /// How many instances are in which state, worst first.
-pub(crate) fn counts(rows: &[TaskRow]) -> Vec<(Badge, usize)> {
+pub(crate) fn counts(rows: &[TaskRow]) -> Vec<(TaskState, usize)> {
     let mut by_state: HashMap<TaskState, usize> = HashMap::new();
     for row in rows {
         *by_state.entry(row.state).or_default() += 1;
@@ -110,9 +130,6 @@ pub(crate) fn counts(rows: &[TaskRow]) -> Vec<(Badge, usize)> {
     let mut counts: Vec<_> = by_state.into_iter().collect();
     counts.sort_by_key(|(state, _)| urgency(*state));
     counts
-        .into_iter()
-        .map(|(state, n)| (Badge::from(state), n))
-        .collect()
 }
 
 /// A task instance in the table of a run.
