@@ -81,11 +81,16 @@ const BLOCK: usize = 512;
 type Bits = [u64; BLOCK / 64];
 
 /// The same for graphs with many forks: blocks of targets are carried along the whole graph, a
-/// bit each. Targets of one weight share a block, so that most blocks need only be counted.
+/// bit each. Targets of one weight share a block, so that most blocks need only be counted; within
+/// a weight they stand in the graph's order, so that tasks past the last of them are left out.
 fn by_blocks(graph: &Graph, own: &[i64], downstream: bool) -> Vec<i64> {
     let mut targets: Vec<usize> = (0..own.len()).collect();
-    targets.sort_by_key(|&at| own[at]);
     let order = against(graph, downstream);
+    let mut place = vec![0usize; own.len()];
+    for (at, task) in order.iter().enumerate() {
+        place[task.at()] = at;
+    }
+    targets.sort_by_key(|&at| (own[at], place[at]));
     let mut sums = vec![0i64; own.len()];
     let mut bits: Vec<Bits> = vec![[0; BLOCK / 64]; own.len()];
     for block in targets.chunks(BLOCK) {
@@ -94,7 +99,8 @@ fn by_blocks(graph: &Graph, own: &[i64], downstream: bool) -> Vec<i64> {
             bits[at][bit / 64] |= 1 << (bit % 64);
         }
         let weights: Vec<i64> = block.iter().map(|&at| own[at]).collect();
-        for &at in &order {
+        let first = block.iter().map(|&at| place[at]).min().unwrap_or(0);
+        for &at in &order[first..] {
             let leads_to = if downstream {
                 graph.downstream(at)
             } else {

@@ -16,7 +16,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use tidemill_model::{MapIndex, TaskState, Ts};
+use tidemill_model::{MapIndex, TaskNo, TaskState, Ts};
 use tidemill_store::{Command, Reach, RunRecord, TaskNote, TaskRow, WhyOf};
 
 const HEAD: usize = 500;
@@ -126,7 +126,9 @@ pub(crate) async fn find(
             .as_deref()
             .filter(|_| !run.row.state.is_terminal());
         let task = dag.and_then(|dag| rows::task_of(dag, task_id, no));
-        if let (None, Some(task), MapIndex::NONE) = (&row, task, map) {
+        if let (None, Some(task), MapIndex::NONE) = (&row, task, map)
+            && !is_expanded(web, &run, task, no).await?
+        {
             // It has no row yet: nothing has happened to it.
             let retries = i32::try_from(task.retry.retries).unwrap_or(i32::MAX);
             row = Some(rows::blank(run.row.run, no, retries));
@@ -140,6 +142,20 @@ pub(crate) async fn find(
             facts.names.ids(),
         )),
     }
+}
+
+/// Does a mapped task have instances, which stand in its place?
+async fn is_expanded(
+    web: &Web,
+    run: &RunRecord,
+    task: &tidemill_model::Task,
+    no: TaskNo,
+) -> Result<bool, Fault> {
+    if task.mapping.is_none() {
+        return Ok(false);
+    }
+    let all = web.doors.pages.tasks(&[run.row.run]).await?;
+    Ok(all.iter().any(|row| row.task_no == no))
 }
 
 fn map_index(query: &HashMap<String, String>) -> MapIndex {
