@@ -161,11 +161,13 @@ impl Admission {
         let holds = task.is_live() || task.state == TaskState::Deferred;
         let waits = task.state == TaskState::Scheduled && !task.is_live();
         let is_known = self.holds.contains_key(&place) || self.demands.contains_key(&place);
-        if !holds && !waits && !is_known && task.started_at.is_none() {
+        // When it last got a slot; it may have waited for a worker since.
+        let granted = task.queued_at.or(task.started_at);
+        if !holds && !waits && !is_known && granted.is_none() {
             return;
         }
         let pool = self.pool_id(&run.task(at).pool);
-        if let Some(started) = task.started_at {
+        if let Some(started) = granted {
             let last = self
                 .last_start
                 .entry((run.row.run, pool))
