@@ -50,6 +50,14 @@ async fn on_a_database_that_was_never_analysed_a_pass_goes_by_keys_alone() {
     for word in ["Seq Scan", "Hash Join", "Merge Join", "Hash Anti", "JIT"] {
         assert!(!plan.contains(word), "{word} in\n{plan}");
     }
+    let lines: Vec<&str> = plan.lines().collect();
+    for pair in lines.windows(2) {
+        let reads_an_index = pair[0].contains("Index Scan") || pair[0].contains("Index Only Scan");
+        assert!(
+            !reads_an_index || pair[1].contains("Index Cond"),
+            "a whole index is read in\n{plan}"
+        );
+    }
     for table in ["dag_run", "task_value", "change", "dag", "term"] {
         let by_key = format!(" on {table}");
         assert!(
