@@ -4,53 +4,14 @@
 
 mod support;
 
-use rustix::process::{Signal, kill_process};
-use std::process::Child;
+use rustix::process::Signal;
 use support::waiting::wait_for;
+use support::worker::WorkerProcess;
 use support::{PATIENCE, Place, Server, postgres, processes, stdout, told};
 
 /// A server of a shared database.
 fn place() -> Place {
     Place::at(Some(postgres::Server::shared().new_database()))
-}
-
-/// A worker process that this test started. It is killed when the value goes.
-struct WorkerProcess {
-    child: Child,
-    place: Place,
-}
-
-impl WorkerProcess {
-    fn start(beside: &Place, more: &[&str]) -> WorkerProcess {
-        let place = beside.beside();
-        let log = std::fs::File::create(place.folder().join("worker.log")).unwrap();
-        let mut command = place.tidemill();
-        command.arg("worker").args(more);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.spawn().unwrap();
-        WorkerProcess { child, place }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.place.folder().join("worker.log")).unwrap_or_default()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(processes::pid(self.child.id()), signal).unwrap();
-    }
-
-    fn wait_until_gone(&mut self) -> std::process::ExitStatus {
-        wait_for("the worker to end", PATIENCE, || {
-            self.child.try_wait().unwrap()
-        })
-    }
-}
-
-impl Drop for WorkerProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn workers(place: &Place) -> Vec<serde_json::Value> {

@@ -1,6 +1,8 @@
 //! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
 //! these tables.
 
+use crate::operator::{OperatorKeys, http};
+
 /// A key of a table of the format.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -15,10 +17,19 @@ pub(crate) struct Key {
 
 /// What a key holds.
 #[derive(Debug)]
+#[allow(dead_code, reason = "some kinds wait for the operators that use them")]
 pub(crate) enum Kind {
     Text,
     /// A text that may hold a template.
     Template,
+    /// A template that also sees what the task's work has left.
+    ResultTemplate,
+    /// A JSON value in which every text may be a template.
+    TemplateTree,
+    /// A number of bytes such as `512MiB`.
+    Size,
+    /// A file of the DAG's folder, pinned with the version.
+    File,
     Bool,
     Int(i64, i64),
     Number,
@@ -42,6 +53,10 @@ pub(crate) enum Kind {
     Shell,
     Branch,
     ShortCircuit,
+    /// An operator that runs inside the worker.
+    Operator(&'static OperatorKeys),
+    /// Settings that every task of that operator has unless it says otherwise.
+    OperatorDefaults(&'static OperatorKeys),
     /// Lists by name.
     Expand,
     /// A list, or a template that gives one.
@@ -66,7 +81,12 @@ pub(crate) enum Entry {
     Param,
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(crate) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         name,
         kind,
@@ -215,7 +235,7 @@ macro_rules! common_keys {
 #[rustfmt::skip]
 pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
     key("shell", Kind::Table(SHELL_DEFAULTS), "", "Settings of every shell task."),
-    later("http", "Settings of every http task."),
+    key("http", Kind::OperatorDefaults(&http::HTTP), "", "Settings of every http task."),
     later("sql", "Settings of every sql task."),
     later("python", "Settings of every python task."),
     later("wasm", "Settings of every wasm task."),
@@ -229,7 +249,7 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty` or `latest_only`."),
     key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
     later("python", "A Python script or function."),
-    later("http", "An HTTP request."),
+    key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
     later("wasm", "A WebAssembly module."),
     later("sql", "A statement, a load or a check in a database."),
     later("kafka_produce", "Writes records to a topic."),

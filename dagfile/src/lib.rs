@@ -9,6 +9,7 @@ mod keys;
 mod lint;
 mod names;
 mod normal;
+mod operator;
 mod parse;
 mod place;
 mod refs;
@@ -29,6 +30,14 @@ use tidemill_model::Dag;
 use toml::de::DeValue;
 use walk::common::Common;
 use walk::{Place, Walk};
+
+/// The operators that run inside a worker, by their key.
+pub fn in_process() -> impl Iterator<Item = &'static str> {
+    keys::TASK.iter().filter_map(|key| match key.kind {
+        keys::Kind::Operator(operator) => Some(operator.name),
+        _ => None,
+    })
+}
 
 /// What a file became.
 #[derive(Debug)]

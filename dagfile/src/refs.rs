@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::names::{Names, Node};
+use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
 use crate::walk::common::Common;
@@ -19,10 +20,14 @@ use tidemill_template::{Named, References, TaskUse, TaskValue, Use, check, is_te
 enum Role {
     /// A shell reads the result as code.
     Code,
-    /// The command has ended.
-    Output,
+    /// The task's work has been done, and has left what has these names.
+    Output(&'static [&'static str]),
     Plain,
 }
+
+/// What the work of a shell task leaves. Other operators without settings of their own leave
+/// nothing, and are not told apart here.
+const SHELL_RESULTS: &[&str] = &["stdout", "result", "exit_code"];
 
 /// A value of `upstream` that a template of `task` uses.
 pub(crate) struct Read {
@@ -90,8 +95,29 @@ fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item =
         OperatorKey::Branch(branch) => branch.templates(),
         OperatorKey::ShortCircuit(gate) => vec![&gate.condition],
         OperatorKey::Empty | OperatorKey::LatestOnly => Vec::new(),
-        OperatorKey::Shell | OperatorKey::None => Vec::new(),
+        OperatorKey::Shell | OperatorKey::InProcess(_) | OperatorKey::None => Vec::new(),
     };
+    let (results, settings) = match task.operator {
+        OperatorKey::InProcess(operator) => {
+            let own = common
+                .settings
+                .iter()
+                .find(|(name, _)| *name == operator.name);
+            (operator.results, own.map(|(_, settings)| settings))
+        }
+        _ => (SHELL_RESULTS, None),
+    };
+    let of_settings = settings
+        .into_iter()
+        .flat_map(Settings::texts)
+        .map(move |one| {
+            let role = if one.sees_results {
+                Role::Output(results)
+            } else {
+                Role::Plain
+            };
+            (&one.text, role)
+        });
     let plain = common
         .run_if
         .iter()
@@ -102,7 +128,13 @@ fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item =
     plain
         .map(|text| (text, Role::Plain))
         .chain(shell.command.iter().map(|text| (text, Role::Code)))
-        .chain(common.outputs.iter().map(|(_, text)| (text, Role::Output)))
+        .chain(
+            common
+                .outputs
+                .iter()
+                .map(move |(_, text)| (text, Role::Output(results))),
+        )
+        .chain(of_settings)
         .filter(|(text, _)| is_template(&text.value))
 }
 
@@ -164,13 +196,29 @@ impl Checker<'_> {
             let span = range_of(walk, text, &name.range);
             walk.not_built(span, &format!("`{}` in a template", name.name));
         }
-        for name in found.result_names.iter().filter(|_| role != Role::Output) {
+        for name in &found.result_names {
             let span = range_of(walk, text, &name.range);
-            let message = format!(
-                "`{}` is known only in `outputs`, once the command has ended",
-                name.name
-            );
-            walk.report(Diagnostic::error("TM0209", span, message).label("not known yet"));
+            let (message, label) = match role {
+                Role::Output(names) if name.name == "result" || names.contains(&&*name.name) => {
+                    continue;
+                }
+                Role::Output(names) => (
+                    format!(
+                        "`{}` is not what this task's work leaves: it leaves result, {}",
+                        name.name,
+                        names.join(", ")
+                    ),
+                    "not left by it",
+                ),
+                Role::Code | Role::Plain => (
+                    format!(
+                        "`{}` is known only in `outputs` and in keys that look at the result",
+                        name.name
+                    ),
+                    "not known yet",
+                ),
+            };
+            walk.report(Diagnostic::error("TM0209", span, message).label(label));
         }
         for (range, message) in &found.unchecked {
             let span = range_of(walk, text, range);

@@ -14,8 +14,8 @@ use crate::walk::retry::RETRY_DELAY;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use tidemill_model::dag::{
-    Branch, Case, DEFAULT_POOL, Dag, Gate, Group, OnLost, Operator, Param, RetryPolicy, Shell,
-    ShellBody, ShellOutput, Task, When,
+    Branch, Case, DEFAULT_POOL, Dag, Gate, Group, InProcess, OnLost, Operator, Param, RetryPolicy,
+    Shell, ShellBody, ShellOutput, Task, When,
 };
 use tidemill_model::graph::{Graph, TaskIndex};
 use tidemill_model::scope::Scopes;
@@ -43,6 +43,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     let names = Names::new(walk, &tasks, &groups);
     let commons = merged(&names, &defaults);
     check_waits(walk, &tasks, &commons);
+    check_settings(walk, &tasks, &commons);
     if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
         lint::empty_interval(walk, table, &dag.schedule, &commons);
     }
@@ -142,6 +143,21 @@ fn merged(names: &Names, defaults: &Common) -> Vec<Common> {
         .collect()
 }
 
+/// What must hold between the keys of operators that run inside the worker.
+fn check_settings(walk: &mut Walk, tasks: &[TaskKeys], commons: &[Common]) {
+    for (task, common) in tasks.iter().zip(commons) {
+        if let OperatorKey::InProcess(operator) = task.operator {
+            let settings = common
+                .settings
+                .iter()
+                .find(|(name, _)| *name == operator.name);
+            if let Some((_, settings)) = settings {
+                settings.check(walk, operator, &task.span);
+            }
+        }
+    }
+}
+
 fn check_waits(walk: &mut Walk, tasks: &[TaskKeys], commons: &[Common]) {
     for (task, common) in tasks.iter().zip(commons) {
         let delay = common.retry_delay.unwrap_or(RETRY_DELAY);
@@ -180,6 +196,18 @@ fn task(
             condition: keys.condition.value,
             ignores_rules: keys.ignores_rules,
         }),
+        OperatorKey::InProcess(operator) => {
+            let settings = common
+                .settings
+                .iter()
+                .find(|(name, _)| *name == operator.name);
+            Operator::InProcess(InProcess {
+                kind: operator.name,
+                settings: settings
+                    .map(|(_, settings)| settings.clone().into_json())
+                    .unwrap_or_default(),
+            })
+        }
         OperatorKey::None => return None,
     };
     let value = |text: Option<Text>| text.map(|text| text.value);

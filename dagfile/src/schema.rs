@@ -52,7 +52,9 @@ const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 fn of_kind(kind: &Kind) -> Json {
     match kind {
-        Kind::Text | Kind::Template => json!({ "type": "string" }),
+        Kind::Text | Kind::Template | Kind::ResultTemplate | Kind::File => {
+            json!({ "type": "string" })
+        }
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Int(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Kind::Number => json!({ "type": "number", "minimum": 0 }),
@@ -85,6 +87,15 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Shell => {
             json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(keys::SHELL)] })
         }
+        Kind::TemplateTree => json!({}),
+        Kind::Size => json!({ "type": ["string", "integer"] }),
+        Kind::Operator(operator) => match operator.short {
+            Some(_) => {
+                json!({ "oneOf": [{ "type": "string", "minLength": 1 }, table(operator.keys)] })
+            }
+            None => table(operator.keys),
+        },
+        Kind::OperatorDefaults(operator) => table(operator.keys),
         Kind::Branch => json!({ "oneOf": [{ "type": "string" }, table(keys::BRANCH)] }),
         Kind::ShortCircuit => {
             json!({ "oneOf": [{ "type": "string" }, table(keys::SHORT_CIRCUIT)] })

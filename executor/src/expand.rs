@@ -1,7 +1,7 @@
 //! What the instances of a mapped task are about: the lists of `expand` rendered and combined.
 
 use crate::AttemptSpec;
-use crate::launch::{could_not_start, render, render_value, shortened};
+use crate::render::{could_not_start, render, render_value, shortened};
 use serde_json::{Map, Value};
 use tidemill_model::dag::{INSTANCES_MAX, Mapping, Over, Values};
 use tidemill_model::{MapItem, Outcome};

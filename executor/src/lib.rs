@@ -4,15 +4,17 @@
 
 mod environment;
 mod expand;
-mod flow;
-mod launch;
+mod here;
+mod live;
 pub mod log;
-mod outcome;
+pub mod operator;
+mod render;
 mod secrets;
 mod slot;
 mod supervisor;
 mod sys;
 mod user;
+mod values;
 mod worker;
 
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ pub struct WorkerOptions {
     pub log_bytes_max: u64,
     /// Files that hold secrets, one a file (`$TIDEMILL_SECRETS_DIR/NAME`).
     pub secrets_dir: Option<PathBuf>,
+    /// What can run inside this process.
+    pub operators: operator::Operators,
     /// The program whose `supervise` is the supervisor; this one when `None`.
     pub supervisor_program: Option<PathBuf>,
 }

@@ -1,14 +1,16 @@
 //! The worker inside this process.
 
-use crate::launch::{self, Prepared};
-use crate::log::mask::Masker;
+use crate::here::{Here, Over};
+use crate::live::{Live, Process};
 use crate::log::sink::{Captured, LogPlan};
 use crate::log::thread::Logs;
-use crate::outcome::{self, Fate, Traces};
+use crate::operator::shell::{self, Fate, Prepared, Traces};
+use crate::operator::{Job, flow};
+use crate::render::{conditions, could_not_start};
 use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
 use crate::supervisor::message::{Order, Received, Report, memory_file};
-use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, flow, user};
+use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, user};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,16 +21,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidemill_model::attempt::Verdict;
-use tidemill_model::dag::ShellOutput;
-use tidemill_model::{Attempt, MapIndex, Outcome, Reason};
+use tidemill_model::dag::{InProcess, ShellOutput};
+use tidemill_model::{Attempt, MapIndex, Operator, Outcome, Reason};
 
 /// How long the end of a worker waits for the end of its tasks.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// The longest pause between two looks at the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// The worker inside this process: a supervisor process that owns the tasks, and a thread that
-/// owns their output.
+/// The worker inside this process: a supervisor process that owns the tasks, a thread that owns
+/// their output, and a few threads for operators that need no process.
 pub struct Worker {
     options: WorkerOptions,
     default_interpreter: Vec<String>,
@@ -36,21 +38,12 @@ pub struct Worker {
     lock: File,
     client: Option<Client>,
     logs: Logs,
+    here: Here,
     slots: Slots,
     live: HashMap<u64, Live>,
     by_attempt: HashMap<Attempt, u64>,
     next_id: u64,
     ended: Vec<Ended>,
-}
-
-/// An attempt whose end has not been reported.
-struct Live {
-    spec: AttemptSpec,
-    slot: Slot,
-    masker: Arc<Masker>,
-    pid: Option<i32>,
-    killed: Option<Reason>,
-    fate: Option<Fate>,
 }
 
 impl Worker {
@@ -84,9 +77,10 @@ impl Worker {
         let logs = Logs::start().map_err(failed("cannot start the log thread"))?;
         Ok(Worker {
             options,
-            default_interpreter: launch::default_interpreter(),
+            default_interpreter: shell::default_interpreter(),
             lock,
             client: Some(client),
+            here: Here::new(logs.ringer()),
             logs,
             slots,
             live: HashMap::new(),
@@ -132,7 +126,7 @@ impl Worker {
                 *path = absolute;
             }
         }
-        let refuse = |message: String| Box::new(launch::could_not_start(message));
+        let refuse = |message: String| Box::new(could_not_start(message));
         let dag = Arc::clone(&spec.dag);
         let task = dag.task(spec.task);
         if let Some(mapping) = &task.mapping
@@ -140,10 +134,13 @@ impl Worker {
         {
             return Err(Box::new(expand::outcome(mapping, &spec)));
         }
-        if let Some(outcome) = launch::conditions(task, &spec.facts) {
+        if let Some(outcome) = conditions(task, &spec.facts) {
             return Err(Box::new(outcome));
         }
-        let Some(shell) = launch::shell_of(task) else {
+        if let Operator::InProcess(work) = &task.operator {
+            return self.start_here(spec, work).map_err(refuse);
+        }
+        let Some(shell) = shell::shell_of(task) else {
             return Err(Box::new(flow::outcome(&spec)));
         };
         let user = task
@@ -158,7 +155,7 @@ impl Worker {
             .take(ids.as_ref())
             .map_err(|err| refuse(format!("cannot make the task's folder: {err}")))?;
         let (options, default) = (&self.options, &self.default_interpreter);
-        match launch::prepare(&spec, shell, &mut slot, user, options, default) {
+        match shell::prepare(&spec, shell, &mut slot, user, options, default) {
             Ok(prepared) => {
                 let keep_stdout = !task.outputs.is_empty()
                     || matches!(shell.output, ShellOutput::Stdout | ShellOutput::Json);
@@ -169,6 +166,43 @@ impl Worker {
                 Err(refuse(message))
             }
         }
+    }
+
+    /// Starts an attempt inside this process.
+    fn start_here(&mut self, spec: AttemptSpec, work: &InProcess) -> Result<(), String> {
+        let run = self.options.operators.find(work.kind).ok_or_else(|| {
+            format!(
+                "this worker cannot run the operator `{}`: is its program as new as the scheduler's?",
+                work.kind
+            )
+        })?;
+        let attempt = spec.attempt;
+        let timeout = spec.dag.task(spec.task).execution_timeout;
+        let id = self.next_id;
+        self.next_id += 1;
+        let plan = LogPlan {
+            path: spec.log.clone(),
+            masker: Arc::default(),
+            bytes_max: self.options.log_bytes_max,
+            keep_stdout: false,
+        };
+        let log = self.logs.open_here(id, plan);
+        let job = Job::new(spec, log, self.options.secrets_dir.clone());
+        let handle = match self.here.start(id, run, job, timeout) {
+            Ok(handle) => handle,
+            Err(err) => {
+                self.logs.ended(id, None);
+                return Err(format!("cannot start the threads of operators: {err}"));
+            }
+        };
+        self.by_attempt.insert(attempt, id);
+        let live = Live::Here {
+            attempt,
+            handle,
+            outcome: None,
+        };
+        self.live.insert(id, live);
+        Ok(())
     }
 
     /// Gives an attempt to the supervisor; to a new one if the old one turns out to be dead.
@@ -213,22 +247,20 @@ impl Worker {
         if let Err(err) = sent {
             self.logs.ended(id, None);
             self.slots.give_back(slot);
-            return Err(Box::new(launch::could_not_start(format!(
+            return Err(Box::new(could_not_start(format!(
                 "cannot hand the task over: {err}"
             ))));
         }
         self.by_attempt.insert(spec.attempt, id);
-        self.live.insert(
-            id,
-            Live {
-                spec,
-                slot,
-                masker,
-                pid: None,
-                killed: None,
-                fate: None,
-            },
-        );
+        let process = Process {
+            spec,
+            slot,
+            masker,
+            pid: None,
+            killed: None,
+            fate: None,
+        };
+        self.live.insert(id, Live::Process(Box::new(process)));
         Ok(())
     }
 
@@ -237,16 +269,25 @@ impl Worker {
         let Some(id) = self.by_attempt.get(&attempt).copied() else {
             return;
         };
-        if let Some(live) = self.live.get_mut(&id) {
-            live.killed.get_or_insert(reason);
+        match self.live.get_mut(&id) {
+            Some(Live::Process(process)) => {
+                process.killed.get_or_insert(reason);
+                self.tell(&Order::Kill { id });
+            }
+            Some(Live::Here { handle, .. }) => handle.kill(reason),
+            None => {}
         }
-        self.tell(&Order::Kill { id });
     }
 
     /// Kills every tree at once; used at a second SIGTERM.
     pub fn kill_all_now(&mut self) {
         for live in self.live.values_mut() {
-            live.killed.get_or_insert(Reason::Interrupted);
+            match live {
+                Live::Process(process) => {
+                    process.killed.get_or_insert(Reason::Interrupted);
+                }
+                Live::Here { handle, .. } => handle.kill(Reason::Interrupted),
+            }
         }
         self.tell(&Order::KillAll);
     }
@@ -264,6 +305,9 @@ impl Worker {
                     self.replace_supervisor();
                 }
             }
+        }
+        for (id, over) in self.here.finished() {
+            self.settle_here(id, over);
         }
         for (id, captured) in self.logs.finished() {
             self.complete(id, captured);
@@ -290,14 +334,15 @@ impl Worker {
     fn take(&mut self, report: Report) {
         match report {
             Report::Started { id, pid } => {
-                if let Some(live) = self.live.get_mut(&id) {
-                    live.pid = Some(pid);
+                if let Some(process) = self.live.get_mut(&id).and_then(Live::process) {
+                    process.pid = Some(pid);
                 }
             }
             Report::Ended(ending) => self.settle(ending.id, Fate::Ended(ending)),
             Report::Refused { id, step, errno } => {
                 let err = io::Error::from_raw_os_error(errno);
-                let place = self.live.get(&id).map(Self::place_of).unwrap_or_default();
+                let process = self.live.get_mut(&id).and_then(Live::process);
+                let place = process.map(|it| it.place()).unwrap_or_default();
                 self.settle(
                     id,
                     Fate::Refused(format!("could not start: {step}{place}: {err}")),
@@ -306,68 +351,77 @@ impl Worker {
         }
     }
 
-    /// Where and as whom a task was to start, for the message of a start that failed.
-    fn place_of(live: &Live) -> String {
-        let task = live.spec.dag.task(live.spec.task);
-        let folder = task.cwd.as_ref().map(|cwd| live.spec.dag_dir.join(cwd));
-        let folder = folder
-            .as_deref()
-            .unwrap_or(&live.slot.work)
-            .display()
-            .to_string();
-        match &task.run_as_user {
-            Some(user) => format!(" (in {folder}, as user {user})"),
-            None => format!(" (in {folder})"),
-        }
-    }
-
     /// The process is over; the attempt is when its log is complete too.
     fn settle(&mut self, id: u64, fate: Fate) {
-        let Some(live) = self.live.get_mut(&id) else {
+        let Some(process) = self.live.get_mut(&id).and_then(Live::process) else {
             return;
         };
-        let timeout = live.spec.dag.task(live.spec.task).execution_timeout;
-        let note = outcome::note(&fate, live.killed, timeout);
-        live.fate = Some(fate);
+        let timeout = process.spec.dag.task(process.spec.task).execution_timeout;
+        let note = shell::note(&fate, process.killed, timeout);
+        process.fate = Some(fate);
         if let Some(captured) = self.logs.ended(id, note) {
             self.complete(id, captured);
         }
     }
 
+    /// The work inside this process is over.
+    fn settle_here(&mut self, id: u64, over: Over) {
+        if let Some(Live::Here { outcome, .. }) = self.live.get_mut(&id) {
+            *outcome = Some(over.outcome);
+            if let Some(captured) = self.logs.ended(id, over.note) {
+                self.complete(id, captured);
+            }
+        }
+    }
+
     fn complete(&mut self, id: u64, captured: Captured) {
-        let Some(mut live) = self.live.remove(&id) else {
-            return;
+        let ended = match self.live.remove(&id) {
+            Some(Live::Process(process)) => self.end_of(*process, captured),
+            Some(Live::Here {
+                attempt, outcome, ..
+            }) => Ended {
+                attempt,
+                outcome: outcome.unwrap_or_else(|| could_not_start("its end was lost")),
+            },
+            None => return,
         };
-        self.by_attempt.remove(&live.spec.attempt);
+        self.by_attempt.remove(&ended.attempt);
+        self.ended.push(ended);
+    }
+
+    fn end_of(&mut self, mut process: Process, captured: Captured) -> Ended {
         let traces = Traces {
             captured,
-            masker: &live.masker,
-            output: &live.slot.output,
+            masker: &process.masker,
+            output: &process.slot.output,
         };
-        let fate = live.fate.take().unwrap_or(Fate::Lost);
-        let outcome = outcome::of(fate, live.killed, &mut live.spec, traces);
-        self.slots.give_back(live.slot);
-        self.ended.push(Ended {
-            attempt: live.spec.attempt,
+        let fate = process.fate.take().unwrap_or(Fate::Lost);
+        let outcome = shell::of(fate, process.killed, &mut process.spec, traces);
+        self.slots.give_back(process.slot);
+        Ended {
+            attempt: process.spec.attempt,
             outcome,
-        });
+        }
+    }
+
+    /// Attempts whose process has not ended.
+    fn running(&self) -> impl Iterator<Item = (u64, &Process)> {
+        self.live.iter().filter_map(|(id, live)| match live {
+            Live::Process(process) if process.fate.is_none() => Some((*id, &**process)),
+            Live::Process(_) | Live::Here { .. } => None,
+        })
     }
 
     /// The supervisor is dead: what it held is killed and lost; a new one takes over.
     fn replace_supervisor(&mut self) {
         if let Some(client) = self.client.take() {
             tracing::error!("the supervisor died; its tasks are lost, a new one is started");
-            let running = || self.live.values().filter(|live| live.fate.is_none());
-            let groups: Vec<i32> = running().filter_map(|live| live.pid).collect();
-            client.bury(
-                &groups,
-                &running()
-                    .map(|live| live.spec.attempt.to_string())
-                    .collect(),
-            );
+            let running = || self.running().map(|(_, process)| process);
+            let groups: Vec<i32> = running().filter_map(|process| process.pid).collect();
+            let attempts = running().map(|process| process.spec.attempt.to_string());
+            client.bury(&groups, &attempts.collect());
         }
-        let running = self.live.iter().filter(|(_, live)| live.fate.is_none());
-        for id in running.map(|(id, _)| *id).collect::<Vec<_>>() {
+        for id in self.running().map(|(id, _)| id).collect::<Vec<_>>() {
             self.settle(id, Fate::Lost);
         }
         match start_supervisor(&self.options, &self.lock) {

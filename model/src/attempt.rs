@@ -60,6 +60,8 @@ crate::state::named!(
         NotFollowed = "not_followed",
         /// The definition that the run is pinned to can no longer be read.
         DefinitionLost = "definition_lost",
+        /// What it asked for was refused or did not come: an answer, a statement, a condition.
+        Refused = "refused",
     }
 );
 
@@ -86,6 +88,21 @@ pub struct Outcome {
     pub cpu_us: i64,
     /// The most memory it held, in KiB.
     pub max_rss_kib: i64,
+    /// The status of the answer that made it fail, for rules about retries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// What is known about trying again, unless a rule of the file says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// What whoever was asked said about asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Again {
+    /// It cannot help.
+    Never,
+    /// Not before so many seconds.
+    AfterSeconds(u32),
 }
 
 /// What an attempt's end means for the task.
@@ -119,6 +136,8 @@ impl Outcome {
             items: None,
             cpu_us: 0,
             max_rss_kib: 0,
+            http_status: None,
+            again: None,
         }
     }
 
@@ -135,6 +154,8 @@ impl Outcome {
             items: None,
             cpu_us: 0,
             max_rss_kib: 0,
+            http_status: None,
+            again: None,
         }
     }
 }

@@ -13,6 +13,19 @@ pub enum Operator {
     ShortCircuit(Gate),
     /// Lets nothing below it run unless its run is the newest that the schedule has made.
     LatestOnly,
+    /// Work that a worker does itself, without a process of its own.
+    InProcess(InProcess),
+}
+
+/// An operator that runs inside the worker. What its settings mean stands in its own folder of the
+/// executor; the file format knows which keys there are and of what kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InProcess {
+    /// Its key in the file.
+    pub kind: &'static str,
+    /// Its table in the file over the defaults: durations in milliseconds, sizes in bytes,
+    /// templates as they were written.
+    pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Operator {
@@ -24,6 +37,7 @@ impl Operator {
             Operator::Branch(_) => "branch",
             Operator::ShortCircuit(_) => "short_circuit",
             Operator::LatestOnly => "latest_only",
+            Operator::InProcess(work) => work.kind,
         }
     }
 
@@ -37,7 +51,7 @@ impl Operator {
 
     /// Does it start something of the user's? What does not may be done again at any time.
     pub const fn is_command(&self) -> bool {
-        matches!(self, Operator::Shell(_))
+        matches!(self, Operator::Shell(_) | Operator::InProcess(_))
     }
 }
 

@@ -2,10 +2,10 @@
 //! when the attempt is not the current one.
 
 use crate::instances;
-use crate::retry::{allows_another, next_try_at, rule_for};
+use crate::retry::{allows_another, asked_for, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
-use tidemill_model::attempt::Verdict;
+use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{
     Attempt, MapItem, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState, Ts,
@@ -78,7 +78,10 @@ pub(crate) fn attempt_ended(
             run.apply(at, TaskEvent::Skip);
             over(run, at, now, effects);
         }
-        Verdict::Failed => failed(run, at, now, effects),
+        Verdict::Failed => {
+            let (status, again) = (outcome.http_status, outcome.again);
+            failed(run, at, status, again, now, effects);
+        }
         Verdict::Lost => {}
     }
 }
@@ -138,19 +141,27 @@ fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
     (run.attempt(at) == attempt && run.tasks[at.at()].is_live()).then_some(at)
 }
 
-fn failed(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+fn failed(
+    run: &mut Run,
+    at: TaskIndex,
+    http_status: Option<u16>,
+    again: Option<Again>,
+    now: Ts,
+    effects: &mut Vec<Effect>,
+) {
     let is_ending = run.is_ending(at) || run.tasks[at.at()].reason == Some(Reason::Cancelled);
     let policy = run.task(at).retry.clone();
     let task = &mut run.tasks[at.at()];
-    let rule = rule_for(&policy, task);
+    let rule = rule_for(&policy, task, http_status);
     if let Some(why) = rule.and_then(|rule| rule.reason.as_deref()) {
         let error = task.message.as_deref().unwrap_or("failed");
         task.message = Some(format!("{error} ({why})"));
     }
-    let has_tries = task.try_number <= task.max_tries && allows_another(rule);
+    let has_tries = task.try_number <= task.max_tries && allows_another(rule, again);
     if !is_ending && has_tries && run.apply(at, TaskEvent::Retry) {
         let n_tries = user_tries(run, at);
         let due = next_try_at(&policy, rule, run.attempt(at), n_tries, now);
+        let due = due.max(asked_for(rule, again, now).unwrap_or(due));
         run.tasks[at.at()].not_before = Some(due);
         effects.extend([Effect::Task(at), Effect::Wake(at, due)]);
         return;

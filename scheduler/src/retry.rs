@@ -3,6 +3,7 @@
 //! Source: Airflow's `taskinstance.py: next_retry_datetime` and `retry_policy`.
 
 use std::time::Duration;
+use tidemill_model::attempt::Again;
 use tidemill_model::dag::{RetryAction, RetryPolicy, RetryRule};
 use tidemill_model::{Attempt, TaskRow, Ts};
 
@@ -11,17 +12,36 @@ const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The rule of a policy that speaks about how this instance's last try ended. The first that
 /// matches wins.
-pub(crate) fn rule_for<'p>(policy: &'p RetryPolicy, row: &TaskRow) -> Option<&'p RetryRule> {
+pub(crate) fn rule_for<'p>(
+    policy: &'p RetryPolicy,
+    row: &TaskRow,
+    http_status: Option<u16>,
+) -> Option<&'p RetryRule> {
     let error = row.message.as_deref().unwrap_or("");
     policy
         .rules
         .iter()
-        .find(|rule| rule.matches(row.exit_code, None, error))
+        .find(|rule| rule.matches(row.exit_code, http_status, error))
 }
 
-/// May a rule's word let the task be tried again, as far as its retries go?
-pub(crate) fn allows_another(rule: Option<&RetryRule>) -> bool {
-    rule.is_none_or(|rule| rule.action == RetryAction::Retry)
+/// May the task be tried again, as far as its retries go? A rule of the file has the last word;
+/// without one it is for whoever was asked to say that asking again cannot help.
+pub(crate) fn allows_another(rule: Option<&RetryRule>, again: Option<Again>) -> bool {
+    match rule {
+        Some(rule) => rule.action == RetryAction::Retry,
+        None => again != Some(Again::Never),
+    }
+}
+
+/// The first instant that whoever was asked allows, where a rule of the file does not name
+/// another wait.
+pub(crate) fn asked_for(rule: Option<&RetryRule>, again: Option<Again>, now: Ts) -> Option<Ts> {
+    match again {
+        Some(Again::AfterSeconds(seconds)) if rule.is_none_or(|rule| rule.delay.is_none()) => {
+            Some(now.after(Duration::from_secs(u64::from(seconds)).min(DELAY_MAX)))
+        }
+        Some(Again::AfterSeconds(_) | Again::Never) | None => None,
+    }
 }
 
 /// The instant of the try after the one that ended at `now`. `n_tries` is how many tries the

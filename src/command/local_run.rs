@@ -117,6 +117,7 @@ fn show_plan(printer: &Printer, dag: &Dag) -> Exit {
                     }
                     tidemill_model::dag::ShellBody::Script(path) => path.clone(),
                 },
+                Operator::InProcess(_) => String::new(),
             };
             vec![
                 task.id.clone(),

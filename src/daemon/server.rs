@@ -282,6 +282,7 @@ pub fn worker_options(
         lease: LEASE,
         log_bytes_max: LOG_BYTES_MAX,
         secrets_dir: std::env::var_os("TIDEMILL_SECRETS_DIR").map(PathBuf::from),
+        operators: tidemill_executor::operator::Operators::built_in(),
         supervisor_program: None,
     }
 }

@@ -14,6 +14,7 @@ pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, n
 use minijinja::{Error, ErrorKind, Value};
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use tidemill_model::Ts;
 
 /// What a template of one attempt can see.
@@ -49,8 +50,9 @@ pub struct Facts {
     pub tasks: BTreeMap<String, TaskFacts>,
     /// The run's shared folder.
     pub run_dir: String,
-    /// What the command of this task left, once it has ended: for `outputs`.
-    pub result: Option<ResultFacts>,
+    /// What this task's own work has left, by name: `stdout`, `response`, `rows` and so on. For
+    /// `outputs`, and for keys that look at it.
+    pub result: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
 }
 
 /// What an upstream task left.
@@ -63,17 +65,6 @@ pub struct TaskFacts {
     /// Its values by key; `return_value` is its output. Those of a mapped task are lists by map
     /// index, with null where an instance has none.
     pub values: BTreeMap<String, serde_json::Value>,
-}
-
-/// What the task's own command left.
-#[derive(Clone, Debug, Default)]
-pub struct ResultFacts {
-    /// Its standard output, cut at 1 MiB.
-    pub stdout: String,
-    /// Its output, parsed where the mode says so.
-    pub result: serde_json::Value,
-    /// Its exit status.
-    pub exit_code: i32,
 }
 
 /// A template cannot be compiled or rendered.

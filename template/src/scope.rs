@@ -17,8 +17,18 @@ pub(crate) const NAMES: &[&str] = &[
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
 ];
 
-/// Names that exist only once the task's own command has ended: in `outputs`.
-pub(crate) const RESULT_NAMES: &[&str] = &["stdout", "result", "exit_code"];
+/// Names that exist only once the task's own work has been done; which of them, its operator says.
+pub(crate) const RESULT_NAMES: &[&str] = &[
+    "stdout",
+    "result",
+    "exit_code",
+    "response",
+    "rows",
+    "row_count",
+    "value",
+    "record",
+    "submitted",
+];
 
 /// Names of the format that no value is made for yet.
 #[rustfmt::skip]
@@ -26,7 +36,7 @@ pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
     "prev_end_date_success", "var", "conn", "inlets", "outlets", "triggering_asset_events",
     "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
-    "trigger", "traceparent", "response", "rows", "row_count", "record",
+    "trigger", "traceparent",
 ];
 
 /// The context of one rendering.
@@ -89,10 +99,7 @@ impl Object for Scope {
                     .map(|(name, task)| (name.as_str(), task_value(task))),
             )),
             "test_mode" => Some(Value::from(false)),
-            "stdout" => result.map(|result| Value::from(&*result.stdout)),
-            "result" => result.map(|result| json(&result.result)),
-            "exit_code" => result.map(|result| Value::from(result.exit_code)),
-            _ => None,
+            _ => result.and_then(|result| result.get(name)).map(json),
         }
     }
 }

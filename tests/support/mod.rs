@@ -7,6 +7,7 @@ pub mod chance;
 pub mod http;
 pub mod processes;
 pub mod waiting;
+pub mod worker;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

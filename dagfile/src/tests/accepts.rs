@@ -421,3 +421,35 @@ cases = [
         &Operator::Branch(Branch::Cases { cases, look_at })
     );
 }
+
+#[test]
+fn settings_of_operators_in_the_worker_stand_over_the_defaults() {
+    let dag = dag("
+[default_args.http]
+timeout = '5s'
+headers = { A = 'x', B = 'y' }
+[tasks.short]
+http = 'http://example/{{ ds }}'
+[tasks.long]
+outputs = { n = '{{ response.json.n }}' }
+[tasks.long.http]
+url = 'http://example'
+timeout = '1m'
+headers = { B = 'z' }
+response_check = '{{ response.status == 200 }}'
+");
+    let settings = |at: usize| match &dag.tasks[at].operator {
+        Operator::InProcess(work) => serde_json::to_value(&work.settings).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let short = serde_json::json!({
+        "url": "http://example/{{ ds }}", "timeout": 5_000, "headers": { "A": "x", "B": "y" },
+    });
+    assert_eq!(settings(0), short);
+    let long = serde_json::json!({
+        "url": "http://example", "timeout": 60_000, "headers": { "B": "z", "A": "x" },
+        "response_check": "{{ response.status == 200 }}",
+    });
+    assert_eq!(settings(1), long);
+    assert_eq!(dag.tasks[1].operator.name(), "http");
+}

@@ -3,7 +3,8 @@
 use super::value::{is_env_name, is_id};
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
-use crate::keys;
+use crate::keys::{self, Kind};
+use crate::operator::Settings;
 use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub(crate) struct Common {
     pub(crate) do_xcom_push: Option<bool>,
     pub(crate) outputs: Texts,
     pub(crate) shell: ShellKeys,
+    /// Settings of operators that run inside the worker, by their key: a task's own one, or
+    /// defaults for several.
+    pub(crate) settings: Vec<(&'static str, Settings)>,
 }
 
 /// What one table says about shell tasks.
@@ -71,6 +75,7 @@ impl Common {
                 secrets: merge(self.secrets, &base.secrets, |one| &one.env),
                 outputs: merge(self.outputs, &base.outputs, |one| &one.0),
                 shell: self.shell.over(&base.shell),
+                settings: settings_over(self.settings, &base.settings),
             } };
         }
         pick!(
@@ -120,6 +125,19 @@ impl ShellKeys {
             output: self.output.or(base.output),
         }
     }
+}
+
+fn settings_over(
+    mut own: Vec<(&'static str, Settings)>,
+    base: &[(&'static str, Settings)],
+) -> Vec<(&'static str, Settings)> {
+    for (name, other) in base {
+        match own.iter_mut().find(|(known, _)| known == name) {
+            Some((_, settings)) => *settings = std::mem::take(settings).over(other),
+            None => own.push((name, other.clone())),
+        }
+    }
+    own
 }
 
 fn merge<T: Clone>(own: Vec<T>, base: &[T], name: impl Fn(&T) -> &String) -> Vec<T> {
@@ -183,6 +201,7 @@ impl Walk<'_> {
             do_xcom_push: self.boolean(table, "do_xcom_push"),
             outputs: self.outputs(table),
             shell: ShellKeys::default(),
+            settings: Vec::new(),
         }
     }
 
@@ -223,6 +242,15 @@ impl Walk<'_> {
             self.check_keys(shell, &place, keys::SHELL_DEFAULTS);
             common.shell = self.shell_keys(shell);
         }
+        for key in keys::DEFAULT_ARGS {
+            let Kind::OperatorDefaults(operator) = key.kind else {
+                continue;
+            };
+            if let Some(table) = self.table(table, key.name) {
+                let settings = self.settings(table, operator, place);
+                common.settings.push((operator.name, settings));
+            }
+        }
         common
     }
 
@@ -258,7 +286,7 @@ impl Walk<'_> {
     }
 
     /// A relative path that stays inside the DAG's folder.
-    fn inside_folder(&mut self, name: &str, path: Text) -> Option<String> {
+    pub(crate) fn inside_folder(&mut self, name: &str, path: Text) -> Option<String> {
         let parts = || path.value.split('/');
         let is_inside = !path.value.is_empty()
             && !path.value.starts_with('/')

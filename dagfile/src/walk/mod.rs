@@ -8,6 +8,7 @@ pub(crate) mod map;
 pub(crate) mod param;
 pub(crate) mod retry;
 pub(crate) mod schedule;
+pub(crate) mod settings;
 pub(crate) mod task;
 pub(crate) mod unknown;
 pub(crate) mod value;
@@ -43,6 +44,8 @@ pub(crate) enum Place {
     Shell(Box<Place>),
     /// The settings of another operator of a task.
     Operator(Box<Place>, &'static str),
+    /// A table inside the settings of an operator, by its key.
+    Inner(String),
     /// A case of a branch.
     Case,
     /// A rule of a `retry_policy`.
@@ -62,8 +65,11 @@ impl std::fmt::Display for Place {
             Place::Task(name) => write!(f, "[tasks.{name}]"),
             Place::Operator(parent, name) => match parent.as_ref() {
                 Place::Task(task) => write!(f, "[tasks.{task}.{name}]"),
+                Place::Group(group) => write!(f, "[groups.{group}.default_args.{name}]"),
+                Place::DefaultArgs => write!(f, "[default_args.{name}]"),
                 _ => write!(f, "[{name}]"),
             },
+            Place::Inner(name) => write!(f, "`{name}`"),
             Place::RetryRule => f.write_str("[[retry_policy]]"),
             Place::Case => f.write_str("a case of a branch"),
             Place::Shell(parent) => match parent.as_ref() {

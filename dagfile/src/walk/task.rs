@@ -6,7 +6,8 @@ use super::map::MapKeys;
 use super::value::is_id;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
-use crate::keys::{self, OPERATORS, PLAIN_OPERATORS};
+use crate::keys::{self, Kind, OPERATORS, PLAIN_OPERATORS};
+use crate::operator::OperatorKeys;
 use crate::parse::{Table, Value};
 use crate::suggest::nearest;
 use std::ops::Range;
@@ -56,6 +57,8 @@ pub(crate) enum OperatorKey {
     Shell,
     Branch(BranchKeys),
     ShortCircuit(GateKeys),
+    /// One that runs inside the worker; what it says stands in the common keys, over defaults.
+    InProcess(&'static OperatorKeys),
     /// One that is not built, or none: reported, and the DAG is not made.
     None,
 }
@@ -111,6 +114,12 @@ impl Walk<'_> {
         let mut common = self.common(table);
         if let Some(value) = table.get("shell") {
             common.shell = self.shell(value, &place);
+        }
+        if let OperatorKey::InProcess(operator) = operator
+            && let Some(value) = table.get(operator.name)
+        {
+            let settings = self.operator_settings(value, operator, &place);
+            common.settings.push((operator.name, settings));
         }
         TaskKeys {
             id,
@@ -209,7 +218,10 @@ impl Walk<'_> {
             "shell" => Some(OperatorKey::Shell),
             "branch" => self.branch(value, place).map(OperatorKey::Branch),
             "short_circuit" => self.gate(value, place).map(OperatorKey::ShortCircuit),
-            _ => None, // reported as not built yet
+            _ => match keys::find(keys::TASK, key).map(|key| &key.kind) {
+                Some(Kind::Operator(operator)) => Some(OperatorKey::InProcess(operator)),
+                _ => None, // reported as not built yet
+            },
         };
         found.unwrap_or(OperatorKey::None)
     }

@@ -2,6 +2,7 @@
 
 use super::mask::Masker;
 use super::{Clock, LINE_MAX, NOTE, STDERR, STDOUT};
+use crate::operator::Stream as Whose;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -70,10 +71,10 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Reads these pipes.
-    pub(crate) fn new(plan: LogPlan, stdout: OwnedFd, stderr: OwnedFd) -> Sink {
+    /// Reads these pipes, or has none and is written to.
+    pub(crate) fn new(plan: LogPlan, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Sink {
         let stream = |pipe| Stream {
-            pipe: Some(pipe),
+            pipe,
             ..Stream::default()
         };
         Sink {
@@ -108,7 +109,38 @@ impl Sink {
         self.is_drained()
             && self.notes.is_empty()
             && self.dropped == 0
-            && self.streams.iter().all(|stream| stream.line.is_empty())
+            && self
+                .streams
+                .iter()
+                .all(|stream| stream.line.is_empty() && stream.held.is_empty())
+    }
+
+    /// Takes bytes that did not come through a pipe. An unfinished line waits for its rest.
+    pub(crate) fn write_to(&mut self, stream: Whose, bytes: &[u8]) {
+        if self.is_finished {
+            return;
+        }
+        let masker = Arc::clone(&self.plan.masker);
+        let which = match stream {
+            Whose::Output => 0,
+            Whose::Error => 1,
+            Whose::Note => {
+                let at = self.clock.now();
+                let mut out = Vec::new();
+                for line in masker.text(&String::from_utf8_lossy(bytes)).lines() {
+                    put_line(&mut out, &at, NOTE, &mut line.as_bytes().to_vec());
+                }
+                return self.write(&out);
+            }
+        };
+        let mut plain = Vec::new();
+        masker.feed(&mut self.streams[which].held, bytes, &mut plain);
+        self.take(which, &plain);
+    }
+
+    /// Hides other values from now on.
+    pub(crate) fn hide(&mut self, masker: Masker) {
+        self.plan.masker = Arc::new(masker);
     }
 
     /// Reads once from a pipe that has something to say.

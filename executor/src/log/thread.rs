@@ -1,6 +1,8 @@
 //! The one thread that reads the output of all tasks of a worker.
 
+use super::mask::Masker;
 use super::sink::{Captured, LogPlan, Sink};
+use crate::operator::Stream;
 use rustix::event::{EventfdFlags, Timespec, epoll};
 use rustix::pipe::PipeFlags;
 use std::collections::{BTreeSet, HashMap};
@@ -47,6 +49,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The log of an attempt that runs inside this process.
+pub(crate) struct LogHandle(Arc<Mutex<Sink>>);
+
+impl LogHandle {
+    /// Writes bytes of one of its streams, as they come.
+    pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
+        lock(&self.0).write_to(stream, bytes);
+    }
+
+    /// Hides other values from now on.
+    pub(crate) fn hide(&self, masker: Masker) {
+        lock(&self.0).hide(masker);
+    }
+}
+
+/// Makes [`Logs::bell`] readable, from any thread.
+#[derive(Clone)]
+pub(crate) struct Ringer(Arc<Shared>);
+
+impl Ringer {
+    /// Rings.
+    pub(crate) fn ring(&self) {
+        ring(&self.0.bell);
+    }
+}
+
 impl Logs {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Logs> {
@@ -87,6 +115,18 @@ impl Logs {
         let _ = rustix::io::read(&self.shared.bell, &mut [0u8; 8]);
     }
 
+    /// Rings [`Logs::bell`] for whoever has it.
+    pub(crate) fn ringer(&self) -> Ringer {
+        Ringer(Arc::clone(&self.shared))
+    }
+
+    /// Opens the log of an attempt that has no pipes.
+    pub(crate) fn open_here(&self, id: u64, plan: LogPlan) -> LogHandle {
+        let sink = Arc::new(Mutex::new(Sink::new(plan, None, None)));
+        lock(&self.shared.sinks).insert(id, Arc::clone(&sink));
+        LogHandle(sink)
+    }
+
     /// Opens the pipes of a new task.
     pub(crate) fn open(&self, id: u64, plan: LogPlan) -> io::Result<Pipes> {
         let (read_out, stdout) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
@@ -99,7 +139,7 @@ impl Logs {
         epoll::add(epoll, &read_err, data(1), epoll::EventFlags::IN)?;
         sinks.insert(
             id,
-            Arc::new(Mutex::new(Sink::new(plan, read_out, read_err))),
+            Arc::new(Mutex::new(Sink::new(plan, Some(read_out), Some(read_err)))),
         );
         Ok(Pipes { stdout, stderr })
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tidemill_executor::{AttemptSpec, Worker, WorkerOptions};
-use tidemill_model::dag::{OnLost, RetryPolicy, Shell, ShellBody, ShellOutput};
+use tidemill_model::dag::{InProcess, OnLost, RetryPolicy, Shell, ShellBody, ShellOutput};
 use tidemill_model::schedule::Schedule;
 use tidemill_model::{
     Attempt, Dag, Epoch, Graph, MapIndex, Operator, RunNo, Task, TaskIndex, TaskNo, TriggerRule, Ts,
@@ -28,6 +28,7 @@ pub fn options(home: &Path) -> WorkerOptions {
         lease: Duration::from_secs(60),
         log_bytes_max: 64 * 1024 * 1024,
         secrets_dir: Some(home.join("secrets")),
+        operators: tidemill_executor::operator::Operators::built_in(),
         supervisor_program: None,
     }
 }
@@ -62,6 +63,14 @@ pub fn shell_with(command: &str, change: impl FnOnce(&mut Shell)) -> Task {
         change(shell);
     }
     task
+}
+
+/// A task of an operator that runs inside the worker, with these settings.
+pub fn in_process(kind: &'static str, settings: serde_json::Value) -> Task {
+    let serde_json::Value::Object(settings) = settings else {
+        panic!("settings are an object");
+    };
+    task(Operator::InProcess(InProcess { kind, settings }))
 }
 
 pub fn task(operator: Operator) -> Task {

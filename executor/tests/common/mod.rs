@@ -7,6 +7,7 @@
 )]
 
 mod definitions;
+pub mod http_server;
 
 pub use definitions::*;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use crate::support::{Fate, Player, Sketch};
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_model::attempt::Verdict;
+use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::{OnLost, Pattern, RetryAction, RetryRule, RetryScope, RunRetry};
 use tidemill_model::{Outcome, Reason, RunState, TaskIndex, TaskState, TriggerRule, Ts};
 use tidemill_scheduler::{Effect, Event};
@@ -74,6 +74,34 @@ fn the_first_rule_that_matches_decides_and_others_are_tried_again_as_usual() {
 
     let (player, _) = after(failed(1, "fatal: no"));
     assert_eq!(player.run.tasks[0].state, TaskState::Failed);
+
+    let (player, _) = after(Outcome {
+        http_status: Some(500),
+        ..failed(1, "other")
+    });
+    assert_eq!(player.run.tasks[0].state, TaskState::Failed);
+}
+
+#[test]
+fn what_was_asked_may_forbid_another_try_or_put_it_off_unless_a_rule_decides() {
+    let said = |again, exit_code, message: &str| Outcome {
+        again: Some(again),
+        ..failed(exit_code, message)
+    };
+    let (player, _) = after(said(Again::Never, 1, "not found"));
+    assert_eq!(player.run.tasks[0].state, TaskState::Failed);
+    let (player, effects) = after(said(Again::AfterSeconds(90), 1, "busy"));
+    assert_eq!(player.run.tasks[0].state, TaskState::UpForRetry);
+    let due = player.now.after(Duration::from_secs(90));
+    assert!(effects.contains(&Effect::Wake(TaskIndex(0), due)));
+    for again in [Again::Never, Again::AfterSeconds(900)] {
+        let (player, effects) = after(said(again, 75, "the server is busy"));
+        let due = player.now.after(Duration::from_secs(77));
+        assert!(
+            effects.contains(&Effect::Wake(TaskIndex(0), due)),
+            "{again:?}"
+        );
+    }
 }
 
 #[test]

@@ -327,11 +327,12 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
     })
 }
 
-fn template_fields(task: &Task) -> Vec<&'static str> {
-    match task.operator {
+fn template_fields(task: &Task) -> Vec<&str> {
+    match &task.operator {
         dag::Operator::Empty | dag::Operator::LatestOnly => Vec::new(),
         dag::Operator::Branch(_) => vec!["branch"],
         dag::Operator::ShortCircuit(_) => vec!["condition"],
+        dag::Operator::InProcess(work) => work.settings.keys().map(String::as_str).collect(),
         dag::Operator::Shell(_) => vec!["command", "args", "stdin", "env"],
     }
 }

@@ -1,8 +1,8 @@
 //! Tasks that choose what follows: `branch`, `short_circuit`, `latest_only`. They need no process;
 //! their outcome says which tasks follow.
 
-use crate::launch::{could_not_start, render_value};
-use crate::{AttemptSpec, launch};
+use crate::AttemptSpec;
+use crate::render::{condition, could_not_start, render_value, shortened};
 use serde_json::Value;
 use tidemill_model::dag::{Branch, BranchClock, Case, Gate, When};
 use tidemill_model::{Dag, Operator, Outcome, TaskIndex, Ts};
@@ -12,7 +12,7 @@ use tidemill_template::Facts;
 pub(crate) fn outcome(spec: &AttemptSpec) -> Outcome {
     let (dag, facts, now) = (&spec.dag, &spec.facts, spec.now);
     let chosen = match &dag.task(spec.task).operator {
-        Operator::Empty | Operator::Shell(_) => return Outcome::success(),
+        Operator::Empty | Operator::Shell(_) | Operator::InProcess(_) => return Outcome::success(),
         Operator::Branch(branch) => branch_names(branch, dag, spec.task, facts, now).map(Some),
         Operator::ShortCircuit(gate) => gate_names(gate, facts),
         Operator::LatestOnly => Ok((!is_latest(dag, facts, now)).then(Vec::new)),
@@ -32,7 +32,7 @@ pub(crate) fn outcome(spec: &AttemptSpec) -> Outcome {
 }
 
 fn gate_names(gate: &Gate, facts: &Facts) -> Result<Option<Vec<String>>, String> {
-    let is_open = launch::condition("condition", &gate.condition, facts)?;
+    let is_open = condition("condition", &gate.condition, facts)?;
     Ok((!is_open).then(Vec::new))
 }
 
@@ -77,7 +77,7 @@ fn names_in(value: &Value) -> Result<Vec<String>, String> {
     let wrong = || {
         format!(
             "branch must give a name or a list of names, it gives {}",
-            launch::shortened(value)
+            shortened(value)
         )
     };
     match value {
@@ -96,7 +96,7 @@ fn names_in(value: &Value) -> Result<Vec<String>, String> {
 fn first_case(cases: &[Case], facts: &Facts, at: Option<Ts>) -> Result<Vec<String>, String> {
     for case in cases {
         let holds = match &case.when {
-            When::If(text) => launch::condition("if", text, facts)?,
+            When::If(text) => condition("if", text, facts)?,
             When::Days(days) => days.contains(&local(facts, at)?.0),
             When::Between(from, to) => is_between(local(facts, at)?.1, *from, *to),
             When::Else => true,

@@ -2,20 +2,18 @@
 
 use crate::environment::{self, Environment};
 use crate::log::mask::Masker;
+use crate::render::render;
 use crate::slot::Slot;
 use crate::supervisor::message::Start;
 use crate::user::User;
 use crate::{AttemptSpec, WorkerOptions, secrets};
-use serde_json::Value;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
-use tidemill_model::attempt::Verdict;
+use tidemill_model::Task;
 use tidemill_model::dag::{Shell, ShellBody};
-use tidemill_model::{Operator, Outcome, Reason, Task};
-use tidemill_template::{Facts, TemplateError};
 
 /// Linux takes no argument of 128 KiB or more; such a command runs from a file.
 const ARGUMENT_MAX: usize = 128 * 1024 - 1;
@@ -41,81 +39,6 @@ pub(crate) fn default_interpreter() -> Vec<String> {
         Some(_) => words(&["bash", "-euo", "pipefail", "-c"]),
         None => words(&["sh", "-eu", "-c"]),
     }
-}
-
-fn has_marks(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
-}
-
-/// Renders a text; one without template marks is taken as it is.
-pub(crate) fn render<'a>(text: &'a str, facts: &Facts) -> Result<Cow<'a, str>, TemplateError> {
-    if has_marks(text) {
-        tidemill_template::render(text, facts).map(Cow::Owned)
-    } else {
-        Ok(Cow::Borrowed(text))
-    }
-}
-
-/// Renders a value; a text without template marks is itself.
-pub(crate) fn render_value(text: &str, facts: &Facts) -> Result<Value, TemplateError> {
-    if has_marks(text) {
-        tidemill_template::render_value(text, facts)
-    } else {
-        Ok(Value::String(text.to_string()))
-    }
-}
-
-/// `run_if` and `skip_if`: the outcome of a task that does not run because of them.
-pub(crate) fn conditions(task: &Task, facts: &Facts) -> Option<Outcome> {
-    let conditions = [
-        ("run_if", &task.run_if, true),
-        ("skip_if", &task.skip_if, false),
-    ];
-    for (name, text, runs_when) in conditions {
-        let Some(text) = text else { continue };
-        match condition(name, text, facts) {
-            Ok(value) if value == runs_when => {}
-            Ok(value) => {
-                let message = format!("{name} is {value}");
-                return Some(Outcome::without_process(
-                    Verdict::Skipped,
-                    Reason::SkippedItself,
-                    message,
-                ));
-            }
-            Err(message) => return Some(could_not_start(message)),
-        }
-    }
-    None
-}
-
-pub(crate) fn condition(name: &str, text: &str, facts: &Facts) -> Result<bool, String> {
-    match text.trim() {
-        "true" => return Ok(true),
-        "false" => return Ok(false),
-        _ => {}
-    }
-    match render_value(text, facts) {
-        Ok(Value::Bool(value)) => Ok(value),
-        Ok(other) => Err(format!(
-            "{name} must be true or false, it is {}",
-            shortened(&other)
-        )),
-        Err(err) => Err(format!("{name}: {err}")),
-    }
-}
-
-pub(crate) fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(200) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
-}
-
-/// The outcome of an attempt that never became a process.
-pub(crate) fn could_not_start(message: impl Into<String>) -> Outcome {
-    Outcome::without_process(Verdict::Failed, Reason::CouldNotStart, message)
 }
 
 /// Does anything of the task name the run's folder? A script may, without our seeing it.
@@ -342,17 +265,6 @@ fn search(name: &str, path: &str, dag_dir: &Path) -> Option<PathBuf> {
     folders
         .map(|folder| Path::new(folder).join(name))
         .find(is_program)
-}
-
-/// The shell settings of a task, if it is one.
-pub(crate) fn shell_of(task: &Task) -> Option<&Shell> {
-    match &task.operator {
-        Operator::Shell(shell) => Some(shell),
-        Operator::Empty
-        | Operator::Branch(_)
-        | Operator::ShortCircuit(_)
-        | Operator::LatestOnly => None,
-    }
 }
 
 #[cfg(test)]

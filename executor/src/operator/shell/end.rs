@@ -1,22 +1,21 @@
 //! From the end of a process to the end of an attempt.
 
 use crate::AttemptSpec;
-use crate::launch;
 use crate::log::mask::Masker;
 use crate::log::sink::{Captured, STDOUT_MAX};
+use crate::render::could_not_start;
 use crate::supervisor::message::{Cause, Ending};
+use crate::values::{VALUE_MAX, check_sizes, declared, put};
 use serde_json::Value;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{Shell, ShellOutput};
 use tidemill_model::{Outcome, Reason, Task};
-use tidemill_template::ResultFacts;
 
-/// No single value is larger.
-const VALUE_MAX: usize = 1024 * 1024;
 /// The most of a task's own words in a message.
 const QUOTE_MAX: usize = 500;
 
@@ -51,7 +50,8 @@ pub(crate) fn note(
     }
 }
 
-fn after_timeout(timeout: Option<Duration>) -> String {
+/// What is said of an attempt that took too long.
+pub(crate) fn after_timeout(timeout: Option<Duration>) -> String {
     let timeout = timeout.unwrap_or_default();
     let text = match timeout.as_millis() {
         millis if millis % 1000 != 0 => format!("{millis}ms"),
@@ -78,14 +78,14 @@ pub(crate) fn of(
     spec: &mut AttemptSpec,
     traces: Traces<'_>,
 ) -> Outcome {
-    let dag = std::sync::Arc::clone(&spec.dag);
+    let dag = Arc::clone(&spec.dag);
     let task = dag.task(spec.task);
-    let Some(shell) = launch::shell_of(task) else {
+    let Some(shell) = super::shell_of(task) else {
         return Outcome::success();
     };
     let ending = match fate {
         Fate::Ended(ending) => ending,
-        Fate::Refused(message) => return launch::could_not_start(message),
+        Fate::Refused(message) => return could_not_start(message),
         Fate::Lost => {
             let message = "the supervisor of the worker died";
             return Outcome::without_process(Verdict::Lost, Reason::Lost, message);
@@ -216,38 +216,17 @@ fn values(
         parse_output(&traces.masker.text(&text), &mut values)?;
     }
     if !task.outputs.is_empty() {
-        let stdout = traces.captured.stdout;
-        let result = result.unwrap_or(Value::Null);
-        spec.facts.result = Some(ResultFacts {
-            stdout,
-            result,
-            exit_code,
-        });
-        for (key, text) in &task.outputs {
-            let value = launch::render_value(text, &spec.facts);
-            put(
-                &mut values,
-                key,
-                value.map_err(|err| format!("outputs.{key}: {err}"))?,
-            );
-        }
+        let result = [
+            ("stdout", Value::String(traces.captured.stdout)),
+            ("result", result.unwrap_or(Value::Null)),
+            ("exit_code", Value::from(exit_code)),
+        ];
+        let result = result.map(|(name, value)| (name.to_string(), value));
+        spec.facts.result = Some(Arc::new(result.into_iter().collect()));
+        declared(task, &spec.facts, &mut values)?;
     }
-    for (key, value) in &values {
-        let size = serde_json::to_vec(value).map_or(0, |bytes| bytes.len());
-        if size > VALUE_MAX {
-            return Err(format!(
-                "the value `{key}` has {size} bytes; at most {VALUE_MAX} are kept"
-            ));
-        }
-    }
+    check_sizes(&values)?;
     Ok(values)
-}
-
-fn put(values: &mut Vec<(String, Value)>, key: &str, value: Value) {
-    match values.iter_mut().find(|(name, _)| name == key) {
-        Some(entry) => entry.1 = value,
-        None => values.push((key.to_string(), value)),
-    }
 }
 
 fn return_value(shell: &Shell, captured: &Captured) -> Result<Option<Value>, String> {
