@@ -21,7 +21,7 @@ check: ## Format, lints and the tests that need nothing but Rust; downloads noth
 	$(CARGO) clippy --offline --workspace --all-targets -- -D warnings
 	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-store-postgres --exclude tidemill-store-conformance
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
-	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test tidy --test kills
+	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
 
 soak: ## The long form of the kill -9 tests: 200 kills on each database, release build
 	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres -- --nocapture --test-threads 1

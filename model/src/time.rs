@@ -118,3 +118,61 @@ pub fn human(span: Duration) -> String {
         _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
 }
+
+/// The longest span of time that is understood: ten years.
+pub const SPAN_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+
+/// Why a text is not a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpanError {
+    /// It is a number alone.
+    #[error("a duration needs a unit: ms, s, m, h or d")]
+    NoUnit,
+    /// It is something else.
+    #[error("not a duration such as 90s, 1h30m or 2d")]
+    Unreadable,
+    /// It is over [`SPAN_MAX`].
+    #[error("longer than ten years")]
+    TooLong,
+}
+
+/// A span of time: whole numbers with units, one after the other, such as `1h30m`.
+///
+/// # Errors
+/// When it is none, or too long.
+pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(SpanError::Unreadable);
+    }
+    while !rest.is_empty() {
+        let n_digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = match rest[..n_digits].parse() {
+            Ok(number) => number,
+            Err(_) if n_digits == 0 => return Err(SpanError::Unreadable),
+            Err(_) => return Err(SpanError::TooLong),
+        };
+        rest = &rest[n_digits..];
+        let n_letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let millis: u64 = match &rest[..n_letters] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "" if rest.is_empty() => return Err(SpanError::NoUnit),
+            _ => return Err(SpanError::Unreadable),
+        };
+        rest = &rest[n_letters..];
+        let part = number.checked_mul(millis).ok_or(SpanError::TooLong)?;
+        total = total
+            .checked_add(Duration::from_millis(part))
+            .ok_or(SpanError::TooLong)?;
+    }
+    if total > SPAN_MAX {
+        Err(SpanError::TooLong)
+    } else {
+        Ok(total)
+    }
+}

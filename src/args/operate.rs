@@ -80,6 +80,17 @@ pub enum Runs {
         /// The run.
         run: String,
     },
+    /// Forget a run that is over, with its tasks, values and logs.
+    #[command(
+        after_help = "Old runs go by themselves: `[retention]` in tidemill.toml says when.\n\nExamples:\n  tidemill runs delete hello@latest\n  tidemill runs delete orders@manual__2026-11-20T08:00:00Z --yes"
+    )]
+    Delete {
+        /// The run.
+        run: String,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 /// `pools`.

@@ -1,6 +1,7 @@
 //! What commands print: data on standard output, everything else on standard error.
 
 use crate::args::{Color, Output};
+use crate::exit::{Exit, Failure};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -94,4 +95,20 @@ pub fn line(text: &str) {
 /// A JSON text, or nothing.
 pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("")
+}
+
+/// Asks a person whether to go on.
+///
+/// # Errors
+/// When nobody is there to ask; `hint` says what to do then.
+pub fn confirmed(what: &str, hint: &str) -> Result<bool, Failure> {
+    eprintln!("{what}");
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "nobody is there to ask").hint(hint));
+    }
+    eprint!("go on? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,7 +1,7 @@
-//! `runs`: list, show, wait, logs, cancel.
+//! `runs`: list, show, wait, logs, cancel, delete.
 
 use super::client::{Client, RunRef, Where, escape};
-use super::print::{Printer, json, line, text};
+use super::print::{Printer, confirmed, json, line, text};
 use super::{tasks, values, why};
 use crate::args::Runs;
 use crate::exit::{Exit, Failure};
@@ -69,6 +69,10 @@ pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Fai
             let run = RunRef::find(&client, &run).await?;
             why::run(printer, &client, &run).await
         }
+        Runs::Delete { run, yes } => {
+            let run = RunRef::find(&client, &run).await?;
+            delete(printer, &client, &run, yes).await
+        }
         Runs::Cancel { run } => {
             let run = RunRef::find(&client, &run).await?;
             let path = format!(
@@ -85,6 +89,26 @@ pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Fai
             Ok(Exit::Ok)
         }
     }
+}
+
+async fn delete(
+    printer: &Printer,
+    client: &Client,
+    run: &RunRef,
+    yes: bool,
+) -> Result<Exit, Failure> {
+    let name = format!("{}/{}", run.dag_id, run.run_id);
+    let question = format!("forget {name} with its tasks, values and logs");
+    if !yes && !confirmed(&question, "-y says yes")? {
+        return Ok(Exit::Ok);
+    }
+    client.send("DELETE", &run.path(), None).await?;
+    if printer.is_json() {
+        json(&json!({ "deleted": name }));
+    } else {
+        line(&format!("{name} is gone"));
+    }
+    Ok(Exit::Ok)
 }
 
 async fn patch(

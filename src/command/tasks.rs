@@ -1,12 +1,11 @@
 //! `tasks`: list, logs, clear.
 
 use super::client::{Client, RunRef, Where, escape};
-use super::print::{Printer, json, line, text};
+use super::print::{Printer, confirmed, json, line, text};
 use super::why;
 use crate::args::Tasks;
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// A follower looks for more output so often.
@@ -265,7 +264,14 @@ pub async fn clear(
         );
         return Ok(Exit::Ok);
     }
-    if !yes && !confirmed(&names, run)? {
+    let question = format!(
+        "clear {} tasks of {}/{}: {}",
+        names.len(),
+        run.dag_id,
+        run.run_id,
+        names.join(", ")
+    );
+    if !yes && !confirmed(&question, "-y says yes, --dry-run only shows the list")? {
         return Ok(Exit::Ok);
     }
     wish["dry_run"] = json!(false);
@@ -281,23 +287,4 @@ pub async fn clear(
         ));
     }
     Ok(Exit::Ok)
-}
-
-fn confirmed(names: &[String], run: &RunRef) -> Result<bool, Failure> {
-    eprintln!(
-        "clear {} tasks of {}/{}: {}",
-        names.len(),
-        run.dag_id,
-        run.run_id,
-        names.join(", ")
-    );
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Exit::Usage, "nobody is there to ask")
-            .hint("-y says yes, --dry-run only shows the list"));
-    }
-    eprint!("go on? [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }

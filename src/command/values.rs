@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value};
 use std::time::Duration;
 use tidemill_model::Ts;
+use tidemill_model::time::parse_span;
 
 /// `NAME=VALUE` pairs over a JSON object. A value that is JSON is taken as JSON unless `is_text`
 /// says that its parameter is a text.
@@ -60,12 +61,5 @@ pub fn instant(text: &str, zone: &jiff::tz::TimeZone) -> Result<Ts, Failure> {
 /// # Errors
 /// When it is none.
 pub fn duration(text: &str) -> Result<Duration, Failure> {
-    let refuse = || {
-        Failure::new(
-            Exit::Usage,
-            format!("`{text}` is not a duration such as 90s, 5m or 1h30m"),
-        )
-    };
-    let span: jiff::SignedDuration = text.parse().map_err(|_| refuse())?;
-    Duration::try_from(span).map_err(|_| refuse())
+    parse_span(text).map_err(|err| Failure::new(Exit::Usage, format!("`{text}`: {err}")))
 }

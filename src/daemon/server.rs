@@ -1,11 +1,13 @@
 //! `serve`: everything in one process, from start to a clean end.
 
 use crate::args::Part;
+use crate::daemon::config::{self, Settings};
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
+use crate::daemon::retention;
 use crate::daemon::stand_by;
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
@@ -158,8 +160,13 @@ struct Leader<'s> {
 
 impl Leader<'_> {
     async fn lead(&self, worker: Worker, term: i64, stops: &mut Stops) -> Result<Exit, Failure> {
-        let (engine, door) = self.start_engine(worker, term).await?;
+        let settings = config::read(&self.home.config());
+        let settings = settings.map_err(|what| Failure::new(Exit::Usage, what))?;
+        let retention = settings.retention;
+        let (engine, door) = self.start_engine(worker, term, settings).await?;
         self.front.lead_to(&door);
+        let pages = Arc::clone(&self.database.pages);
+        tokio::spawn(retention::keep(pages, door.clone(), retention));
         tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),
@@ -191,6 +198,7 @@ impl Leader<'_> {
         &self,
         worker: Worker,
         term: i64,
+        settings: Settings,
     ) -> Result<(EngineEnd, EngineDoor), Failure> {
         let earlier = match &self.options.database {
             Place::File(_) => EarlierWorkers::AllGone,
@@ -200,9 +208,8 @@ impl Leader<'_> {
                 EarlierWorkers::Gone(earlier.map_err(unexpected)?)
             }
         };
-        let pools = crate::daemon::config::pools(&self.home.config());
         let options = EngineOptions {
-            pools: pools.map_err(|what| Failure::new(Exit::Usage, what))?,
+            pools: settings.pools,
             slots: self.options.slots,
             queues: self.options.queues.clone(),
             logs: self.home.logs(),

@@ -2,8 +2,9 @@
 
 use crate::answer::{Condition, PoolState, Touched};
 use crate::backfill::BackfillRow;
+use crate::forget::Forgotten;
 use crate::record::RunRow;
-use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunState, TaskState, Ts};
+use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunNo, RunState, TaskState, Ts};
 
 /// A wish of a person or an API call. The engine answers after its commit.
 #[derive(Clone, Debug)]
@@ -116,6 +117,11 @@ pub enum Command {
     Pools,
     /// Tell every condition of something that may not have happened.
     Why(WhyOf),
+    /// Forget runs that are over, with all that belongs to them, a bounded piece at a time.
+    ForgetRuns {
+        /// Which.
+        runs: Vec<RunNo>,
+    },
     /// End a run: its running tasks are killed.
     Cancel {
         /// The DAG.
@@ -234,6 +240,8 @@ pub enum Answer {
     Dates(Vec<Ts>),
     /// These task instances, as they were before.
     Tasks(Vec<Touched>),
+    /// What became of runs that were to be forgotten.
+    Forgotten(Forgotten),
 }
 
 /// Why the engine did not do it.

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod backfill;
 pub mod command;
+pub mod forget;
 pub mod memory;
 pub mod record;
 pub mod worker;
@@ -14,6 +15,7 @@ pub mod worker;
 pub use answer::{Condition, Holder, PoolState, Touched};
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
 pub use command::{Answer, BackfillWish, Command, CommandDoor, PoolChange, Reach, Refusal, WhyOf};
+pub use forget::{Forgotten, LookedAt, OldRuns};
 pub use record::*;
 pub use worker::*;
 
@@ -104,6 +106,10 @@ pub trait EngineStore: Send + Sync {
     /// The run of that name.
     async fn find_run(&self, dag: DagNo, run_id: &str) -> Result<Option<RunRow>, StoreError>;
 
+    /// Forgets those of these runs that are over, with all that belongs to them: of each kind at
+    /// most `rows_max` rows at once.
+    async fn forget_runs(&self, runs: &[RunNo], rows_max: u32) -> Result<Forgotten, StoreError>;
+
     /// The values that tasks of a run have kept, for these tasks.
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError>;
 }
@@ -125,6 +131,9 @@ pub trait PageStore: Send + Sync {
 
     /// One run by number.
     async fn run_by_no(&self, run: RunNo) -> Result<Option<RunRecord>, StoreError>;
+
+    /// Looks at some runs, in the order of their numbers, and says which are old.
+    async fn old_runs(&self, which: &OldRuns) -> Result<Vec<LookedAt>, StoreError>;
 
     /// The task instances of runs, by run, task number and map index.
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError>;

@@ -4,10 +4,12 @@
 //! conformance suite compares them with it. A run without a server uses it too. What it holds
 //! ends with the process.
 
+mod forget;
 mod pages;
 mod pass;
 mod worker;
 
+use crate::forget::Forgotten;
 use crate::record::*;
 use crate::{BackfillDate, BackfillRow, EngineStore, StoreError};
 use async_trait::async_trait;
@@ -350,6 +352,10 @@ impl EngineStore for MemoryStore {
             .values()
             .find(|run| run.dag == dag && run.run_id == run_id)
             .cloned())
+    }
+
+    async fn forget_runs(&self, runs: &[RunNo], rows_max: u32) -> Result<Forgotten, StoreError> {
+        Ok(self.lock().forget(runs, rows_max))
     }
 
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {

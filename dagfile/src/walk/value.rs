@@ -8,10 +8,8 @@ use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::Ts;
+use tidemill_model::time::{SpanError, parse_span};
 use toml::de::DeValue;
-
-/// The longest duration: ten years.
-const DURATION_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// A whole number that fits.
 pub(crate) fn integer(value: &Value) -> Option<i64> {
@@ -287,18 +285,18 @@ impl Walk<'_> {
                 return None;
             }
         };
-        match parse_duration(&written) {
+        match parse_span(&written) {
             Ok(duration) => Some(duration),
-            Err(DurationError::NoUnit) => {
+            Err(SpanError::NoUnit) => {
                 self.needs_unit(span, &written, "no unit");
                 None
             }
-            Err(DurationError::TooLong) => {
+            Err(SpanError::TooLong) => {
                 let message = format!("`{written}` is longer than ten years");
                 self.report(Diagnostic::error("TM0121", span, message).label("too long"));
                 None
             }
-            Err(DurationError::Unreadable) => {
+            Err(SpanError::Unreadable) => {
                 let message = format!("`{written}` is not a duration");
                 let one = Diagnostic::error("TM0121", span, message)
                     .label("whole numbers with ms, s, m, h or d");
@@ -355,49 +353,5 @@ impl Walk<'_> {
                 None
             }
         }
-    }
-}
-
-enum DurationError {
-    NoUnit,
-    Unreadable,
-    TooLong,
-}
-
-/// Whole numbers with units, one after the other: `1h30m`.
-fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let mut rest = text.trim();
-    let mut total = Duration::ZERO;
-    if rest.is_empty() {
-        return Err(DurationError::Unreadable);
-    }
-    while !rest.is_empty() {
-        let n_digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = match rest[..n_digits].parse() {
-            Ok(number) => number,
-            Err(_) if n_digits == 0 => return Err(DurationError::Unreadable),
-            Err(_) => return Err(DurationError::TooLong),
-        };
-        rest = &rest[n_digits..];
-        let n_letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let millis: u64 = match &rest[..n_letters] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "" if rest.is_empty() => return Err(DurationError::NoUnit),
-            _ => return Err(DurationError::Unreadable),
-        };
-        rest = &rest[n_letters..];
-        let part = number.checked_mul(millis).ok_or(DurationError::TooLong)?;
-        total = total
-            .checked_add(Duration::from_millis(part))
-            .ok_or(DurationError::TooLong)?;
-    }
-    if total > DURATION_MAX {
-        Err(DurationError::TooLong)
-    } else {
-        Ok(total)
     }
 }

@@ -19,7 +19,10 @@ impl Engine {
                 what: "the server is stopping; ask again when it is back".to_string(),
             })
         } else {
-            self.carry_out(command)
+            match command {
+                Command::ForgetRuns { runs } => return self.forgetting.push((runs, reply)),
+                command => self.carry_out(command),
+            }
         };
         self.draft.replies.push((reply, answer));
     }
@@ -62,6 +65,7 @@ impl Engine {
             Command::DeletePool { name } => self.delete_pool(&name),
             Command::Pools => Ok(self.tell_pools()),
             Command::Why(of) => self.why(&of),
+            Command::ForgetRuns { .. } => Ok(Answer::Done),
             Command::Cancel { dag_id, run_id } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 if self.runs[&run_no].row.state.is_terminal() {

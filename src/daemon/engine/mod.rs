@@ -6,6 +6,7 @@
 mod backfill;
 mod commands;
 mod elsewhere;
+mod forget;
 mod hand_over;
 mod pass;
 mod people;
@@ -21,6 +22,7 @@ use crate::daemon::clock;
 use crate::daemon::database::Database;
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
+use forget::ToForget;
 pub use hand_over::log_path;
 use pass::PassDraft;
 pub use pools::open_pool;
@@ -154,6 +156,8 @@ pub struct Engine {
     last_run: i64,
     last_seq: i64,
     draft: PassDraft,
+    /// Runs to be forgotten, once what is being made of them is written.
+    forgetting: Vec<ToForget>,
     stale_reports: u64,
     stopping: Option<Instant>,
     interrupted: bool,
@@ -226,6 +230,7 @@ impl Engine {
             last_run: loaded.last_run,
             last_seq: loaded.last_seq,
             draft: PassDraft::default(),
+            forgetting: Vec::new(),
             stale_reports: 0,
             stopping: None,
             interrupted: false,
@@ -252,6 +257,7 @@ impl Engine {
             self.take_timers();
             self.admit();
             self.commit()?;
+            self.forget_runs()?;
             if self.is_done() {
                 return Ok(());
             }

@@ -7,6 +7,7 @@
 
 mod backfill;
 mod behaviour;
+mod forget;
 mod history;
 mod lists;
 mod play;
@@ -48,6 +49,8 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     lists::notes_are_kept_until_they_are_emptied(open().await).await;
     backfill::backfills_are_kept_with_their_dates(open().await).await;
     backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;
+    forget::old_runs_are_those_that_ended_long_ago(open().await).await;
+    forget::a_forgotten_run_leaves_nothing(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;
     history::import_errors_are_kept_by_file(open().await).await;
 }

@@ -1,9 +1,9 @@
 //! Random operations on a store and on the reference store, side by side.
 
-use crate::random::Random;
+use crate::random::{Random, instant, json_value, text};
 use crate::sample::*;
 use crate::snapshot;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Debug;
 use tidemill_model::{
     BackfillNo, DagNo, Epoch, MapIndex, MapItem, Reason, Reprocess, RunNo, RunState, RunType,
@@ -20,6 +20,8 @@ enum Op {
     Commit(Box<Pass>),
     PutImportErrors(String, Vec<ImportError>, Ts),
     MarkStale(Vec<DagNo>),
+    LookForOld(OldRuns),
+    Forget(Vec<RunNo>),
     Conflict(DagNo, RunKey),
     Runs(RunFilter),
     Values(RunNo, Vec<TaskNo>),
@@ -86,6 +88,8 @@ async fn apply<S: EngineStore + PageStore>(store: &S, op: &Op) -> String {
             told(store.put_import_errors(file, errors, *now).await)
         }
         Op::MarkStale(dags) => told(store.mark_stale(dags, Ts(1)).await),
+        Op::LookForOld(which) => told(store.old_runs(which).await),
+        Op::Forget(runs) => told(store.forget_runs(runs, 1_000).await),
         Op::Conflict(dag, key) => {
             let by_name = told(store.find_run(*dag, &key.run_id).await);
             format!("{} {by_name}", told(store.conflicting_run(*dag, key).await))
@@ -149,7 +153,7 @@ impl Known {
 
 async fn next_op(random: &mut Random, oracle: &MemoryStore, term: i64) -> Op {
     let known = Known::of(oracle, term).await;
-    match random.below(20) {
+    match random.below(22) {
         0 => Op::TakeTerm,
         1..=3 => Op::PutVersion(any_version(random)),
         4 => Op::PutImportErrors(
@@ -166,6 +170,8 @@ async fn next_op(random: &mut Random, oracle: &MemoryStore, term: i64) -> Op {
             random.below(5) as u32,
         ),
         10 => Op::Reopen,
+        11 => Op::LookForOld(any_old_runs(random)),
+        12 => Op::Forget(random.some(2, |r| any_run(r, &known))),
         _ => Op::Commit(Box::new(any_pass(random, &known))),
     }
 }
@@ -443,6 +449,15 @@ fn any_filter(random: &mut Random) -> RunFilter {
     }
 }
 
+fn any_old_runs(random: &mut Random) -> OldRuns {
+    OldRuns {
+        after: RunNo(random.below(20) as i64),
+        look_at: random.below(9) as u32,
+        ended_before: instant(random),
+        keep_last: random.below(3) as u32,
+    }
+}
+
 /// Mostly open, for few runs have all their instants.
 fn any_range(random: &mut Random) -> Between {
     let end = |r: &mut Random| if r.once_in(8) { Some(instant(r)) } else { None };
@@ -459,37 +474,4 @@ fn any_task(random: &mut Random) -> TaskNo {
 
 fn any_index(random: &mut Random) -> MapIndex {
     MapIndex(random.below(3) as i32 - 1)
-}
-
-fn instant(random: &mut Random) -> Ts {
-    match random.below(20) {
-        0 => Ts(i64::MIN),
-        1 => Ts(i64::MAX),
-        _ => Ts(random.below(100) as i64 - 10),
-    }
-}
-
-fn text(random: &mut Random) -> String {
-    let words = [
-        "",
-        "plain",
-        "it's \"quoted\"",
-        "naïve 🦀",
-        "a\u{0}b",
-        "two\nlines",
-        "%_\\",
-    ];
-    (*random.pick(&words)).to_string()
-}
-
-fn json_value(random: &mut Random) -> Value {
-    match random.below(7) {
-        0 => Value::Null,
-        1 => json!(random.once_in(2)),
-        2 => json!(random.below(u64::MAX)),
-        3 => json!(-(random.below(1 << 40) as i64)),
-        4 => json!(random.below(64) as f64 / 8.0),
-        5 => json!({"z": text(random), "a": [text(random), {}]}),
-        _ => json!(text(random)),
-    }
 }

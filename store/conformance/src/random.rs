@@ -1,5 +1,8 @@
 //! Chance that can be had again from its seed (splitmix64).
 
+use serde_json::{Value, json};
+use tidemill_model::Ts;
+
 /// A source of numbers.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
@@ -40,5 +43,41 @@ impl Random {
     /// Up to `most` things.
     pub(crate) fn some<T>(&mut self, most: u64, mut make: impl FnMut(&mut Random) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| make(self)).collect()
+    }
+}
+
+/// An instant: mostly small, sometimes the first or the last that there is.
+pub(crate) fn instant(random: &mut Random) -> Ts {
+    match random.below(20) {
+        0 => Ts(i64::MIN),
+        1 => Ts(i64::MAX),
+        _ => Ts(random.below(100) as i64 - 10),
+    }
+}
+
+/// A text that databases have trouble with.
+pub(crate) fn text(random: &mut Random) -> String {
+    let words = [
+        "",
+        "plain",
+        "it's \"quoted\"",
+        "naïve 🦀",
+        "a\u{0}b",
+        "two\nlines",
+        "%_\\",
+    ];
+    (*random.pick(&words)).to_string()
+}
+
+/// A JSON value.
+pub(crate) fn json_value(random: &mut Random) -> Value {
+    match random.below(7) {
+        0 => Value::Null,
+        1 => json!(random.once_in(2)),
+        2 => json!(random.below(u64::MAX)),
+        3 => json!(-(random.below(1 << 40) as i64)),
+        4 => json!(random.below(64) as f64 / 8.0),
+        5 => json!({"z": text(random), "a": [text(random), {}]}),
+        _ => json!(text(random)),
     }
 }

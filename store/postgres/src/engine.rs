@@ -134,6 +134,10 @@ impl EngineStore for PostgresStore {
         .await
     }
 
+    async fn forget_runs(&self, runs: &[RunNo], rows_max: u32) -> Result<Forgotten, StoreError> {
+        self.forget(runs, rows_max).await
+    }
+
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
         let tasks: Vec<i32> = tasks.iter().map(|task| task.0).collect();
         self.list(
@@ -145,7 +149,7 @@ impl EngineStore for PostgresStore {
 }
 
 impl PostgresStore {
-    fn writable(&self) -> Result<(), StoreError> {
+    pub(crate) fn writable(&self) -> Result<(), StoreError> {
         match self.may_write {
             true => Ok(()),
             false => Err(self.say(Trouble::ReadOnly)),

@@ -6,6 +6,7 @@
 mod address;
 mod arrays;
 mod engine;
+mod forget;
 mod lease;
 mod pages;
 mod pass;

@@ -54,6 +54,10 @@ impl PageStore for PostgresStore {
             .await
     }
 
+    async fn old_runs(&self, which: &OldRuns) -> Result<Vec<LookedAt>, StoreError> {
+        self.look_at(which).await
+    }
+
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError> {
         self.list(
             sqlx::query(sql::TASKS_OF_RUNS).bind(runs.iter().map(|run| run.0).collect::<Vec<_>>()),

@@ -307,6 +307,15 @@ pub(crate) fn version_file(columns: &mut Columns<'_>) -> Result<(VersionNo, Pinn
     ))
 }
 
+/// A run that was looked at.
+pub(crate) fn looked_at(columns: &mut Columns<'_>) -> Result<LookedAt, Trouble> {
+    Ok(LookedAt {
+        run: RunNo(columns.next()?),
+        queued_at: Ts(columns.next()?),
+        is_old: columns.next()?,
+    })
+}
+
 pub(crate) fn task_name(columns: &mut Columns<'_>) -> Result<(TaskNo, String), Trouble> {
     Ok((TaskNo(columns.next()?), columns.text()?))
 }

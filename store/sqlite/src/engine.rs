@@ -88,6 +88,12 @@ impl EngineStore for SqliteStore {
         .await
     }
 
+    async fn forget_runs(&self, runs: &[RunNo], rows_max: u32) -> Result<Forgotten, StoreError> {
+        self.forget(runs, rows_max)
+            .await
+            .map_err(|trouble| self.say(trouble))
+    }
+
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
         self.list(
             sqlx::query(sql::VALUES_OF_TASKS)

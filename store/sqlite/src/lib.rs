@@ -5,6 +5,7 @@
 //! engine takes a shorter way than the other writes, see [`SqliteStore`].
 
 mod engine;
+mod forget;
 mod lock;
 mod pages;
 mod pass;

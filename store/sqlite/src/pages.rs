@@ -46,6 +46,10 @@ impl PageStore for SqliteStore {
             .await
     }
 
+    async fn old_runs(&self, which: &OldRuns) -> Result<Vec<LookedAt>, StoreError> {
+        self.look_at(which).await
+    }
+
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError> {
         self.list(
             sqlx::query(sql::TASKS_OF_RUNS).bind(list_of(runs.iter().map(|run| run.0))),

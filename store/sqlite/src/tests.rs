@@ -302,6 +302,34 @@ async fn a_folder_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn whatever_refers_to_a_run_goes_with_it() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let mut conn = connect(&place.path).await;
+    let rows = sqlx::query(
+        "select distinct m.name from sqlite_master m, pragma_foreign_key_list(m.name) f
+         where m.type = 'table' and f.\"table\" = 'dag_run' order by m.name",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(tables.contains(&"task_instance".to_string()), "{tables:?}");
+    let texts = sql::ALL
+        .iter()
+        .filter(|(name, _)| name.starts_with("forget_"));
+    let texts: String = texts.map(|(_, text)| *text).collect();
+    for table in tables {
+        assert!(
+            texts.contains(&format!("delete from {table}\n"))
+                || texts.contains(&format!("delete from {table} ")),
+            "nothing deletes from {table}"
+        );
+    }
+    drop(store);
+}
+
+#[tokio::test]
 async fn readers_see_a_pass_as_soon_as_it_returns() {
     let place = place();
     let (store, term, task_nos) = with_tasks(&place.path, 3).await;

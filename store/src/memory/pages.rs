@@ -1,6 +1,7 @@
 //! What pages read from the maps.
 
 use super::{MemoryStore, Tables};
+use crate::forget::{LookedAt, OldRuns};
 use crate::record::*;
 use crate::{BackfillDate, BackfillRecord, BackfillRow, PageStore, StoreError};
 use async_trait::async_trait;
@@ -115,6 +116,10 @@ impl PageStore for MemoryStore {
     async fn run_by_no(&self, run: RunNo) -> Result<Option<RunRecord>, StoreError> {
         let tables = self.lock();
         Ok(tables.runs.get(&run).and_then(|row| tables.record_of(row)))
+    }
+
+    async fn old_runs(&self, which: &OldRuns) -> Result<Vec<LookedAt>, StoreError> {
+        Ok(self.lock().look_at(which))
     }
 
     async fn tasks(&self, runs: &[RunNo]) -> Result<Vec<TaskRow>, StoreError> {

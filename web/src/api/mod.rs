@@ -151,7 +151,7 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
             "/v2/dags/{dag}/dagRuns",
             get(runs::list).post(runs::trigger),
         )
-        .route(run, get(runs::one).patch(runs::patch))
+        .route(run, get(runs::one).patch(runs::patch).delete(runs::delete))
         .route(&format!("{run}/clear"), post(clear::run))
         .route(&format!("{run}/wait"), get(runs::wait))
         .route(&format!("{run}/taskInstances"), get(tasks::list))

@@ -8,7 +8,7 @@ use crate::page::{ask, find_dag, run_facts};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -207,6 +207,26 @@ pub(crate) async fn patch(
     };
     ask(&web, command).await?;
     Ok(Json(stored_body(&web, &dag, &run).await?).into_response())
+}
+
+/// `DELETE /dags/{id}/dagRuns/{run}`: forgets a run that is over, with its tasks and logs.
+pub(crate) async fn delete(
+    State(web): State<Web>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+) -> ApiResult {
+    let (_, run) = run_facts(&web, &dag_id, &run_id).await?;
+    let mut runs = vec![run.row.run];
+    while !runs.is_empty() {
+        let Answer::Forgotten(done) = ask(&web, Command::ForgetRuns { runs }).await? else {
+            break;
+        };
+        if done.gone.is_empty() && done.left.is_empty() {
+            let what = format!("run {run_id} of {dag_id} is not over; cancel it first");
+            return Err(Fault::new(StatusCode::CONFLICT, what).into());
+        }
+        runs = done.left;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 struct Waiting {

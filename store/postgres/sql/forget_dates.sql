@@ -1,0 +1,1 @@
+delete from backfill_date where run = any ($1)

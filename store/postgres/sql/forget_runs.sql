@@ -1,0 +1,1 @@
+delete from dag_run where run = any ($1)

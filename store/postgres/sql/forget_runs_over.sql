@@ -1,0 +1,1 @@
+select run from dag_run where run = any ($1) and state in ('success', 'failed')

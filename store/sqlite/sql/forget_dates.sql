@@ -1,0 +1,1 @@
+delete from backfill_date where run in (select value from json_each(?1))
