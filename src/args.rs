@@ -3,12 +3,14 @@
 mod backfills;
 mod import;
 mod operate;
+mod outside;
 
 mod worker;
 
 pub use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
 pub use operate::*;
+pub use outside::*;
 pub use worker::{Part, Worker, Workers};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -160,6 +162,15 @@ pub enum Command {
     /// Pools: slots that tasks of all DAGs share.
     #[command(subcommand, alias = "pool")]
     Pools(Pools),
+    /// Connections: how other systems are reached.
+    #[command(subcommand, alias = "connection")]
+    Connections(Connections),
+    /// Variables: named values that tasks read.
+    #[command(subcommand, alias = "variable")]
+    Variables(Variables),
+    /// The key that seals connections and variables in the database.
+    #[command(subcommand, alias = "secret")]
+    Secrets(Secrets),
     /// The runs of past dates.
     #[command(subcommand, alias = "backfill")]
     Backfills(Backfills),

@@ -17,6 +17,7 @@ mod render;
 mod resolve;
 mod schema;
 mod suggest;
+mod uses;
 mod walk;
 
 pub use codes::{codes, explain};

@@ -5,12 +5,14 @@ use crate::names::{Names, Node};
 use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
+use crate::uses;
 use crate::walk::common::Common;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use tidemill_model::Uses;
 use tidemill_model::dag::{Param, ShellOutput};
 use tidemill_model::graph::{Graph, TaskIndex};
 use tidemill_template::{Named, References, TaskUse, TaskValue, Use, check, is_template};
@@ -36,23 +38,28 @@ pub(crate) struct Read {
     span: Range<usize>,
 }
 
-/// Checks every template of every task, and lists which tasks they read.
+/// Checks every template of every task, and lists which tasks they read and what each task uses
+/// of what stands outside of the file.
 pub(crate) fn check_all(
     walk: &mut Walk,
     names: &Names,
     commons: &[Common],
     params: &[Param],
-) -> Vec<Read> {
+) -> (Vec<Read>, Vec<Uses>) {
     let mut checker = Checker {
         seen: HashMap::new(),
         params,
     };
     let mut reads = Vec::new();
+    let mut uses = vec![Uses::default(); commons.len()];
     for (at, (common, task)) in commons.iter().zip(names.tasks).enumerate() {
         for (text, role) in templates(common, task) {
             let Some(found) = checker.references(walk, text, role) else {
                 continue;
             };
+            for one in &found.outside {
+                uses::take(walk, text, one, &mut uses[at]);
+            }
             for one in &found.tasks {
                 let span = range_of(walk, text, &one.task.range);
                 if let Some(upstream) = checked_use(walk, names, commons, text, one) {
@@ -65,7 +72,7 @@ pub(crate) fn check_all(
             }
         }
     }
-    reads
+    (reads, uses)
 }
 
 /// Checks a template that is rendered when a run is made, before any task.
@@ -80,6 +87,9 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
     let Some(found) = checker.references(walk, text, Role::Plain) else {
         return;
     };
+    for one in &found.outside {
+        uses::refuse(walk, text, one);
+    }
     for one in &found.tasks {
         let span = range_of(walk, text, &one.task.range);
         let message = "a run's key is read before any of its tasks has run";

@@ -19,7 +19,7 @@ use tidemill_model::dag::{
 };
 use tidemill_model::graph::{Graph, TaskIndex};
 use tidemill_model::scope::Scopes;
-use tidemill_model::{WeightRule, weight};
+use tidemill_model::{Uses, WeightRule, weight};
 use toml::de::DeValue;
 
 /// Everything that a file says.
@@ -50,7 +50,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     if let Some((_, Some(key))) = &dag.concurrency {
         refs::check_run_text(walk, key, &params);
     }
-    let reads = refs::check_all(walk, &names, &commons, &params);
+    let (reads, uses) = refs::check_all(walk, &names, &commons, &params);
     let graph = names.graph(walk)?;
     refs::check_upstream(walk, &names, &graph, &reads);
     flow::check(walk, &names, &commons, &graph, dag.fail_fast);
@@ -64,16 +64,18 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     let (task_group, group_parent) = (names.task_group.clone(), names.group_parent.clone());
     drop(names);
     let at = |place: Option<u32>| place.map(|place| place as usize);
-    let places = task_group.into_iter().map(at).zip(reads_of);
-    let built =
-        tasks
-            .into_iter()
-            .zip(commons)
-            .zip(places)
-            .map(|((keys, common), (group, reads))| {
-                let line = walk.lines.line(keys.span.start);
-                task(keys, common, group, reads, &dag.owner, line)
-            });
+    let places = task_group
+        .into_iter()
+        .map(at)
+        .zip(reads_of.into_iter().zip(uses));
+    let built = tasks.into_iter().zip(commons).zip(places).map(
+        |((keys, common), (group, (reads, uses)))| {
+            let line = walk.lines.line(keys.span.start);
+            let mut task = task(keys, common, group, reads, &dag.owner, line)?;
+            task.uses = all_uses(uses, &task);
+            Some(task)
+        },
+    );
     let mut tasks = built.collect::<Option<Vec<Task>>>()?;
     add_up_weights(&graph, &mut tasks);
     let groups = groups
@@ -259,8 +261,20 @@ fn task(
             OnLost::Fail
         }),
         reads,
+        uses: Uses::default(), // gathered once the task is whole
         line,
     })
+}
+
+/// What its templates use, its secrets, and the connections that its operator names.
+fn all_uses(mut uses: Uses, task: &Task) -> Uses {
+    for secret in &task.secrets {
+        uses.add_secret(&secret.from);
+    }
+    for id in task.operator.connections() {
+        uses.add_connection(id);
+    }
+    uses
 }
 
 fn branch(keys: BranchKeys) -> Branch {

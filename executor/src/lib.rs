@@ -7,9 +7,9 @@ mod expand;
 mod here;
 mod live;
 pub mod log;
+mod masked;
 pub mod operator;
 mod render;
-mod secrets;
 mod slot;
 mod supervisor;
 mod sys;
@@ -61,8 +61,6 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// The most that one try may log, in bytes; the rest is counted and dropped.
     pub log_bytes_max: u64,
-    /// Files that hold secrets, one a file (`$TIDEMILL_SECRETS_DIR/NAME`).
-    pub secrets_dir: Option<PathBuf>,
     /// What can run inside this process.
     pub operators: operator::Operators,
     /// The program whose `supervise` is the supervisor; this one when `None`.

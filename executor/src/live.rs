@@ -2,10 +2,10 @@
 
 use crate::AttemptSpec;
 use crate::here::Handle;
-use crate::log::mask::Masker;
 use crate::operator::shell::Fate;
 use crate::slot::Slot;
 use std::sync::Arc;
+use tidemill_connection::Masker;
 use tidemill_model::{Attempt, Outcome, Reason};
 
 /// An attempt whose end has not been reported.

@@ -10,7 +10,7 @@ use crate::render::{conditions, could_not_start};
 use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
 use crate::supervisor::message::{Order, Received, Report, memory_file};
-use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, user};
+use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, masked, user};
 use rustix::fs::FlockOperation;
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,6 +20,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidemill_connection::Masker;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{InProcess, ShellOutput};
 use tidemill_model::{Attempt, MapIndex, Operator, Outcome, Reason};
@@ -104,8 +105,9 @@ impl Worker {
             tracing::error!(%attempt, "asked to start an attempt that is running; ignored");
             return;
         }
-        let log = spec.log.clone();
-        if let Err(outcome) = self.try_launch(spec) {
+        let (log, found) = (spec.log.clone(), Arc::clone(&spec.facts.found));
+        if let Err(mut outcome) = self.try_launch(spec) {
+            masked::outcome(&found.masker(), &mut outcome);
             if let (Verdict::Failed, Some(message)) = (outcome.verdict, &outcome.message)
                 && let Err(err) = crate::log::append_note(&log, message)
             {
@@ -134,8 +136,15 @@ impl Worker {
         {
             return Err(Box::new(expand::outcome(mapping, &spec)));
         }
-        if let Some(outcome) = conditions(task, &spec.facts) {
-            return Err(Box::new(outcome));
+        let lacks = spec.facts.found.trouble();
+        match (conditions(task, &spec.facts), lacks) {
+            // A task that is not to run may lack what it would need.
+            (Some(outcome), None) => return Err(Box::new(outcome)),
+            (Some(outcome), _) if outcome.verdict == Verdict::Skipped => {
+                return Err(Box::new(outcome));
+            }
+            (_, Some(what)) => return Err(refuse(what)),
+            (None, None) => {}
         }
         if let Operator::InProcess(work) = &task.operator {
             return self.start_here(spec, work).map_err(refuse);
@@ -182,12 +191,12 @@ impl Worker {
         self.next_id += 1;
         let plan = LogPlan {
             path: spec.log.clone(),
-            masker: Arc::default(),
+            masker: Arc::new(spec.facts.found.masker()),
             bytes_max: self.options.log_bytes_max,
             keep_stdout: false,
         };
         let log = self.logs.open_here(id, plan);
-        let job = Job::new(spec, log, self.options.secrets_dir.clone());
+        let job = Job::new(spec, log);
         let handle = match self.here.start(id, run, job, timeout) {
             Ok(handle) => handle,
             Err(err) => {
@@ -396,7 +405,8 @@ impl Worker {
             output: &process.slot.output,
         };
         let fate = process.fate.take().unwrap_or(Fate::Lost);
-        let outcome = shell::of(fate, process.killed, &mut process.spec, traces);
+        let mut outcome = shell::of(fate, process.killed, &mut process.spec, traces);
+        masked::outcome(&process.masker, &mut outcome);
         self.slots.give_back(process.slot);
         Ended {
             attempt: process.spec.attempt,

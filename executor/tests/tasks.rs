@@ -331,9 +331,6 @@ fn a_task_inherits_three_descriptors_default_signals_and_its_own_session() {
 #[test]
 fn secrets_arrive_and_are_hidden_everywhere() {
     let mut place = Place::new();
-    let folder = place.path("home/secrets");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("token"), "s3cr3t-value\n").unwrap();
     let secret = |env: &str, from: &str, as_file| Secret {
         env: env.to_string(),
         from: from.to_string(),
@@ -348,6 +345,7 @@ fn secrets_arrive_and_are_hidden_everywhere() {
         secret("T", "var.token", false),
         secret("F", "var.token", true),
     ];
+    with_secrets.uses.add_variable("token", false);
     let (outcome, log) = place.run(with_secrets.clone());
     assert_eq!(outcome.verdict, Verdict::Success, "{log:?}");
     assert_eq!(texts(&log, STDOUT), ["600", "***", "out ***"]);
@@ -355,10 +353,20 @@ fn secrets_arrive_and_are_hidden_everywhere() {
     assert_eq!(value(&outcome, "k"), Some(&json!("***")));
     assert_eq!(value(&outcome, "return_value"), Some(&json!("out ***")));
     assert!(!place.path("home/slots/0/files").exists());
-    with_secrets.secrets = vec![secret("T", "conn.nowhere.password", false)];
+    with_secrets.uses.add_connection("nowhere");
     let (outcome, _) = place.run(with_secrets);
     assert_eq!(outcome.reason, Some(Reason::CouldNotStart));
     assert!(outcome.message.unwrap().contains("TIDEMILL_CONN_NOWHERE"));
+}
+
+#[test]
+fn a_task_that_is_skipped_may_lack_what_it_would_use() {
+    let mut place = Place::new();
+    let mut task = shell("true");
+    task.uses.add_connection("nowhere");
+    task.skip_if = Some("{{ true }}".to_string());
+    let (outcome, _) = place.run(task);
+    assert_eq!(outcome.verdict, Verdict::Skipped);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::schedule::Schedule;
 use crate::scope::Scopes;
 use crate::state::{RunType, TriggerRule};
 use crate::time::Ts;
+use crate::uses::Uses;
 use crate::weight::WeightRule;
 use std::time::Duration;
 
@@ -215,6 +216,8 @@ pub struct Task {
     pub mapping: Option<Mapping>,
     /// Upstream tasks whose values its templates name; found by static analysis.
     pub reads: Vec<TaskIndex>,
+    /// The connections and variables that it names; found by static analysis.
+    pub uses: Uses,
     /// The line of its header in the file, from 1.
     pub line: u32,
 }

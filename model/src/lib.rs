@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod scope;
 pub mod state;
 pub mod time;
+mod uses;
 pub mod weight;
 
 pub use attempt::{Attempt, Outcome, Reason};
@@ -27,6 +28,7 @@ pub use id::{BackfillNo, DagNo, Epoch, MapIndex, RunNo, TaskNo, VersionNo};
 pub use row::{MapItem, RunRow, TaskRow};
 pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;
+pub use uses::Uses;
 pub use weight::WeightRule;
 
 /// A JSON value: what tasks pass to each other.

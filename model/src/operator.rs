@@ -41,6 +41,24 @@ impl Operator {
         }
     }
 
+    /// The connections that its settings name.
+    pub fn connections(&self) -> Vec<&str> {
+        match self {
+            Operator::Empty
+            | Operator::Shell(_)
+            | Operator::Branch(_)
+            | Operator::ShortCircuit(_)
+            | Operator::LatestOnly => Vec::new(),
+            Operator::InProcess(work) => {
+                let named = work
+                    .settings
+                    .get("connection")
+                    .and_then(|name| name.as_str());
+                named.into_iter().collect()
+            }
+        }
+    }
+
     /// May it say that tasks below it are not followed?
     pub const fn decides(&self) -> bool {
         matches!(

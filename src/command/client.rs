@@ -3,7 +3,7 @@
 use crate::args::DatabaseArgs;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::home::Home;
-use crate::daemon::server::unexpected;
+use crate::daemon::server::{open_keeper, unexpected};
 use crate::exit::{Exit, Failure};
 use axum::body::Body;
 use http_body_util::BodyExt;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tidemill_store::Refusal;
+use tidemill_store::{Command, Refusal};
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
@@ -68,11 +68,19 @@ impl Client {
             }
         })?;
         let message = none().message;
+        let keeper = open_keeper(&database, &home)?;
         let doors = tidemill_web::Doors {
             pages: database.pages,
-            commands: Arc::new(move |_| {
-                let what = message.clone();
-                Box::pin(async move { Err(Refusal::Unavailable { what }) })
+            commands: Arc::new(move |command| {
+                let (what, keeper) = (message.clone(), Arc::clone(&keeper));
+                Box::pin(async move {
+                    match command {
+                        Command::Outside(wish) if !wish.changes() => {
+                            keeper.answer(wish, false).await
+                        }
+                        _ => Err(Refusal::Unavailable { what }),
+                    }
+                })
             }),
             changes: tokio::sync::broadcast::channel(1).0,
             logs: home.logs(),

@@ -1,14 +1,16 @@
 //! `run`: a DAG once, here, with the engine of the server over a store in memory.
 
+use super::client::Where;
 use super::local_record::LocalRecord;
 use super::print::{Printer, json, line};
-use super::{file, values};
+use super::{file, run_outside, values};
 use crate::args;
 use crate::daemon::dag_files::ReadFile;
 use crate::daemon::database::Database;
 use crate::daemon::definition;
 use crate::daemon::engine::{EarlierWorkers, EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;
+use crate::daemon::outside::Keeper;
 use crate::daemon::server::{
     spawn_engine, store_failure, unexpected, worker_failure, worker_options,
 };
@@ -16,9 +18,10 @@ use crate::daemon::{clock, engine, stand_by};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_connection::Places;
 use tidemill_executor::Worker;
 use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, Task, TaskRow, TaskState};
 use tidemill_store::memory::MemoryStore;
@@ -33,7 +36,7 @@ const LAST_LINES: usize = 50;
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a DAG here and now.
-pub fn run(printer: &Printer, home: &Path, options: args::Run) -> Result<Exit, Failure> {
+pub fn run(printer: &Printer, at: &Where, options: args::Run) -> Result<Exit, Failure> {
     let (dag, file) = file::open(printer, &options.file)?;
     let dag = Arc::new(dag);
     let conf = conf_of(&dag, &options.params)?;
@@ -53,8 +56,10 @@ pub fn run(printer: &Printer, home: &Path, options: args::Run) -> Result<Exit, F
         .build();
     let runtime = runtime.map_err(unexpected)?;
     let ended = runtime.block_on(async {
-        let record = LocalRecord::create(home, &dag.id)?;
-        let running = Running::start(&record, &options, dag, file).await?;
+        let record = LocalRecord::create(&at.home, &dag.id)?;
+        let places = Places::of_process();
+        let keeper = run_outside::keeper(at, &dag, &places).await;
+        let running = Running::start(&record, &options, dag, file, (places, keeper)).await?;
         running.finish(printer, record, conf, logical_date).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -157,6 +162,7 @@ impl Running {
         options: &args::Run,
         dag: Arc<Dag>,
         file: ReadFile,
+        (places, keeper): (Places, Option<Arc<Keeper>>),
     ) -> Result<Running, Failure> {
         let home = Home::at(&record.folder);
         let passthrough = std::env::var("TIDEMILL_ENV_PASSTHROUGH").unwrap_or_default();
@@ -179,6 +185,8 @@ impl Running {
             versions: home.versions(),
             runs: home.runs(),
             no_retry: options.no_retry,
+            places,
+            keeper,
             earlier: EarlierWorkers::AllGone,
         };
         let database = Database::from(Arc::clone(&store));

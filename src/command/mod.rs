@@ -2,6 +2,7 @@
 
 mod backfills;
 mod client;
+mod connections;
 mod crontab;
 mod dags;
 mod db;
@@ -11,11 +12,14 @@ mod local_run;
 mod next;
 mod pools;
 mod print;
+mod run_outside;
 mod runs;
+mod secrets;
 mod serve;
 mod tasks;
 mod validate;
 mod values;
+mod variables;
 mod why;
 mod worker;
 
@@ -37,7 +41,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Serve(options) => serve::serve(&at, options),
         Command::Worker(options) => worker::worker(&at, options),
         Command::Workers(verb) => block_on(worker::workers(&printer, &at, verb)),
-        Command::Run(options) => local_run::run(&printer, &at.home, options),
+        Command::Run(options) => local_run::run(&printer, &at, options),
         Command::Validate { paths } => validate::validate(&printer, &paths),
         Command::Explain { code } => validate::explain(&code),
         Command::Schema {
@@ -52,6 +56,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Backfills(verb) => block_on(backfills::backfills(&printer, &at, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
         Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
+        Command::Connections(verb) => block_on(connections::connections(&printer, &at, verb)),
+        Command::Variables(verb) => block_on(variables::variables(&printer, &at, verb)),
+        Command::Secrets(verb) => block_on(secrets::secrets(&printer, &at, verb)),
         Command::Db(verb) => block_on(db::db(&at, verb)),
         Command::LoginLink => block_on(serve::login_link(&at)),
         Command::ExitCodes => {

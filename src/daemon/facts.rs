@@ -4,6 +4,8 @@
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use tidemill_connection::Found;
 use tidemill_model::{Dag, RunRow, Task, TaskIndex, TaskState};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
@@ -27,6 +29,7 @@ pub fn of_attempt(
     place: Place,
     run_dir: &Path,
     tasks: BTreeMap<String, TaskFacts>,
+    found: Found,
 ) -> Facts {
     Facts {
         task_id: dag.task(at).id.clone(),
@@ -35,6 +38,7 @@ pub fn of_attempt(
         map: place.map,
         tasks,
         run_dir: run_dir.to_string_lossy().into_owned(),
+        found: Arc::new(found),
         ..of_run(row, dag)
     }
 }
@@ -64,6 +68,7 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         tasks: BTreeMap::new(),
         run_dir: String::new(),
         result: None,
+        found: Arc::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::daemon::database::Database;
 use crate::daemon::engine::EngineDoor;
 use crate::daemon::home::{Home, ServerFile};
 use crate::daemon::log_fetch;
+use crate::daemon::outside::Keeper;
 use crate::daemon::server::{ServeOptions, unexpected};
 use crate::exit::{Exit, Failure};
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ impl Front {
         listen: SocketAddr,
         home: &Home,
         database: &Database,
+        keeper: &Arc<Keeper>,
     ) -> Result<Front, Failure> {
         let listener = TcpListener::bind(listen).await.map_err(|err| {
             Failure::new(
@@ -52,7 +54,7 @@ impl Front {
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let doors = tidemill_web::Doors {
             pages: Arc::clone(&database.pages),
-            commands: late_door(&engine),
+            commands: late_door(&engine, keeper),
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: database
@@ -161,12 +163,16 @@ fn own_socket(home: &Home) -> Result<UnixListener, Failure> {
     Ok(socket)
 }
 
-/// A door to an engine that may come later.
-fn late_door(engine: &Arc<OnceLock<EngineDoor>>) -> CommandDoor {
-    let engine = Arc::clone(engine);
+/// A door to an engine that may come later, and to the keeper of the secrets.
+fn late_door(engine: &Arc<OnceLock<EngineDoor>>, keeper: &Arc<Keeper>) -> CommandDoor {
+    let (engine, keeper) = (Arc::clone(engine), Arc::clone(keeper));
     Arc::new(move |command: Command| {
-        let engine = engine.get().cloned();
+        let (engine, keeper) = (engine.get().cloned(), Arc::clone(&keeper));
         Box::pin(async move {
+            // The engine has nothing to decide about them.
+            if let Command::Outside(wish) = command {
+                return keeper.answer(wish, engine.is_some()).await;
+            }
             match engine {
                 Some(engine) => engine.ask(command).await,
                 None => Err(Refusal::Unavailable {

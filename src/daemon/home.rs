@@ -76,6 +76,11 @@ impl Home {
         self.path.join("tidemill.toml")
     }
 
+    /// The key of the secrets in the database, made when it is first needed.
+    pub fn secrets_key(&self) -> PathBuf {
+        self.path.join("secrets.key")
+    }
+
     /// Logs: `<run>/<task>.<map index>.<try>`.
     pub fn logs(&self) -> PathBuf {
         self.path.join("logs")

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod front;
 pub mod home;
 pub mod log_fetch;
+pub mod outside;
 pub mod retention;
 pub mod server;
 pub mod stand_by;

@@ -7,6 +7,7 @@ use crate::daemon::database::{Database, Place};
 use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
+use crate::daemon::outside::{Keeper, KeyPlace};
 use crate::daemon::retention;
 use crate::daemon::stand_by;
 use crate::exit::{Exit, Failure, chain};
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
 use tidemill_store::{Change, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -92,7 +94,8 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     refuse_second(&home).await?;
     let database = Database::open(&options.database).await?;
     let mut worker = start_worker(&options, &home).await?;
-    let front = Front::open(options.listen, &home, &database).await?;
+    let keeper = open_keeper(&database, &home)?;
+    let front = Front::open(options.listen, &home, &database, &keeper).await?;
     if options.only == Some(Part::Api) {
         front.announce(&home)?;
         front.set_ready(true);
@@ -114,6 +117,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
                     home: &home,
                     database: &database,
                     front: &front,
+                    keeper: &keeper,
                 };
                 leader.lead(worker, term, &mut stops).await
             }
@@ -156,6 +160,7 @@ struct Leader<'s> {
     home: &'s Home,
     database: &'s Database,
     front: &'s Front,
+    keeper: &'s Arc<Keeper>,
 }
 
 impl Leader<'_> {
@@ -216,6 +221,8 @@ impl Leader<'_> {
             versions: self.home.versions(),
             runs: self.home.runs(),
             no_retry: false,
+            places: Places::of_process(),
+            keeper: Some(Arc::clone(self.keeper)),
             earlier,
         };
         let changes = self.front.changes.clone();
@@ -253,6 +260,18 @@ impl Leader<'_> {
     }
 }
 
+/// Who keeps the connections and variables of a database.
+///
+/// # Errors
+/// When there is a key that cannot be read.
+pub fn open_keeper(database: &Database, home: &Home) -> Result<Arc<Keeper>, Failure> {
+    let place = KeyPlace::of_process(home);
+    let keeper = Keeper::open(Arc::clone(&database.outside), place);
+    keeper
+        .map(Arc::new)
+        .map_err(|err| Failure::new(Exit::Usage, err.what))
+}
+
 /// Wakes the engine when workers of other processes have said something.
 async fn ring_for_arrivals(database: Database, door: EngineDoor) {
     #[cfg(feature = "postgres")]
@@ -288,7 +307,6 @@ pub fn worker_options(
         kill_grace,
         lease: LEASE,
         log_bytes_max: LOG_BYTES_MAX,
-        secrets_dir: std::env::var_os("TIDEMILL_SECRETS_DIR").map(PathBuf::from),
         operators: tidemill_executor::operator::Operators::built_in(),
         supervisor_program: None,
     }

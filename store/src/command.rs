@@ -3,7 +3,9 @@
 use crate::answer::{Condition, PoolState, Touched};
 use crate::backfill::BackfillRow;
 use crate::forget::Forgotten;
+use crate::outside::ConnectionRecord;
 use crate::record::RunRow;
+use tidemill_connection::{Connection, Secret, Variable};
 use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunNo, RunState, TaskState, Ts};
 
 /// A wish of a person or an API call. The engine answers after its commit.
@@ -115,6 +117,8 @@ pub enum Command {
     },
     /// Tell how the pools are used.
     Pools,
+    /// Connections and variables of the database.
+    Outside(OutsideWish),
     /// Tell every condition of something that may not have happened.
     Why(WhyOf),
     /// Forget runs that are over, with all that belongs to them, a bounded piece at a time.
@@ -242,6 +246,26 @@ pub enum Answer {
     Tasks(Vec<Touched>),
     /// What became of runs that were to be forgotten.
     Forgotten(Forgotten),
+    /// These connections, sealed.
+    Connections(Vec<ConnectionRecord>),
+    /// These variables; those that are secret without their value.
+    Variables(Vec<Variable>),
+    /// All connections and variables, with their values.
+    Export(Vec<Connection>, Vec<Variable>),
+    /// What came of reaching for the other end.
+    Tested {
+        /// Was it reached?
+        is_reached: bool,
+        /// What happened, for people.
+        told: String,
+    },
+    /// Everything is sealed anew.
+    Rotated {
+        /// How many connections and variables.
+        n_sealed: usize,
+        /// The public name of the key that seals now.
+        key: String,
+    },
 }
 
 /// Why the engine did not do it.
@@ -279,3 +303,133 @@ pub type CommandDoor = std::sync::Arc<
         + Send
         + Sync,
 >;
+
+/// What of a connection is to be changed; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionChange {
+    /// What is at the other end.
+    pub conn_type: Option<String>,
+    /// What it is for.
+    pub description: Option<Option<String>>,
+    /// The host.
+    pub host: Option<Option<String>>,
+    /// The port.
+    pub port: Option<Option<u16>>,
+    /// The user there.
+    pub login: Option<Option<String>>,
+    /// The user's password.
+    pub password: Option<Option<Secret>>,
+    /// The database, or what the type makes of it.
+    pub schema: Option<Option<String>>,
+    /// More settings.
+    pub extra: Option<Option<Secret>>,
+}
+
+impl ConnectionChange {
+    /// Everything, as it is in this connection.
+    pub fn all_of(connection: Connection) -> ConnectionChange {
+        ConnectionChange {
+            conn_type: Some(connection.conn_type),
+            description: Some(connection.description),
+            host: Some(connection.host),
+            port: Some(connection.port),
+            login: Some(connection.login),
+            password: Some(connection.password),
+            schema: Some(connection.schema),
+            extra: Some(connection.extra),
+        }
+    }
+
+    /// Changes a connection.
+    pub fn apply_to(self, connection: &mut Connection) {
+        fn set<T>(place: &mut T, wish: Option<T>) {
+            if let Some(value) = wish {
+                *place = value;
+            }
+        }
+        set(&mut connection.conn_type, self.conn_type);
+        set(&mut connection.description, self.description);
+        set(&mut connection.host, self.host);
+        set(&mut connection.port, self.port);
+        set(&mut connection.login, self.login);
+        set(&mut connection.password, self.password);
+        set(&mut connection.schema, self.schema);
+        set(&mut connection.extra, self.extra);
+    }
+}
+
+/// What of a variable is to be changed; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VariableChange {
+    /// Its value.
+    pub value: Option<Secret>,
+    /// What it is for.
+    pub description: Option<Option<String>>,
+    /// Is it secret, whatever its name is?
+    pub is_marked: Option<bool>,
+}
+
+/// A wish about connections and variables of the database.
+#[derive(Clone, Debug)]
+pub enum OutsideWish {
+    /// Tell the connections, sealed.
+    Connections,
+    /// Tell the variables; those that are secret without their value.
+    Variables,
+    /// Tell everything with its value.
+    Export,
+    /// Make or change a connection.
+    SetConnection {
+        /// Its name.
+        id: String,
+        /// What is to be changed.
+        change: Box<ConnectionChange>,
+        /// Must it be new (`true`), or there already (`false`)?
+        is_new: Option<bool>,
+    },
+    /// Forget a connection.
+    DeleteConnection {
+        /// Its name.
+        id: String,
+    },
+    /// Make or change a variable.
+    SetVariable {
+        /// Its name.
+        key: String,
+        /// What is to be changed.
+        change: VariableChange,
+        /// Must it be new (`true`), or there already (`false`)?
+        is_new: Option<bool>,
+    },
+    /// Forget a variable.
+    DeleteVariable {
+        /// Its name.
+        key: String,
+    },
+    /// Try to reach the other end of a connection.
+    Test {
+        /// Its name.
+        id: String,
+        /// As if this were changed.
+        change: Box<ConnectionChange>,
+    },
+    /// Seal everything anew.
+    Rotate,
+}
+
+impl OutsideWish {
+    /// Does it change anything?
+    pub const fn changes(&self) -> bool {
+        match self {
+            OutsideWish::Connections
+            | OutsideWish::Variables
+            | OutsideWish::Export
+            | OutsideWish::Test { .. } => false,
+            OutsideWish::SetConnection { .. }
+            | OutsideWish::DeleteConnection { .. }
+            | OutsideWish::SetVariable { .. }
+            | OutsideWish::DeleteVariable { .. }
+            | OutsideWish::Rotate => true,
+        }
+    }
+}

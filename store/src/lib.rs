@@ -9,13 +9,18 @@ pub mod backfill;
 pub mod command;
 pub mod forget;
 pub mod memory;
+pub mod outside;
 pub mod record;
 pub mod worker;
 
 pub use answer::{Condition, Holder, PoolState, Touched};
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
-pub use command::{Answer, BackfillWish, Command, CommandDoor, PoolChange, Reach, Refusal, WhyOf};
+pub use command::{
+    Answer, BackfillWish, Command, CommandDoor, ConnectionChange, OutsideWish, PoolChange, Reach,
+    Refusal, VariableChange, WhyOf,
+};
 pub use forget::{Forgotten, LookedAt, OldRuns};
+pub use outside::*;
 pub use record::*;
 pub use worker::*;
 

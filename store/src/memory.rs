@@ -5,6 +5,7 @@
 //! ends with the process.
 
 mod forget;
+mod outside;
 mod pages;
 mod pass;
 mod worker;
@@ -48,6 +49,7 @@ struct Tables {
     pools: BTreeMap<String, PoolRecord>,
     notes: BTreeMap<TaskKey, TaskNote>,
     exchange: worker::Exchange,
+    outside: outside::Outside,
     backfills: BTreeMap<BackfillNo, BackfillRow>,
     backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,
 }

@@ -25,6 +25,8 @@ pub struct Dispatch {
     pub version: VersionNo,
     /// Its try, from 1; the log is named by it.
     pub try_number: i32,
+    /// The connections and variables of the database that it needs, sealed for workers.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// A wish to end an attempt that a worker holds, or that waits for one.

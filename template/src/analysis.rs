@@ -1,6 +1,7 @@
 //! What a template refers to, found without rendering it.
 
 use crate::environment::{FILTERS, FUNCTIONS, shared};
+use crate::outside::{self, OutsideUse};
 use crate::scope::{LATER_NAMES, NAMES, RESULT_NAMES};
 use crate::{TemplateError, is_template};
 use minijinja::machinery::{ast, parse};
@@ -68,6 +69,8 @@ pub struct References {
     pub conf: Vec<Use>,
     /// Values of other tasks.
     pub tasks: Vec<TaskUse>,
+    /// Connections and variables.
+    pub outside: Vec<OutsideUse>,
     /// Places that cannot be checked before the run, with what to write instead.
     pub unchecked: Vec<(Range<usize>, String)>,
 }
@@ -283,6 +286,8 @@ impl Walk<'_> {
         } else if name == "tasks" {
             let message = "name the task: `tasks.NAME.output`".to_string();
             self.found.unchecked.push((at, message));
+        } else if let ("conn" | "var", Err(message)) = (name, outside::of_path(name, &[])) {
+            self.found.unchecked.push((at, message.to_string()));
         }
     }
 
@@ -367,6 +372,12 @@ impl Walk<'_> {
                     value: task_value(rest),
                 });
             }
+            ("conn" | "var", _) if self.undeclared.contains(&root.name) => {
+                match outside::of_path(&root.name, &steps) {
+                    Ok(one) => self.found.outside.push(one),
+                    Err(message) => self.found.unchecked.push((whole, message.to_string())),
+                }
+            }
             _ => self.name(&root.name, root.range, is_safe),
         }
     }
@@ -393,6 +404,10 @@ impl Walk<'_> {
                     }
                 }
                 _ => {}
+            }
+            if let Some(one) = variable_get(call, method) {
+                self.found.outside.push(one);
+                return self.args(&call.args, is_safe);
             }
             self.expr(&method.expr, is_safe);
         } else {
@@ -445,6 +460,25 @@ impl Walk<'_> {
         });
         self.found.tasks.extend(uses);
     }
+}
+
+/// `var.value.get("key", "default")`.
+fn variable_get(call: &ast::Call, method: &ast::Spanned<ast::GetAttr>) -> Option<OutsideUse> {
+    let ast::Expr::GetAttr(form) = &method.expr else {
+        return None;
+    };
+    let is_var = matches!(&form.expr, ast::Expr::Var(var) if var.id == "var");
+    let [ast::CallArg::Pos(key), more @ ..] = call.args.as_slice() else {
+        return None;
+    };
+    if !is_var || method.name != "get" {
+        return None;
+    }
+    let key = Named {
+        name: constant(key)?,
+        range: range(key.span()),
+    };
+    outside::of_get(form.name, key, !more.is_empty())
 }
 
 fn task_value(rest: &[Named]) -> TaskValue {

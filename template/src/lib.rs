@@ -7,14 +7,17 @@
 mod analysis;
 mod environment;
 mod moment;
+mod outside;
 mod scope;
 
 pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
+pub use outside::{CONNECTION_FIELDS, OutsideUse};
 
 use minijinja::{Error, ErrorKind, Value};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use tidemill_connection::Found;
 use tidemill_model::Ts;
 
 /// What a template of one attempt can see.
@@ -53,6 +56,8 @@ pub struct Facts {
     /// What this task's own work has left, by name: `stdout`, `response`, `rows` and so on. For
     /// `outputs`, and for keys that look at it.
     pub result: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
+    /// The connections and variables that it uses.
+    pub found: Arc<Found>,
 }
 
 /// What an upstream task left.

@@ -2,6 +2,7 @@
 
 use crate::environment::refuse;
 use crate::moment::Moment;
+use crate::outside::Connections;
 use crate::{Facts, TaskFacts};
 use minijinja::value::{Kwargs, Object, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -15,6 +16,7 @@ pub(crate) const NAMES: &[&str] = &[
     "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
     "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
+    "var", "conn",
 ];
 
 /// Names that exist only once the task's own work has been done; which of them, its operator says.
@@ -34,7 +36,7 @@ pub(crate) const RESULT_NAMES: &[&str] = &[
 #[rustfmt::skip]
 pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
-    "prev_end_date_success", "var", "conn", "inlets", "outlets", "triggering_asset_events",
+    "prev_end_date_success", "inlets", "outlets", "triggering_asset_events",
     "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
     "trigger", "traceparent",
 ];
@@ -98,6 +100,8 @@ impl Object for Scope {
                     .iter()
                     .map(|(name, task)| (name.as_str(), task_value(task))),
             )),
+            "conn" => Some(Value::from_object(Connections(Arc::clone(&facts.found)))),
+            "var" => Some(crate::outside::variables(&facts.found)),
             "test_mode" => Some(Value::from(false)),
             _ => result.and_then(|result| result.get(name)).map(json),
         }

@@ -2,6 +2,22 @@
 
 use super::*;
 use serde_json::json;
+use tidemill_connection::{Connection, Variable};
+
+fn found() -> Found {
+    let api = r#"{"conn_type": "http", "host": "api", "login": "me", "password": "pw", "extra": {"v": [2]}}"#;
+    let variables = [
+        ("region", "eu"),
+        ("limits", r#"{"n": 7}"#),
+        ("odd key", "x"),
+    ];
+    let variables = variables.map(|(key, value)| (key.to_string(), Variable::new(key, value)));
+    Found {
+        connections: BTreeMap::from([("api".to_string(), Connection::parse("api", api).unwrap())]),
+        variables: BTreeMap::from(variables),
+        wrong: Vec::new(),
+    }
+}
 
 fn facts() -> Facts {
     let upstream = TaskFacts {
@@ -33,6 +49,7 @@ fn facts() -> Facts {
         tasks: BTreeMap::from([("count".to_string(), upstream)]),
         run_dir: "/runs/1".to_string(),
         result: None,
+        found: Arc::new(found()),
     }
 }
 
@@ -248,5 +265,75 @@ fn every_listed_filter_exists() {
             !err.is_some_and(|err| err.message.contains("unknown")),
             "{filter}"
         );
+    }
+}
+
+#[test]
+fn connections_and_variables_render_by_airflows_names() {
+    let expected = [
+        ("{{ var.value.region }}", "eu"),
+        ("{{ var.value['odd key'] }}", "x"),
+        ("{{ var.json.limits.n + 1 }}", "8"),
+        ("{{ var.value.get('gone', 'us') }}", "us"),
+        ("{{ var.json.get('gone', default_var=3) }}", "3"),
+        (
+            "{{ conn.api.conn_type }}://{{ conn.api.login }}@{{ conn.api.host }}",
+            "http://me@api",
+        ),
+        (
+            "{{ conn.api.extra_dejson.v[0] }} {{ conn['api'].port }}",
+            "2 None",
+        ),
+    ];
+    for (template, text) in expected {
+        assert_eq!(rendered(template), text, "{template}");
+    }
+    for template in [
+        "{{ var.value.gone }}",
+        "{{ var.value.get('gone') }}",
+        "{{ var.json.region }}",
+        "{{ conn.gone.host }}",
+        "{{ conn.api.password }}",
+    ] {
+        let got = rendered(template);
+        assert!(got.starts_with("error: "), "{template}: {got}");
+        assert!(!got.contains("pw"), "{got}");
+    }
+}
+
+#[test]
+fn uses_of_connections_and_variables_are_found() {
+    let text = "{{ var.value.a }} {{ var.json.b.c }} {{ var.value.get('d', 1) }} {{ conn.e.host }} {{ conn['f'] }}";
+    let found = check(text).unwrap();
+    assert!(
+        found.unknown_names.is_empty() && found.unchecked.is_empty(),
+        "{found:?}"
+    );
+    let shown: Vec<String> = found
+        .outside
+        .iter()
+        .map(|one| match one {
+            OutsideUse::Connection { id, field } => {
+                let field = field.as_ref().map_or("all", |field| field.name.as_str());
+                format!("conn {} {field}", id.name)
+            }
+            OutsideUse::Variable { key, is_optional } => format!("var {} {is_optional}", key.name),
+        })
+        .collect();
+    let want = [
+        "var a false",
+        "var b false",
+        "var d true",
+        "conn e host",
+        "conn f all",
+    ];
+    assert_eq!(shown, want);
+    for text in [
+        "{{ conn }}",
+        "{{ var.a }}",
+        "{{ var[params.x] }}",
+        "{{ conn[params.x].host }}",
+    ] {
+        assert_eq!(check(text).unwrap().unchecked.len(), 1, "{text}");
     }
 }

@@ -102,6 +102,19 @@ fn pages() -> Router<Web> {
             get(page::pools::page).post(page::pools::make),
         )
         .route("/admin/pools/{name}", post(page::pools::set))
+        .route(
+            "/admin/connections",
+            get(page::outside::connections_page).post(page::outside::make_connection),
+        )
+        .route(
+            "/admin/connections/{id}",
+            post(page::outside::set_connection),
+        )
+        .route(
+            "/admin/variables",
+            get(page::outside::variables_page).post(page::outside::make_variable),
+        )
+        .route("/admin/variables/{key}", post(page::outside::set_variable))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
         .fallback(page::not_found)

@@ -453,3 +453,22 @@ response_check = '{{ response.status == 200 }}'
     assert_eq!(settings(1), long);
     assert_eq!(dag.tasks[1].operator.name(), "http");
 }
+
+#[test]
+fn what_a_task_uses_of_the_outside_is_gathered() {
+    let dag = dag("
+[default_args]
+env = { HOST = '{{ conn.dw.host }}' }
+[tasks.a]
+secrets = { P = 'conn.dw.password', K = { from = 'var.key', as = 'file' } }
+shell = \"echo {{ var.value.region }} {{ var.json.limits.n }} {{ var.value.get('maybe', '') }}\"
+[tasks.b]
+env = { HOST = '' }
+shell = 'true'
+");
+    let uses = &dag.tasks[0].uses;
+    assert_eq!(uses.connections, ["dw"]);
+    assert_eq!(uses.variables, ["region", "limits", "key"]);
+    assert_eq!(uses.optional_variables, ["maybe"]);
+    assert!(dag.tasks[1].uses.is_empty());
+}

@@ -60,6 +60,13 @@ const CASES: &[(&str, &str)] = &[
     ("[dag.concurrency]\ncatchup = true\nT", "TM0106 2:1"),
     ("[dag.concurrency]\nkey = '{{ params.region }}'\nT", "TM0204 2:11"),
     ("[dag.concurrency]\nkey = '{{ tasks.t.output }}'\nT", "TM0210 2:17"),
+    ("[dag.concurrency]\nkey = '{{ var.value.x }}'\nT", "TM0210 2:21"),
+    // Connections and variables.
+    ("[tasks]\nt = '{{ var.x }}'", "TM0208 2:9"),
+    ("[tasks]\nt = '{{ conn.dw.password }}'", "TM0211 2:17"),
+    ("[tasks]\nt = '{{ conn.dw.get_uri() }}'", "TM0211 2:17"),
+    ("[tasks]\nt = '{{ conn.dw }}'", "TM0212 2:14"),
+    ("[tasks]\nt = '{{ conn.dw.hots }}'", "TM0212 2:17"),
     // Operators.
     ("[tasks.t]\nretries = 1", "TM0110 1:8"),
     ("[tasks.t]\noperator = 'shell'", "TM0110 2:12"),

@@ -3,7 +3,6 @@
 //! One line of the file is `2026-11-21T09:14:02.123456Z O text`. The letter says whose it is:
 //! `O` standard output, `E` standard error, `T` Tidemill's own notes.
 
-pub(crate) mod mask;
 mod read;
 pub(crate) mod sink;
 pub(crate) mod thread;

@@ -1,6 +1,5 @@
 //! The log of one running attempt: both pipes, masked, cut into lines, capped, written.
 
-use super::mask::Masker;
 use super::{Clock, LINE_MAX, NOTE, STDERR, STDOUT};
 use crate::operator::Stream as Whose;
 use std::fs::File;
@@ -9,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidemill_connection::Masker;
 
 /// An unfinished line is written after this long.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);

@@ -1,6 +1,5 @@
 //! The one thread that reads the output of all tasks of a worker.
 
-use super::mask::Masker;
 use super::sink::{Captured, LogPlan, Sink};
 use crate::operator::Stream;
 use rustix::event::{EventfdFlags, Timespec, epoll};
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tidemill_connection::Masker;
 
 /// How long a task's end waits for whoever still holds its pipes.
 const DRAIN: Duration = Duration::from_secs(1);

@@ -1,14 +1,13 @@
 //! One attempt of an operator that runs inside the worker: what it is given and how it ends.
 
+use crate::AttemptSpec;
 use crate::log::thread::LogHandle;
 use crate::render::{condition, render, render_value};
-use crate::secrets;
 use crate::values::{check_sizes, declared, put};
-use crate::{AttemptSpec, log};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tidemill_connection::{Connection, Masker, Secret};
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::{Attempt, Operator, Outcome, Reason};
 use tidemill_template::Facts;
@@ -17,9 +16,8 @@ use tidemill_template::Facts;
 pub struct Job {
     spec: AttemptSpec,
     log: LogHandle,
-    secrets_dir: Option<PathBuf>,
     /// What this attempt must never show.
-    hidden: Arc<Mutex<Vec<String>>>,
+    hidden: Arc<Mutex<Vec<Secret>>>,
 }
 
 /// Whose words a line of the log is.
@@ -107,13 +105,9 @@ impl From<Failure> for End {
 }
 
 impl Job {
-    pub(crate) fn new(spec: AttemptSpec, log: LogHandle, secrets_dir: Option<PathBuf>) -> Job {
-        Job {
-            spec,
-            log,
-            secrets_dir,
-            hidden: Arc::default(),
-        }
+    pub(crate) fn new(spec: AttemptSpec, log: LogHandle) -> Job {
+        let hidden = Arc::new(Mutex::new(spec.facts.found.hidden()));
+        Job { spec, log, hidden }
     }
 
     /// Who it is.
@@ -228,8 +222,8 @@ impl Job {
     /// Never show these values, from now on: not in the log, nor in an error or an output.
     pub fn hide(&self, values: impl IntoIterator<Item = String>) {
         let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
-        hidden.extend(values);
-        self.log.hide(log::mask::Masker::new(&hidden));
+        hidden.extend(values.into_iter().map(Secret::new));
+        self.log.hide(Masker::new(&hidden));
     }
 
     /// Looks a secret up by the name that the file has for it: `conn.NAME.FIELD` or `var.NAME`.
@@ -238,11 +232,19 @@ impl Job {
     /// # Errors
     /// Where it was looked for; never a part of a value.
     pub fn secret(&self, from: &str) -> Result<String, Failure> {
-        let env = |name: &str| std::env::var(name).ok();
-        let value = secrets::resolve(from, &env, self.secrets_dir.as_deref())
-            .map_err(Failure::could_not_start)?;
-        self.hide([value.clone()]);
-        Ok(value)
+        let value = self.spec.facts.found.secret(from);
+        let value = value.map_err(Failure::could_not_start)?;
+        self.hide([value.expose().to_string()]);
+        Ok(value.expose().to_string())
+    }
+
+    /// A connection that the settings name. What nobody may see of it is hidden already.
+    ///
+    /// # Errors
+    /// When it is not there; the file's analysis has then not found its name.
+    pub fn connection(&self, id: &str) -> Result<&Connection, Failure> {
+        let found = self.spec.facts.found.connection(id);
+        found.map_err(Failure::could_not_start)
     }
 
     fn task(&self) -> &tidemill_model::Task {
@@ -268,14 +270,14 @@ pub(crate) struct Closing {
     dag: Arc<tidemill_model::Dag>,
     task: tidemill_model::TaskIndex,
     facts: Facts,
-    hidden: Arc<Mutex<Vec<String>>>,
+    hidden: Arc<Mutex<Vec<Secret>>>,
 }
 
 impl Closing {
     /// The outcome, masked and within the limits of values.
     pub(crate) fn outcome(self, end: Result<Done, End>) -> Outcome {
         let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
-        let masker = log::mask::Masker::new(&hidden);
+        let masker = Masker::new(&hidden);
         drop(hidden);
         let failure = match end {
             Ok(done) => match self.values(done, &masker) {
@@ -289,11 +291,11 @@ impl Closing {
             },
             Err(End::Skipped(why)) => {
                 let (verdict, reason) = (Verdict::Skipped, Reason::SkippedItself);
-                return Outcome::without_process(verdict, reason, masker.text(&why));
+                return Outcome::without_process(verdict, reason, masker.text(&why).into_owned());
             }
             Err(End::Failed(failure)) => failure,
         };
-        let message = masker.text(&failure.message);
+        let message = masker.text(&failure.message).into_owned();
         Outcome {
             http_status: failure.http_status,
             again: failure.again,
@@ -301,11 +303,7 @@ impl Closing {
         }
     }
 
-    fn values(
-        mut self,
-        done: Done,
-        masker: &log::mask::Masker,
-    ) -> Result<Vec<(String, Value)>, String> {
+    fn values(mut self, done: Done, masker: &Masker) -> Result<Vec<(String, Value)>, String> {
         let task = self.dag.task(self.task);
         if !task.do_xcom_push {
             return Ok(Vec::new());
@@ -324,19 +322,9 @@ impl Closing {
             declared(task, &self.facts, &mut values)?;
         }
         for (_, value) in &mut values {
-            mask(value, masker);
+            masker.value(value);
         }
         check_sizes(&values)?;
         Ok(values)
-    }
-}
-
-/// Hides secrets in every text of a value.
-fn mask(value: &mut Value, masker: &log::mask::Masker) {
-    match value {
-        Value::String(text) => *text = masker.text(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, masker)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| mask(field, masker)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use tidemill_connection::{Found, Places};
 use tidemill_executor::{AttemptSpec, Worker, WorkerOptions};
 use tidemill_model::dag::{InProcess, OnLost, RetryPolicy, Shell, ShellBody, ShellOutput};
 use tidemill_model::schedule::Schedule;
@@ -27,7 +28,6 @@ pub fn options(home: &Path) -> WorkerOptions {
         kill_grace: Duration::from_millis(200),
         lease: Duration::from_secs(60),
         log_bytes_max: 64 * 1024 * 1024,
-        secrets_dir: Some(home.join("secrets")),
         operators: tidemill_executor::operator::Operators::built_in(),
         supervisor_program: None,
     }
@@ -112,8 +112,18 @@ pub fn task(operator: Operator) -> Task {
         on_lost: OnLost::Fail,
         mapping: None,
         reads: Vec::new(),
+        uses: tidemill_model::Uses::default(),
         line: 1,
     }
+}
+
+/// What the environment of these tests has of the connections and variables that a task uses.
+fn found(task: &Task) -> Found {
+    let vars = [("TIDEMILL_VAR_TOKEN".to_string(), "s3cr3t-value".to_string())];
+    let places = Places::of(vars.into_iter());
+    let (mut found, open) = Found::look(&task.uses, &places);
+    found.close(&open, &places);
+    found
 }
 
 /// An attempt of a DAG with one task; no other attempt on this machine has its number.
@@ -121,6 +131,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
     static NEXT: AtomicI64 = AtomicI64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) + (i64::from(std::process::id()) << 20);
     let run_dir = folder.join("run");
+    let found = found(&task);
     let facts = Facts {
         dag_id: "the_dag".to_string(),
         timezone: "UTC".to_string(),
@@ -138,6 +149,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         tasks: BTreeMap::new(),
         run_dir: run_dir.display().to_string(),
         result: None,
+        found: Arc::new(found),
     };
     let attempt = Attempt {
         run: RunNo(number),

@@ -427,6 +427,7 @@ fn task(at: u32, retries: u32) -> Task {
         },
         mapping: None,
         reads: Vec::new(),
+        uses: tidemill_model::Uses::default(),
         line: 1,
     }
 }

@@ -134,6 +134,7 @@ pub fn task(id: &str) -> Task {
         on_lost: OnLost::Fail,
         mapping: None,
         reads: Vec::new(),
+        uses: tidemill_model::Uses::default(),
         line: 1,
     }
 }

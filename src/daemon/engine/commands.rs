@@ -66,6 +66,9 @@ impl Engine {
             Command::Pools => Ok(self.tell_pools()),
             Command::Why(of) => self.why(&of),
             Command::ForgetRuns { .. } => Ok(Answer::Done),
+            Command::Outside(_) => Err(Refusal::Invalid {
+                what: "connections and variables are kept by the server's front".to_string(),
+            }),
             Command::Cancel { dag_id, run_id } => {
                 let run_no = self.find(&dag_id, &run_id)?;
                 if self.runs[&run_no].row.state.is_terminal() {

@@ -2,11 +2,12 @@
 
 use super::Engine;
 use super::remote::dispatch_of;
-use crate::daemon::{clock, definition, facts};
+use crate::daemon::{clock, definition, facts, outside};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tidemill_connection::Found;
 use tidemill_executor::AttemptSpec;
-use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, TaskState, Ts};
+use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, TaskState, Ts, Uses};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
@@ -38,7 +39,8 @@ impl Engine {
             let (attempt, effects) = run.dispatch(at, now);
             let dispatch = dispatch_of(run, attempt);
             self.take_effects(run_no, effects, now);
-            if let Some(dispatch) = dispatch {
+            if let Some(mut dispatch) = dispatch {
+                dispatch.sealed = self.sealed(run_no, at, attempt);
                 self.give_out(attempt, dispatch);
             }
         }
@@ -50,7 +52,8 @@ impl Engine {
     /// Hands an attempt to the worker. Its row is committed.
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
         let values = self.upstream_values(run_no, at);
-        let facts = self.facts(run_no, at, &values);
+        let found = self.found(run_no, at);
+        let facts = self.facts(run_no, at, &values, found);
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };
@@ -73,7 +76,7 @@ impl Engine {
         definition::folder(&self.options.versions, version, true).is_dir()
     }
 
-    fn facts(&self, run_no: RunNo, at: TaskIndex, values: &[ValueRow]) -> Facts {
+    fn facts(&self, run_no: RunNo, at: TaskIndex, values: &[ValueRow], found: Found) -> Facts {
         let run = &self.runs[&run_no];
         let task = &run.tasks[at.at()];
         let item = task.map_item.as_ref();
@@ -85,7 +88,53 @@ impl Engine {
         let run_dir = self.options.runs.join(run_no.to_string());
         let tasks = self.upstream_facts(run_no, at, values);
         let at = run.index_of(at);
-        facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks)
+        facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks, found)
+    }
+
+    /// The connections and variables that the task uses.
+    fn found(&mut self, run_no: RunNo, at: TaskIndex) -> Found {
+        let uses = self.runs.get(&run_no).map(|run| &run.task(at).uses);
+        let Some(uses) = uses.filter(|uses| !uses.is_empty()) else {
+            return Found::default();
+        };
+        let (mut found, open) = Found::look(uses, &self.options.places);
+        self.find_stored(&open, &mut found);
+        if found.wrong.is_empty() {
+            found.close(&open, &self.options.places);
+        }
+        found
+    }
+
+    /// What the database has of it.
+    fn find_stored(&mut self, open: &Uses, found: &mut Found) {
+        let Some(keeper) = self.options.keeper.clone().filter(|_| !open.is_empty()) else {
+            return;
+        };
+        match self.insist("Reading connections", || keeper.read(open)) {
+            Ok(stored) => keeper.unseal(&stored, found),
+            Err(err) => found.wrong.push(crate::exit::chain(&err)),
+        }
+    }
+
+    /// What an attempt on another machine may need of the database, sealed.
+    fn sealed(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) -> Option<Vec<u8>> {
+        let uses = self.runs.get(&run_no)?.task(at).uses.clone();
+        if uses.is_empty() {
+            return None;
+        }
+        let mut found = Found::default();
+        self.find_stored(&uses, &mut found);
+        for what in &found.wrong {
+            tracing::warn!(%attempt, what, "A secret cannot be sent to a worker");
+        }
+        let keys = self.options.keeper.as_ref()?.keys()?;
+        match outside::for_worker(attempt, &found, &keys) {
+            Ok(sealed) => sealed,
+            Err(err) => {
+                tracing::error!(%attempt, %err, "Cannot seal secrets for a worker");
+                None
+            }
+        }
     }
 
     /// The values of the upstream tasks that static analysis found in the task's templates.

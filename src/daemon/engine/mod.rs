@@ -20,6 +20,7 @@ mod why;
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
+use crate::daemon::outside::Keeper;
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use tidemill_connection::Places;
 use tidemill_executor::Worker;
 use tidemill_model::{Attempt, BackfillNo, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
@@ -124,6 +126,10 @@ pub struct EngineOptions {
     pub pools: Vec<PoolRecord>,
     /// Forget a task's retries: for `tidemill run --no-retry`.
     pub no_retry: bool,
+    /// Where connections and variables are looked for first.
+    pub places: Places,
+    /// Who keeps those of the database.
+    pub keeper: Option<Arc<Keeper>>,
     /// Whose attempts are gone already.
     pub earlier: EarlierWorkers,
 }

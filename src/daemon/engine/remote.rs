@@ -317,6 +317,7 @@ pub(super) fn dispatch_of(run: &Run, attempt: Attempt) -> Option<Dispatch> {
         priority: task.total_weight,
         version: run.row.version,
         try_number: run.tasks[at.at()].try_number,
+        sealed: None,
     })
 }
 

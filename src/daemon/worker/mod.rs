@@ -17,12 +17,14 @@ use crate::daemon::definition::{self, Definition, TaskNames};
 use crate::daemon::engine::log_path;
 use crate::daemon::facts;
 use crate::daemon::home::Home;
+use crate::daemon::outside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+use tidemill_connection::Places;
 use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo, TaskState};
@@ -100,6 +102,7 @@ pub struct RemoteWorker<S> {
     beaten: Option<Duration>,
     bell: Bell,
     home: Home,
+    places: Places,
     names: TaskNames,
     definitions: HashMap<tidemill_model::VersionNo, Definition>,
     holds: HashSet<Attempt>,
@@ -147,6 +150,7 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
             beaten: None,
             bell,
             home,
+            places: Places::of_process(),
             names: HashMap::new(),
             definitions: HashMap::new(),
             holds: HashSet::new(),
@@ -332,12 +336,16 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
         };
         let run_dir = self.home.runs().join(run.run.to_string());
         let upstream = self.upstream(&known, at, attempt)?;
+        let uses = &known.dag.task(at).uses;
+        let keys = || outside::keys_of_worker(&self.home);
+        let sealed = dispatch.sealed.as_deref();
+        let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, dispatch.version, true).is_dir();
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),
-            facts: facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream),
+            facts: facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found),
             dag: known.dag,
             task: at,
             log: log_path(&self.home.logs(), attempt, dispatch.try_number),

@@ -10,6 +10,7 @@ mod behaviour;
 mod forget;
 mod history;
 mod lists;
+mod outside;
 mod play;
 mod random;
 mod sample;
@@ -20,13 +21,13 @@ mod workers;
 pub use play::random_ops;
 pub use snapshot::snapshot;
 
-use tidemill_store::{DispatchStore, EngineStore, PageStore, WorkerStore};
+use tidemill_store::{DispatchStore, EngineStore, OutsideStore, PageStore, WorkerStore};
 
 /// Runs every behaviour, each on a new, empty store.
 ///
 /// # Panics
 /// Where the store does something else than it must.
-pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
+pub async fn exercise<S: EngineStore + PageStore + OutsideStore>(open: impl AsyncFn() -> S) {
     behaviour::an_empty_store_has_nothing(open().await).await;
     behaviour::a_later_term_ends_the_earlier(open().await).await;
     behaviour::a_pass_is_written_whole(open().await).await;
@@ -47,6 +48,7 @@ pub async fn exercise<S: EngineStore + PageStore>(open: impl AsyncFn() -> S) {
     lists::tasks_are_paged_and_counted(open().await).await;
     lists::pools_are_kept_by_name(open().await).await;
     lists::notes_are_kept_until_they_are_emptied(open().await).await;
+    outside::connections_and_variables_are_kept_by_name(open().await).await;
     backfill::backfills_are_kept_with_their_dates(open().await).await;
     backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;
     forget::old_runs_are_those_that_ended_long_ago(open().await).await;

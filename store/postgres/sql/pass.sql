@@ -238,12 +238,12 @@ kept_notes as (
 -- For workers in other processes: what waits for them, what they should end, and what a pass has
 -- taken in from them. One attempt is in one of these lists.
 dispatched as (
-    insert into dispatch (run, task_no, map_index, epoch, queue, priority, version, try_number)
-    select new.run, new.task_no, new.map_index, new.epoch, new.queue, new.priority, new.version, new.try_number
+    insert into dispatch (run, task_no, map_index, epoch, queue, priority, version, try_number, sealed)
+    select new.run, new.task_no, new.map_index, new.epoch, new.queue, new.priority, new.version, new.try_number, new.sealed
     from fence cross join unnest(
         $100::bigint[], $101::integer[], $102::integer[], $103::bigint[],
-        $104::text[], $105::bigint[], $106::bigint[], $107::integer[]
-    ) as new (run, task_no, map_index, epoch, queue, priority, version, try_number)
+        $104::text[], $105::bigint[], $106::bigint[], $107::integer[], $151::bytea[]
+    ) as new (run, task_no, map_index, epoch, queue, priority, version, try_number, sealed)
     on conflict (run, task_no, map_index, epoch) do nothing
 ),
 told_kills as (

@@ -25,7 +25,7 @@ claimed as (
     returning dispatch.*
 )
 select claimed.run, claimed.task_no, claimed.map_index, claimed.epoch,
-       claimed.queue, claimed.priority, claimed.version, claimed.try_number, dag.dag_id,
+       claimed.queue, claimed.priority, claimed.version, claimed.try_number, claimed.sealed, dag.dag_id,
        dag_run.run, dag_run.dag, dag_run.run_id, dag_run.run_type::text, dag_run.state::text,
        dag_run.version, dag_run.cause, dag_run.logical_date, dag_run.data_interval_start,
        dag_run.data_interval_end, dag_run.run_after, dag_run.queued_at, dag_run.started_at,

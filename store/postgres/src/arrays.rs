@@ -164,7 +164,8 @@ impl<'p> Rows<'p> {
             .bind(column(&self.removed, |key| key.0))
             .bind(column(&self.removed, |key| key.1))
             .bind(column(&self.removed, |key| key.2));
-        bind_backfills(statement, &self.backfills, &self.backfill_dates)
+        let statement = bind_backfills(statement, &self.backfills, &self.backfill_dates);
+        statement.bind(column(self.dispatches, |row| row.sealed.clone()))
     }
 }
 

@@ -8,6 +8,7 @@ mod arrays;
 mod engine;
 mod forget;
 mod lease;
+mod outside;
 mod pages;
 mod pass;
 mod rows;

@@ -33,6 +33,7 @@ fn claim(columns: &mut Columns<'_>) -> Result<Claim, Trouble> {
             priority: columns.next()?,
             version: VersionNo(columns.next()?),
             try_number: columns.next()?,
+            sealed: columns.next()?,
         },
         dag_id: original(columns.next()?),
         run: rows::run(columns)?,

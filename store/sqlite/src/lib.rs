@@ -7,6 +7,7 @@
 mod engine;
 mod forget;
 mod lock;
+mod outside;
 mod pages;
 mod pass;
 #[allow(unsafe_code, reason = "the only place that calls SQLite's C interface")]

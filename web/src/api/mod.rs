@@ -3,6 +3,7 @@
 mod backfills;
 mod body;
 mod clear;
+mod connections;
 mod dags;
 mod logs;
 mod own;
@@ -11,10 +12,13 @@ mod query;
 mod runs;
 mod tasks;
 mod values;
+mod variables;
 mod why;
 mod workers;
 
+pub(crate) use connections::all as connections;
 pub(crate) use pools::states as pool_states;
+pub(crate) use variables::all as variables;
 pub(crate) use why::conditions;
 
 use crate::Web;
@@ -102,6 +106,17 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v2/pools/default_pool"),
     ("PATCH", "/api/v2/pools/default_pool"),
     ("DELETE", "/api/v2/pools/default_pool"),
+    ("GET", "/api/v2/connections"),
+    ("POST", "/api/v2/connections"),
+    ("POST", "/api/v2/connections/test"),
+    ("GET", "/api/v2/connections/dw"),
+    ("PATCH", "/api/v2/connections/dw"),
+    ("DELETE", "/api/v2/connections/dw"),
+    ("GET", "/api/v2/variables"),
+    ("POST", "/api/v2/variables"),
+    ("GET", "/api/v2/variables/region"),
+    ("PATCH", "/api/v2/variables/region"),
+    ("DELETE", "/api/v2/variables/region"),
     ("GET", "/api/tidemill/v1/dags/hello/why"),
     ("GET", "/api/tidemill/v1/dags/hello/dagRuns/one/why"),
     (
@@ -137,6 +152,8 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route("/tidemill/v1/workers/{worker}", patch(workers::drain));
     let own = if is_socket {
         own.route("/tidemill/v1/login-links", post(own::login_link))
+            .route("/tidemill/v1/secrets/export", get(variables::export))
+            .route("/tidemill/v1/secrets/rotate", post(variables::rotate))
     } else {
         own
     };
@@ -176,6 +193,24 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(
             "/v2/pools/{name}",
             get(pools::one).patch(pools::patch).delete(pools::delete),
+        )
+        .route(
+            "/v2/connections",
+            get(connections::list).post(connections::make),
+        )
+        .route("/v2/connections/test", post(connections::test))
+        .route(
+            "/v2/connections/{id}",
+            get(connections::one)
+                .patch(connections::patch)
+                .delete(connections::delete),
+        )
+        .route("/v2/variables", get(variables::list).post(variables::make))
+        .route(
+            "/v2/variables/{key}",
+            get(variables::one)
+                .patch(variables::patch)
+                .delete(variables::delete),
         )
         .route(
             "/v2/backfills",

@@ -5,6 +5,7 @@ use crate::{App, Doors, Logins, Web};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
+use tidemill_connection::Variable;
 use tidemill_model::dag::{OnLost, Operator, Param, RetryPolicy, Shell, ShellBody, ShellOutput};
 use tidemill_model::schedule::Schedule;
 use tidemill_model::*;
@@ -70,6 +71,7 @@ fn task(id: &str) -> Task {
         on_lost: OnLost::Fail,
         mapping: None,
         reads: Vec::new(),
+        uses: tidemill_model::Uses::default(),
         line: 4,
     }
 }
@@ -319,8 +321,48 @@ fn doors(
     }
 }
 
+fn connection() -> ConnectionRecord {
+    ConnectionRecord {
+        id: "dw".to_string(),
+        conn_type: "postgres".to_string(),
+        description: None,
+        host: Some("db.<b>example</b>".to_string()),
+        port: Some(5432),
+        login: Some("me".to_string()),
+        schema: None,
+        password: Some(b"sealed-bytes".to_vec()),
+        extra: None,
+        updated_at: tidemill_model::Ts(0),
+    }
+}
+
+fn variables() -> Vec<Variable> {
+    let secret = Variable::new("api_token", "");
+    vec![secret, Variable::new("region", "eu<w>est")]
+}
+
+fn answer_outside(wish: &OutsideWish) -> Answer {
+    match wish {
+        OutsideWish::Connections | OutsideWish::SetConnection { .. } => {
+            Answer::Connections(vec![connection()])
+        }
+        OutsideWish::Variables | OutsideWish::SetVariable { .. } => Answer::Variables(variables()),
+        OutsideWish::Test { .. } => Answer::Tested {
+            is_reached: false,
+            told: "nobody there".to_string(),
+        },
+        OutsideWish::Export => Answer::Export(Vec::new(), variables()),
+        OutsideWish::Rotate => Answer::Rotated {
+            n_sealed: 2,
+            key: "0123".to_string(),
+        },
+        OutsideWish::DeleteConnection { .. } | OutsideWish::DeleteVariable { .. } => Answer::Done,
+    }
+}
+
 async fn answer(store: &MemoryStore, command: Command) -> Result<Answer, Refusal> {
     match command {
+        Command::Outside(wish) => Ok(answer_outside(&wish)),
         Command::Trigger {
             run_id: Some(run_id),
             ..

@@ -1,7 +1,6 @@
 //! From the end of a process to the end of an attempt.
 
 use crate::AttemptSpec;
-use crate::log::mask::Masker;
 use crate::log::sink::{Captured, STDOUT_MAX};
 use crate::render::could_not_start;
 use crate::supervisor::message::{Cause, Ending};
@@ -12,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_connection::Masker;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{Shell, ShellOutput};
 use tidemill_model::{Outcome, Reason, Task};

@@ -1,17 +1,17 @@
 //! From a task's settings to a command line, an environment and a folder.
 
 use crate::environment::{self, Environment};
-use crate::log::mask::Masker;
 use crate::render::render;
 use crate::slot::Slot;
 use crate::supervisor::message::Start;
 use crate::user::User;
-use crate::{AttemptSpec, WorkerOptions, secrets};
+use crate::{AttemptSpec, WorkerOptions};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use tidemill_connection::{Masker, Secret};
 use tidemill_model::Task;
 use tidemill_model::dag::{Shell, ShellBody};
 
@@ -80,7 +80,7 @@ pub(crate) fn prepare(
         let value = render(text, facts).map_err(|err| format!("env.{name}: {err}"))?;
         env.insert(name.clone(), value.into_owned());
     }
-    let values = add_secrets(&mut env, task, slot, options)?;
+    let given = add_secrets(&mut env, spec, slot)?;
     let cwd = match &task.cwd {
         Some(cwd) => spec.dag_dir.join(cwd),
         None => slot.work.clone(),
@@ -117,7 +117,7 @@ pub(crate) fn prepare(
     Ok(Prepared {
         start,
         stdin,
-        masker: Masker::new(&values),
+        masker: masker(spec, given),
     })
 }
 
@@ -128,26 +128,31 @@ fn text_of(path: &Path) -> Result<String, String> {
     Ok(text.to_string())
 }
 
+/// Hides what the task was given as a secret, and what nobody may see of what it uses.
+fn masker(spec: &AttemptSpec, given: Vec<Secret>) -> Masker {
+    let mut hidden = spec.facts.found.hidden();
+    hidden.extend(given);
+    Masker::new(&hidden)
+}
+
 /// Puts the task's secrets into its environment, or into files of its own; returns the values.
 fn add_secrets(
     env: &mut Environment,
-    task: &Task,
+    spec: &AttemptSpec,
     slot: &mut Slot,
-    options: &WorkerOptions,
-) -> Result<Vec<String>, String> {
-    let from_env = |name: &str| std::env::var(name).ok();
+) -> Result<Vec<Secret>, String> {
     let mut values = Vec::new();
-    for secret in &task.secrets {
-        let value = secrets::resolve(&secret.from, &from_env, options.secrets_dir.as_deref())?;
+    for secret in &spec.dag.task(spec.task).secrets {
+        let value = spec.facts.found.secret(&secret.from)?;
         if secret.as_file {
             let path = slot
-                .write_file(&format!("secret-{}", secret.env), &value)
+                .write_file(&format!("secret-{}", secret.env), value.expose())
                 .map_err(|err| {
                     format!("cannot write the file of secret `{}`: {err}", secret.from)
                 })?;
             env.insert(secret.env.clone(), path.display().to_string());
         } else {
-            env.insert(secret.env.clone(), value.clone());
+            env.insert(secret.env.clone(), value.expose().to_string());
         }
         values.push(value);
     }

@@ -1,0 +1,1 @@
+select key, description, is_marked, value, updated_at from variable order by key

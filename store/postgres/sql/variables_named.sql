@@ -1,0 +1,1 @@
+select key, description, is_marked, value, updated_at from variable where key = any ($1) order by key

@@ -1,0 +1,1 @@
+delete from variable where key = ?1
