@@ -86,6 +86,11 @@ impl Masker {
         Cow::Owned(String::from_utf8_lossy(&out).into_owned())
     }
 
+    /// Is there a secret in a text?
+    pub fn hides(&self, text: &str) -> bool {
+        !self.forms.is_empty() && self.text(text) != text
+    }
+
     /// Hides secrets in the texts of a value, its keys included. A number that is a secret
     /// becomes a text.
     pub fn value(&self, value: &mut Value) {

@@ -1,7 +1,7 @@
 //! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
 //! these tables.
 
-use crate::operator::{OperatorKeys, http};
+use crate::operator::{OperatorKeys, http, python};
 
 /// A key of a table of the format.
 #[derive(Debug)]
@@ -237,7 +237,7 @@ pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
     key("shell", Kind::Table(SHELL_DEFAULTS), "", "Settings of every shell task."),
     key("http", Kind::OperatorDefaults(&http::HTTP), "", "Settings of every http task."),
     later("sql", "Settings of every sql task."),
-    later("python", "Settings of every python task."),
+    key("python", Kind::OperatorDefaults(&python::PYTHON), "", "Settings of every python task."),
     later("wasm", "Settings of every wasm task."),
 ];
 
@@ -248,7 +248,7 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("group", Kind::Text, "", "Its group."),
     key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty` or `latest_only`."),
     key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
-    later("python", "A Python script or function."),
+    key("python", Kind::Operator(&python::PYTHON), "", "A Python script, or a table with `script` or `call`."),
     key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
     later("wasm", "A WebAssembly module."),
     later("sql", "A statement, a load or a check in a database."),

@@ -5,7 +5,7 @@ use crate::live::{Live, Process};
 use crate::log::sink::{Captured, LogPlan};
 use crate::log::thread::Logs;
 use crate::operator::shell::{self, Fate, Prepared, Traces};
-use crate::operator::{Job, flow};
+use crate::operator::{Job, flow, python};
 use crate::render::{conditions, could_not_start};
 use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
@@ -20,7 +20,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidemill_connection::Masker;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{InProcess, ShellOutput};
 use tidemill_model::{Attempt, MapIndex, Operator, Outcome, Reason};
@@ -146,7 +145,9 @@ impl Worker {
             (_, Some(what)) => return Err(refuse(what)),
             (None, None) => {}
         }
-        if let Operator::InProcess(work) = &task.operator {
+        if let Operator::InProcess(work) = &task.operator
+            && work.kind != python::KIND
+        {
             return self.start_here(spec, work).map_err(refuse);
         }
         let Some(shell) = shell::shell_of(task) else {
@@ -164,7 +165,7 @@ impl Worker {
             .take(ids.as_ref())
             .map_err(|err| refuse(format!("cannot make the task's folder: {err}")))?;
         let (options, default) = (&self.options, &self.default_interpreter);
-        match shell::prepare(&spec, shell, &mut slot, user, options, default) {
+        match shell::prepare(&spec, &shell, &mut slot, user, options, default) {
             Ok(prepared) => {
                 let keep_stdout = !task.outputs.is_empty()
                     || matches!(shell.output, ShellOutput::Stdout | ShellOutput::Json);

@@ -3,6 +3,7 @@
 //! A new one is a table in a file here, a line in `keys::TASK`, and one in `keys::DEFAULT_ARGS`.
 
 pub(crate) mod http;
+pub(crate) mod python;
 
 use crate::diagnostic::Diagnostic;
 use crate::keys::Key;

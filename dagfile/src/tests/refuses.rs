@@ -61,6 +61,13 @@ const CASES: &[(&str, &str)] = &[
     ("[dag.concurrency]\nkey = '{{ params.region }}'\nT", "TM0204 2:11"),
     ("[dag.concurrency]\nkey = '{{ tasks.t.output }}'\nT", "TM0210 2:17"),
     ("[dag.concurrency]\nkey = '{{ var.value.x }}'\nT", "TM0210 2:21"),
+    // Python.
+    ("[tasks.t.python]\nscript = 'a.py'\ncall = 'a:b'", "TM0114 3:8"),
+    ("[tasks.t.python]\nargs = ['a']", "TM0114 1:8"),
+    ("[tasks.t.python]\nscript = 'a.py'\nkwargs = { a = 1 }", "TM0114 3:10"),
+    ("[tasks.t.python]\nscript = 'a.py'\npython = 'x'\nvenv = 'y'", "TM0114 4:8"),
+    ("[tasks.t.python]\ncall = 'a.b.c'", "TM0114 2:8"),
+    ("[tasks.t.python]\ncall = 'a:b'\nkwargs = 3", "TM0114 3:10"),
     // Connections and variables.
     ("[tasks]\nt = '{{ var.x }}'", "TM0208 2:9"),
     ("[tasks]\nt = '{{ conn.dw.password }}'", "TM0211 2:17"),

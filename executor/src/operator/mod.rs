@@ -6,6 +6,7 @@
 pub(crate) mod flow;
 mod http;
 mod job;
+pub(crate) mod python;
 pub(crate) mod shell;
 
 pub(crate) use job::Closing;

@@ -2,6 +2,7 @@
 
 use crate::AttemptSpec;
 use crate::log::sink::{Captured, STDOUT_MAX};
+use crate::operator::python;
 use crate::render::could_not_start;
 use crate::supervisor::message::{Cause, Ending};
 use crate::values::{VALUE_MAX, check_sizes, declared, put};
@@ -98,13 +99,13 @@ pub(crate) fn of(
         max_rss_kib: ending.exit.max_rss_kib,
         ..Outcome::success()
     };
-    let (verdict, reason, message) = judge(&ending, killed, task, shell, &traces.captured);
+    let (verdict, reason, message) = judge(&ending, killed, task, &shell, &traces.captured);
     (outcome.verdict, outcome.reason, outcome.message) = (verdict, reason, message);
     if outcome.verdict != Verdict::Success {
         let _ = std::fs::remove_file(traces.output);
         return outcome;
     }
-    match values(task, shell, spec, traces, ending.exit.code.unwrap_or(0)) {
+    match values(task, &shell, spec, traces, ending.exit.code.unwrap_or(0)) {
         Ok(values) => outcome.values = values,
         Err(message) => {
             outcome.verdict = Verdict::Failed;
@@ -158,6 +159,8 @@ fn judge(
         );
     }
     let message = match &captured.last_error {
+        // The last line of its traceback is what a person wants to read.
+        Some(line) if task.operator.name() == python::KIND => quote(line).to_string(),
         Some(line) => format!("exit {code}: {}", quote(line)),
         None => format!("exit {code}"),
     };
@@ -216,6 +219,9 @@ fn values(
         parse_output(&traces.masker.text(&text), &mut values)?;
     }
     if !task.outputs.is_empty() {
+        // A process that hands its output over in the file has no other result.
+        let handed = values.iter().find(|(key, _)| key == "return_value");
+        let result = result.or_else(|| handed.map(|(_, value)| value.clone()));
         let result = [
             ("stdout", Value::String(traces.captured.stdout)),
             ("result", result.unwrap_or(Value::Null)),

@@ -6,13 +6,18 @@ mod run;
 pub(crate) use end::{Fate, Traces, after_timeout, note, of};
 pub(crate) use run::{Prepared, default_interpreter, prepare};
 
+use super::python;
+use std::borrow::Cow;
 use tidemill_model::dag::Shell;
 use tidemill_model::{Operator, Task};
 
-/// The shell settings of a task, if it is one.
-pub(crate) fn shell_of(task: &Task) -> Option<&Shell> {
+/// The command of a task that is a process: a shell task's own, or the one that runs Python.
+pub(crate) fn shell_of(task: &Task) -> Option<Cow<'_, Shell>> {
     match &task.operator {
-        Operator::Shell(shell) => Some(shell),
+        Operator::Shell(shell) => Some(Cow::Borrowed(shell)),
+        Operator::InProcess(work) if work.kind == python::KIND => {
+            Some(Cow::Owned(python::as_shell(work)))
+        }
         Operator::Empty
         | Operator::Branch(_)
         | Operator::ShortCircuit(_)

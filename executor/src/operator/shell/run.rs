@@ -1,6 +1,7 @@
 //! From a task's settings to a command line, an environment and a folder.
 
 use crate::environment::{self, Environment};
+use crate::operator::python;
 use crate::render::render;
 use crate::slot::Slot;
 use crate::supervisor::message::Start;
@@ -12,8 +13,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use tidemill_connection::{Masker, Secret};
-use tidemill_model::Task;
 use tidemill_model::dag::{Shell, ShellBody};
+use tidemill_model::{Operator, Task};
 
 /// Linux takes no argument of 128 KiB or more; such a command runs from a file.
 const ARGUMENT_MAX: usize = 128 * 1024 - 1;
@@ -85,12 +86,8 @@ pub(crate) fn prepare(
         Some(cwd) => spec.dag_dir.join(cwd),
         None => slot.work.clone(),
     };
+    let stdin = stdin(spec, shell)?;
     let command = command(spec, shell, slot, &env, default_interpreter)?;
-    let stdin = shell
-        .stdin
-        .as_ref()
-        .map(|text| render(text, facts).map(Cow::into_owned));
-    let stdin = stdin.transpose().map_err(|err| format!("stdin: {err}"))?;
     let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let start = Start {
         id: 0,
@@ -119,6 +116,16 @@ pub(crate) fn prepare(
         stdin,
         masker: masker(spec, given),
     })
+}
+
+/// What the process reads.
+fn stdin(spec: &AttemptSpec, shell: &Shell) -> Result<Option<String>, String> {
+    if let Operator::InProcess(work) = &spec.dag.task(spec.task).operator {
+        return python::input(spec, work).map(Some);
+    }
+    let text = shell.stdin.as_ref();
+    let text = text.map(|text| render(text, &spec.facts).map(Cow::into_owned));
+    text.transpose().map_err(|err| format!("stdin: {err}"))
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
@@ -173,9 +180,16 @@ fn command(
     default_interpreter: &[String],
 ) -> Result<CommandLine, String> {
     let facts = &spec.facts;
+    let hidden = facts.found.masker();
     let mut args = Vec::new();
     for (at, arg) in shell.args.iter().enumerate() {
         let arg = render(arg, facts).map_err(|err| format!("args[{at}]: {err}"))?;
+        if hidden.hides(&arg) {
+            return Err(format!(
+                "args[{at}] holds a secret, and everybody on the machine can read arguments: \
+                 give it by `secrets`"
+            ));
+        }
         args.push(arg.into_owned());
     }
     let interpreter = shell.interpreter.as_deref().unwrap_or(default_interpreter);
@@ -194,7 +208,8 @@ fn command(
         ShellBody::Command(text) => {
             let text = render(text, facts).map_err(|err| format!("shell: {err}"))?;
             let shebang = shebang(&text);
-            if shebang.is_some() || text.len() > ARGUMENT_MAX {
+            // Everybody on the machine can read arguments, so a secret is not among them.
+            if shebang.is_some() || text.len() > ARGUMENT_MAX || hidden.hides(&text) {
                 let path = slot.write_file("command", &text);
                 let path = path.map_err(|err| format!("cannot write the command's file: {err}"))?;
                 argv = shebang.unwrap_or_else(|| file_interpreter(interpreter));
