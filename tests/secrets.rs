@@ -13,7 +13,7 @@ const USES: &str = r#"
 [tasks.show]
 secrets = { PASSWORD = "conn.dw.password", TOKEN = "var.api_token" }
 env = { HOST = "{{ conn.dw.host }}", REGION = "{{ var.value.region }}" }
-shell = 'echo "$HOST $REGION ${#PASSWORD} ${#TOKEN} $PASSWORD $TOKEN"'
+shell = 'echo "$HOST $REGION $(printf %s "$PASSWORD$TOKEN" | wc -c) $PASSWORD $TOKEN"'
 "#;
 
 /// Runs a command with something to read.
@@ -77,7 +77,7 @@ fn what_is_set_reaches_the_tasks_that_name_it_over_a_restart_and_a_new_key() {
         );
     }
     set_all(&place);
-    let expected = json!("db.example eu-west 10 13 *** ***");
+    let expected = json!("db.example eu-west 23 *** ***");
     let run = place.trigger("uses", &[]);
     assert_eq!(server.wait_for_end("uses", &run)["state"], "success");
     assert_eq!(output_of(&server, &run), expected);
@@ -215,7 +215,7 @@ fn run_takes_what_its_environment_lacks_from_the_home() {
         let whole: Value = serde_json::from_slice(&done.stdout).unwrap();
         whole["task_instances"][0]["output"].clone()
     };
-    let expected = json!("db.example of-the-environment 10 13 *** ***");
+    let expected = json!("db.example of-the-environment 23 *** ***");
     assert_eq!(run(&place), expected, "beside a server");
     drop(server);
     assert_eq!(run(&place), expected, "from the database alone");

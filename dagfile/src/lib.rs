@@ -17,6 +17,7 @@ mod render;
 mod resolve;
 mod schema;
 mod suggest;
+mod upstream;
 mod uses;
 mod walk;
 

@@ -6,6 +6,7 @@ use crate::lint;
 use crate::names::Names;
 use crate::parse::Table;
 use crate::refs;
+use crate::upstream;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
 use crate::walk::flow::{BranchKeys, WhenKeys};
@@ -52,7 +53,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     }
     let (reads, uses) = refs::check_all(walk, &names, &commons, &params);
     let graph = names.graph(walk)?;
-    refs::check_upstream(walk, &names, &graph, &reads);
+    upstream::check_upstream(walk, &names, &graph, &reads);
     flow::check(walk, &names, &commons, &graph, dag.fail_fast);
     if walk.has_errors() {
         return None;

@@ -68,7 +68,7 @@ fn a_function_gets_typed_arguments_and_what_it_returns_is_the_output() {
     assert_eq!(outcome.verdict, Verdict::Success, "{outcome:?} {log:?}");
     let output = value(&outcome, "return_value");
     assert_eq!(output, Some(&json!({"sum": 9, "read": ""})), "{log:?}");
-    assert!(log.contains(&"o adding 7 2".to_string()), "{log:?}");
+    assert!(log.contains(&"O adding 7 2".to_string()), "{log:?}");
     let (outcome, _) = call(&mut place, "Deep.method", json!({}));
     assert_eq!(value(&outcome, "return_value"), Some(&json!(7)));
     let (outcome, _) = call(&mut place, "nothing", json!({}));

@@ -188,7 +188,7 @@ fn endless_work_and_output_are_stopped() {
 
 #[test]
 fn a_check_lists_names_with_their_places() {
-    let text = "{{ dss }} {{ conn.x.host }} {{ stdout }} {{ ds | shout }}{% set a = 1 %}{{ a }}";
+    let text = "{{ dss }} {{ inlets }} {{ stdout }} {{ ds | shout }}{% set a = 1 %}{{ a }}";
     let found = check(text).unwrap();
     let at = |named: &[Named]| {
         named
@@ -198,7 +198,7 @@ fn a_check_lists_names_with_their_places() {
             .join(" ")
     };
     assert_eq!(at(&found.unknown_names), "dss");
-    assert_eq!(at(&found.later_names), "conn");
+    assert_eq!(at(&found.later_names), "inlets");
     assert_eq!(at(&found.result_names), "stdout");
     assert_eq!(at(&found.unknown_filters), "shout");
 }

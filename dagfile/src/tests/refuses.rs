@@ -71,7 +71,7 @@ const CASES: &[(&str, &str)] = &[
     // Connections and variables.
     ("[tasks]\nt = '{{ var.x }}'", "TM0208 2:9"),
     ("[tasks]\nt = '{{ conn.dw.password }}'", "TM0211 2:17"),
-    ("[tasks]\nt = '{{ conn.dw.get_uri() }}'", "TM0211 2:17"),
+    ("[tasks]\nt = '{{ conn.dw.get_uri() }}'", "TM0212 2:14"),
     ("[tasks]\nt = '{{ conn.dw }}'", "TM0212 2:14"),
     ("[tasks]\nt = '{{ conn.dw.hots }}'", "TM0212 2:17"),
     // Operators.
@@ -161,7 +161,7 @@ const CASES: &[(&str, &str)] = &[
     ("[tasks.t]\nshell = 'true'\nsetup = true\nexpand = { a = ['{{ x }}'] }", "TM0148 4:10, TM0202 4:21"),
     ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0190 1:2"),
     ("[dag.schedule]\ncron = '@daily'\nassets = ['a']\npartition_key = '%Y'\nT", "TM0190 3:1, TM0190 4:1"),
-    ("[tasks.t]\nshell = 'echo {{ conn.x.host }}'", "TM0190 2:18"),
+    ("[tasks.t]\nshell = 'echo {{ inlets }}'", "TM0190 2:18"),
     // Templates.
     ("[tasks.t]\nshell = 'echo {{ ds | }}'", "TM0201 2:"),
     ("[tasks.t]\nshell = \"\"\"\n\\\"{{ dss }}\"\"\"", "TM0202 3:6"),
