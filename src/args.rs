@@ -195,6 +195,19 @@ pub enum Db {
     Check,
     /// Print everything as lines of JSON.
     Export,
+    /// Print the SQL that makes the database roles of workers and of `serve --only api`: each
+    /// may do what it needs, and nothing else.
+    #[command(
+        after_help = "Example:\n  tidemill db roles | psql -h db.example -U tidemill tidemill"
+    )]
+    Roles {
+        /// The role of workers.
+        #[arg(long, default_value = "tidemill_worker", value_name = "NAME")]
+        worker: String,
+        /// The role of processes that only serve pages.
+        #[arg(long, default_value = "tidemill_api", value_name = "NAME")]
+        api: String,
+    },
 }
 
 /// What a schema is of.

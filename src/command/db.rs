@@ -1,4 +1,4 @@
-//! `db`: bring the database up, check it, write everything out.
+//! `db`: bring the database up, check it, write everything out, print its roles.
 
 use super::client::{Client, Where, escape};
 use super::print::line;
@@ -17,7 +17,22 @@ pub async fn db(at: &Where, verb: Db) -> Result<Exit, Failure> {
         Db::Migrate => bring_up(at).await,
         Db::Check => check(at).await,
         Db::Export => export(at).await,
+        Db::Roles { worker, api } => roles(&worker, &api),
     }
+}
+
+#[cfg(feature = "postgres")]
+fn roles(worker: &str, api: &str) -> Result<Exit, Failure> {
+    line(tidemill_store_postgres::roles(worker, api).trim_end());
+    Ok(Exit::Ok)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn roles(_: &str, _: &str) -> Result<Exit, Failure> {
+    Err(Failure::new(
+        Exit::Usage,
+        "this tidemill was built without PostgreSQL",
+    ))
 }
 
 async fn bring_up(at: &Where) -> Result<Exit, Failure> {

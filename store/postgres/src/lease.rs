@@ -82,6 +82,7 @@ impl Lease {
         let mut keeper = self.keeper.lock().await;
         let holds_it = keeper.is_some();
         let mut conn = session::connect(&self.address, Role::Plain).await?;
+        must_see_all(&mut conn).await?;
         let has_sign = sign(&mut conn).await?;
         let taken = session::within(take(&mut conn, holder, now, has_sign, holds_it)).await?;
         let term = match taken {
@@ -206,6 +207,17 @@ impl Renewal {
             .execute(&mut conn);
         let _ = tokio::time::timeout(RENEW_EVERY, ended).await; // else it ends by itself
         let _ = tokio::time::timeout(RENEW_EVERY, conn.close()).await;
+    }
+}
+
+/// A scheduler that saw only some rows would decide by them.
+async fn must_see_all(conn: &mut PgConnection) -> Result<(), Trouble> {
+    let row = sqlx::query(sql::TERM_SEES_ALL).fetch_one(conn).await?;
+    match Columns::of(&row).next::<bool>()? {
+        true => Ok(()),
+        false => Err(Trouble::Unreadable(
+            "this database role sees only some of the rows; the scheduler needs that of the owner of the tables".to_string(),
+        )),
     }
 }
 
