@@ -85,6 +85,7 @@ impl Client {
             changes: tokio::sync::broadcast::channel(1).0,
             logs: home.logs(),
             elsewhere: None,
+            metrics: None,
             workers: database.dispatch,
             home_url: Arc::new(RwLock::new(String::new())),
             ready: Arc::new(|| false),

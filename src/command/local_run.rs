@@ -188,6 +188,7 @@ impl Running {
             places,
             keeper,
             earlier: EarlierWorkers::AllGone,
+            metrics: Arc::default(),
         };
         let database = Database::from(Arc::clone(&store));
         let term = stand_by::take_term(&*store).await.map_err(store_failure)?;

@@ -6,6 +6,7 @@ use crate::daemon::engine::EngineDoor;
 use crate::daemon::home::{Home, ServerFile};
 use crate::daemon::log_fetch;
 use crate::daemon::outside::Keeper;
+use crate::daemon::metrics::Metrics;
 use crate::daemon::server::{ServeOptions, unexpected};
 use crate::exit::{Exit, Failure};
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ pub struct Front {
     is_ready: Arc<AtomicBool>,
     /// Changes, as the engine tells them.
     pub changes: broadcast::Sender<Arc<Change>>,
+    /// What is counted here.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Front {
@@ -52,9 +55,12 @@ impl Front {
         let engine: Arc<OnceLock<EngineDoor>> = Arc::default();
         let is_ready = Arc::new(AtomicBool::new(false));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let metrics = Arc::new(Metrics::new());
+        let commands = late_door(&engine, keeper);
         let doors = tidemill_web::Doors {
             pages: Arc::clone(&database.pages),
-            commands: late_door(&engine, keeper),
+            metrics: Some(metrics_door(&metrics, database, &commands)),
+            commands,
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: database
@@ -84,6 +90,7 @@ impl Front {
             engine,
             is_ready,
             changes,
+            metrics,
         })
     }
 
@@ -161,6 +168,21 @@ fn own_socket(home: &Home) -> Result<UnixListener, Failure> {
     let owner_only = PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&path, owner_only).map_err(unexpected)?;
     Ok(socket)
+}
+
+/// The way to what this process counts.
+fn metrics_door(
+    metrics: &Arc<Metrics>,
+    database: &Database,
+    commands: &CommandDoor,
+) -> tidemill_web::MetricsDoor {
+    let (metrics, database) = (Arc::clone(metrics), database.clone());
+    let commands = Arc::clone(commands);
+    Arc::new(move || {
+        let (metrics, database) = (Arc::clone(&metrics), database.clone());
+        let commands = Arc::clone(&commands);
+        Box::pin(async move { metrics.text(&database, &commands).await })
+    })
 }
 
 /// A door to an engine that may come later, and to the keeper of the secrets.

@@ -13,6 +13,7 @@ pub mod home;
 pub mod log_fetch;
 pub mod outside;
 pub mod retention;
+pub mod metrics;
 pub mod server;
 pub mod stand_by;
 pub mod worker;

@@ -224,6 +224,7 @@ impl Leader<'_> {
             places: Places::of_process(),
             keeper: Some(Arc::clone(self.keeper)),
             earlier,
+            metrics: Arc::clone(&self.front.metrics),
         };
         let changes = self.front.changes.clone();
         spawn_engine(options, self.database.clone(), term, worker, changes)

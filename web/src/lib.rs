@@ -20,7 +20,7 @@ pub use session::Logins;
 
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use tidemill_store::{Change, CommandDoor, DispatchStore, PageStore};
+use tidemill_store::{Change, CommandDoor, DispatchStore, PageStore, StoreError};
 use tokio::sync::broadcast;
 
 /// Everything that the web reaches of the rest of the process. Clone it to make both routers.
@@ -36,6 +36,8 @@ pub struct Doors {
     pub logs: PathBuf,
     /// Finds logs that are not in that folder; `None` where all of them are.
     pub elsewhere: Option<LogsElsewhere>,
+    /// What this process counts; `None` where nothing is.
+    pub metrics: Option<MetricsDoor>,
     /// Workers in other processes; `None` where there are none.
     pub workers: Option<Arc<dyn DispatchStore>>,
     /// The address that people open, e.g. `http://127.0.0.1:8080`; empty until it is known.
@@ -51,6 +53,13 @@ pub struct Doors {
 /// Brings a log by its place in the log folder, and says where it then is.
 pub type LogsElsewhere = Arc<
     dyn Fn(PathBuf) -> std::pin::Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// Gives the counts of this process in the OpenMetrics text format.
+pub type MetricsDoor = Arc<
+    dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<String, StoreError>> + Send>>
         + Send
         + Sync,
 >;

@@ -1,11 +1,13 @@
 //! Which address leads where, and what stands before the handlers.
 
 use crate::definitions::Definitions;
+use crate::error::{ApiError, Fault};
 use crate::{App, Doors, Web, api, live, page, session, statics};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -47,6 +49,7 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("POST", "/admin/pools/default_pool"),
     ("GET", "/runs"),
     ("GET", "/events"),
+    ("GET", "/metrics"),
 ];
 
 fn pages() -> Router<Web> {
@@ -117,7 +120,19 @@ fn pages() -> Router<Web> {
         .route("/admin/variables/{key}", post(page::outside::set_variable))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
+        .route("/metrics", get(metrics))
         .fallback(page::not_found)
+}
+
+/// What this process counts. It names DAGs and pools, so it is for sessions and the socket.
+async fn metrics(State(web): State<Web>) -> Result<impl IntoResponse, ApiError> {
+    let Some(door) = &web.doors.metrics else {
+        let what = "nothing is counted here".to_string();
+        return Err(ApiError(Fault::not_found(what)));
+    };
+    let text = door().await?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text))
 }
 
 /// Is the process there? Says nothing of anything else.
@@ -173,6 +188,7 @@ pub fn socket_router(doors: Doors) -> Router {
 pub(crate) fn socket(web: Web) -> Router {
     let inner = Router::new()
         .nest("/api", api::router(true))
+        .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .fallback(api::not_found);

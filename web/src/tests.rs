@@ -245,3 +245,14 @@ async fn a_body_that_is_too_large_is_refused() {
     let got = post(&fixture, "/dags/hello/trigger", &"a".repeat(2 << 20)).await;
     assert_eq!(got.status, 413);
 }
+
+#[tokio::test]
+async fn metrics_are_for_sessions_and_the_socket() {
+    let fixture = fixture().await;
+    let got = get(&fixture, "/metrics").await;
+    assert!(got.headers["content-type"].starts_with("application/openmetrics-text"));
+    assert!(got.text.ends_with("# EOF\n"), "{}", got.text);
+    let asked = request("GET", "/metrics").body(Body::empty()).unwrap();
+    let by_socket = send(&router::socket(fixture.web.clone()), asked).await;
+    assert_eq!((by_socket.status, by_socket.text), (200, got.text));
+}

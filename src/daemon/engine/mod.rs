@@ -21,6 +21,7 @@ mod why;
 use crate::daemon::clock;
 use crate::daemon::database::Database;
 use crate::daemon::outside::Keeper;
+use crate::daemon::metrics::Metrics;
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;
@@ -110,7 +111,7 @@ impl EngineDoor {
 }
 
 /// Settings of an engine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EngineOptions {
     /// Attempts of this process's own worker at once.
     pub slots: u32,
@@ -132,6 +133,8 @@ pub struct EngineOptions {
     pub keeper: Option<Arc<Keeper>>,
     /// Whose attempts are gone already.
     pub earlier: EarlierWorkers,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The engine. [`Engine::run`] is its thread.
@@ -164,7 +167,7 @@ pub struct Engine {
     draft: PassDraft,
     /// Runs to be forgotten, once what is being made of them is written.
     forgetting: Vec<ToForget>,
-    stale_reports: u64,
+    metrics: Arc<Metrics>,
     stopping: Option<Instant>,
     interrupted: bool,
     must_end: Arc<AtomicBool>,
@@ -210,6 +213,7 @@ impl Engine {
         // With workers elsewhere each queue has a number of its own, see `open_queues`.
         let slots = remote.as_ref().map_or(options.slots, |_| u32::MAX);
         let admission = Admission::new(slots);
+        let metrics = Arc::clone(&options.metrics);
         let mut engine = Engine {
             options,
             pages: Arc::clone(&database.pages),
@@ -237,7 +241,7 @@ impl Engine {
             last_seq: loaded.last_seq,
             draft: PassDraft::default(),
             forgetting: Vec::new(),
-            stale_reports: 0,
+            metrics,
             stopping: None,
             interrupted: false,
             must_end: Arc::clone(&door.must_end),
@@ -257,6 +261,7 @@ impl Engine {
     pub fn run(mut self) -> Result<(), StoreError> {
         let mut last_beat = Instant::now();
         loop {
+            self.metrics.went_round();
             self.take_inputs();
             self.take_ended();
             self.take_remote();
@@ -343,15 +348,27 @@ impl Engine {
     fn step(&mut self, run_no: RunNo, event: Event) {
         let now = clock::now();
         let Some(run) = self.runs.get_mut(&run_no) else {
-            self.stale_reports += 1;
+            self.metrics.stale_report();
             return;
         };
+        if matches!(event, Event::AttemptLost { .. }) {
+            self.metrics.lost();
+        }
         let before = run.row.state;
         let effects = step(run, event, now);
         let after = run.row.state;
         self.take_effects(run_no, effects, now);
         if before != after {
+            self.count_end(run_no);
             self.follow_run(run_no, now);
+        }
+    }
+
+    fn count_end(&self, run_no: RunNo) {
+        if let Some(run) = self.runs.get(&run_no)
+            && run.row.state.is_terminal()
+        {
+            self.metrics.run_ended(&run.dag.id, &run.row);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::daemon::clock;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 use tidemill_model::{Attempt, DagNo, Epoch, Reason, RunNo, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::Run;
 use tidemill_store::{Answer, Change, DagPatch, Pass, Refusal, StoreError};
@@ -73,6 +74,7 @@ impl Engine {
         if !self.draft.has_work() {
             return Ok(());
         }
+        let began = Instant::now();
         let now = clock::now();
         let mut draft = std::mem::take(&mut self.draft);
         self.fill(&mut draft, now);
@@ -80,8 +82,23 @@ impl Engine {
             let store = Arc::clone(&self.store);
             self.insist("A commit", || store.commit_pass(&draft.rows))?;
         }
+        self.count(&draft);
         self.after_commit(draft);
+        self.metrics.passed(began.elapsed());
         Ok(())
+    }
+
+    /// Counts what has been written.
+    fn count(&self, draft: &PassDraft) {
+        for (run_no, places) in &draft.tasks {
+            if let Some(run) = self.runs.get(run_no) {
+                for at in places.iter().filter(|at| !run.is_expanded(**at)) {
+                    let operator = run.task(*at).operator.name();
+                    let row = &run.tasks[at.at()];
+                    self.metrics.task_written(&run.dag.id, operator, row);
+                }
+            }
+        }
     }
 
     fn fill(&mut self, draft: &mut PassDraft, now: Ts) {

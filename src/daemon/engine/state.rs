@@ -262,7 +262,7 @@ impl Engine {
                     });
                 }
                 Effect::Stale(attempt) => {
-                    self.stale_reports += 1;
+                    self.metrics.stale_report();
                     tracing::debug!(%attempt, "A report of an attempt that is not the current one changed nothing");
                 }
             }

@@ -313,6 +313,9 @@ fn doors(
         changes: tokio::sync::broadcast::channel(16).0,
         logs,
         elsewhere: None,
+        metrics: Some(Arc::new(|| {
+            Box::pin(async { Ok("tidemill_stale_reports_total 3\n# EOF\n".to_string()) })
+        })),
         workers: None,
         home_url: Arc::new(RwLock::new("http://127.0.0.1:8080".to_string())),
         ready: Arc::new(|| true),
