@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use support::waiting::wait_for;
 use support::worker::WorkerProcess;
 use support::{PATIENCE, Place, Server, postgres, processes, stdout, told};
+use tidemill_store_conformance::proxy::{Cut, Proxy};
 
 /// A server of a shared database.
 fn place() -> Place {
@@ -234,4 +235,205 @@ fn results_wait_on_the_disk_while_the_database_is_away() {
     assert_eq!(server.wait_for_end("far", &run)["state"], "success");
     let told = std::fs::read_to_string(&journal).unwrap();
     assert_eq!(told.matches("begun").count(), 1, "{told}");
+}
+
+#[test]
+fn a_worker_that_is_not_told_what_it_has_claimed_asks_and_starts_it() {
+    let place = place();
+    let (journal, go) = waiting_dag(&place, "");
+    std::fs::write(go, "").unwrap();
+    let server = place.serve();
+    server.wait_for_dag("far");
+    let direct = place.database().unwrap();
+    let name = direct.split(['/', '?']).nth(3).unwrap();
+    let proxy = Proxy::to(postgres::Server::shared().folder());
+    proxy.set(Cut::AnswerWithRows, "claimed as (");
+    let by_proxy = place.beside_at(Some(proxy.url("postgres", name)));
+    let worker = WorkerProcess::start_in(by_proxy, &["--queues", "far"]);
+    let run = place.trigger("far", &[]);
+    assert_eq!(server.wait_for_end("far", &run)["state"], "success");
+    assert!(proxy.has_cut(), "{}", worker.log());
+    assert_eq!(server.task("far", &run, "far")["try_number"], 1);
+    let told = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(told.matches("begun").count(), 1, "{told}\n{}", worker.log());
+}
+
+/// What no report of an attempt that is over may change.
+fn rows(database: &str) -> String {
+    let text = "select (select string_agg(t::text, ' ' order by run) from dag_run t),
+                       (select string_agg(t::text, ' ' order by run, task_no) from task_instance t),
+                       (select string_agg(t::text, ' ' order by run, task_no) from task_try t),
+                       (select string_agg(t::text, ' ' order by run, task_no) from task_value t),
+                       (select string_agg(t::text, ' ' order by seq) from change t)";
+    postgres::Server::shared().sql(database, text)
+}
+
+#[test]
+fn stale_reports_sent_straight_to_the_database_change_nothing_and_are_counted() {
+    let place = place();
+    let (journal, go) = waiting_dag(&place, "retries = 1");
+    let database = place.database().unwrap().split(['/', '?']).nth(3).unwrap();
+    let server = place.serve();
+    server.wait_for_dag("far");
+    let mut first = WorkerProcess::start(&place, &["--queues", "far", "--lease", "3"]);
+    let run = place.trigger("far", &[]);
+    wait_for_file(&journal);
+    first.signal(Signal::KILL);
+    first.wait_until_gone();
+    let _second = WorkerProcess::start(&place, &["--queues", "far"]);
+    wait_for("the second attempt", PATIENCE, || {
+        let task = server.task("far", &run, "far");
+        (task["state"] == "running" && task["try_number"] == 2).then_some(())
+    });
+    let before = rows(database);
+    let counted = stale_reports(&server);
+    // The first attempt, one that never was, one of a run that is not there, and one that nobody
+    // can read.
+    let success = serde_json::to_string(&tidemill_model::Outcome::success()).unwrap();
+    for (run, epoch, outcome) in [
+        ("max(run)", 1, success.as_str()),
+        ("max(run)", 77, &success),
+        ("max(run) + 5", 1, &success),
+        ("max(run)", 78, "{"),
+    ] {
+        let text = format!(
+            "insert into report (run, task_no, map_index, epoch, worker, outcome)
+             select {run}, (select task_no from task_name where task_id = 'far'), -1, {epoch}, 1,
+                    '{outcome}' from dag_run"
+        );
+        postgres::Server::shared().sql(database, &text);
+    }
+    wait_for("the reports to be taken", PATIENCE, || {
+        let left = postgres::Server::shared().sql(database, "select count(*) from report");
+        (left == "0").then_some(())
+    });
+    assert_eq!(rows(database), before);
+    assert_eq!(stale_reports(&server), counted + 4);
+    std::fs::write(go, "").unwrap();
+    assert_eq!(server.wait_for_end("far", &run)["state"], "success");
+}
+
+fn stale_reports(server: &Server) -> u64 {
+    let (status, text) = server.get("/metrics");
+    assert_eq!(status, 200, "{text}");
+    let text = text.as_str().unwrap().to_string();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tidemill_stale_reports_total "));
+    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+/// A pooler that gives each transaction any of two sessions. It ends with the value.
+struct PgBouncer {
+    child: std::process::Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl PgBouncer {
+    fn start(server: &postgres::Server) -> PgBouncer {
+        let folder = tempfile::Builder::new()
+            .prefix("tidemill-pgbouncer-")
+            .tempdir()
+            .unwrap();
+        let port = postgres::free_port();
+        let settings = format!(
+            "[databases]\n* = host={} port={} user=postgres\n[pgbouncer]\npool_mode = transaction\n\
+             default_pool_size = 2\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\nlogfile = {}\n",
+            server.folder().display(),
+            server.port(),
+            folder.path().join("log").display()
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        let mut command = std::process::Command::new(pgbouncer());
+        // It refuses to run as root.
+        postgres::as_other_user(&mut command, folder.path());
+        let child = command.arg("-q").arg(&file).spawn().unwrap();
+        let pooler = PgBouncer {
+            child,
+            folder,
+            port,
+        };
+        wait_for("the pooler", PATIENCE, || {
+            std::net::TcpStream::connect(("127.0.0.1", pooler.port)).ok()
+        });
+        pooler
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn pgbouncer() -> std::path::PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
+    let found = folders.iter().map(|folder| folder.join("pgbouncer"));
+    found
+        .into_iter()
+        .find(|program| program.is_file())
+        .expect("this test needs PgBouncer: `apt-get install pgbouncer`, or run `make test`")
+}
+
+#[test]
+fn a_worker_behind_a_pooler_that_keeps_no_sessions_asks_by_itself() {
+    let place = place();
+    let (journal, go) = waiting_dag(&place, "");
+    let server = place.serve();
+    server.wait_for_dag("far");
+    let name = place.database().unwrap().split(['/', '?']).nth(3).unwrap();
+    let pooler = PgBouncer::start(postgres::Server::shared());
+    let url = format!(
+        "postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable",
+        pooler.port
+    );
+    // Several, so that their transactions do change sessions.
+    let start = || {
+        let place = place.beside_at(Some(url.clone()));
+        WorkerProcess::start_in(
+            place,
+            &[
+                "--queues",
+                "far",
+                "--no-notify",
+                "--lease",
+                "3",
+                "--slots",
+                "1",
+            ],
+        )
+    };
+    let workers = [start(), start(), start()];
+    wait_for_workers(&place, 3);
+    let runs: Vec<String> = (0..5).map(|_| place.trigger("far", &[])).collect();
+    wait_for("three tasks to run", PATIENCE, || {
+        let told = std::fs::read_to_string(&journal).ok()?;
+        (told.matches("begun").count() == 3).then_some(())
+    });
+    std::fs::write(go, "").unwrap();
+    for run in &runs {
+        let ended = server.wait_for_end("far", run);
+        assert_eq!(
+            ended["state"],
+            "success",
+            "{}\n{}",
+            workers[0].log(),
+            pooler.log()
+        );
+        assert_eq!(server.task("far", run, "far")["try_number"], 1);
+    }
+    for worker in &workers {
+        let log = worker.log();
+        assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    }
 }

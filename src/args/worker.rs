@@ -38,6 +38,10 @@ pub struct Worker {
     /// The address of that for other machines, where it is not the one above.
     #[arg(long, env = "TIDEMILL_LOG_URL", value_name = "URL")]
     pub log_url: Option<String>,
+    /// Keep nothing in a session of the database, and ask once a second instead of being told:
+    /// for a pooler that gives each transaction another session (PgBouncer's transaction mode).
+    #[arg(long, env = "TIDEMILL_NO_NOTIFY")]
+    pub no_notify: bool,
     /// Seconds without a word to the database after which its tasks are others'.
     #[arg(long, env = "TIDEMILL_WORKER_LEASE", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=3600), value_name = "SECONDS")]
     pub lease: u64,

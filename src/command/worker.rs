@@ -36,6 +36,10 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unexpected)?;
     let home = Home::create(&at.home).map_err(unexpected)?;
     let place = Place::of(&at.database, &home)?;
+    let place = match options.no_notify {
+        true => place.by_pooler(),
+        false => place,
+    };
     let database = Database::open_existing(&place).await?;
     let store = database.shared_store().ok_or_else(|| {
         Failure::new(
@@ -60,7 +64,8 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
     greet(&options, &identity);
     let bell = Bell::new().map_err(unexpected)?;
     let runtime = tokio::runtime::Handle::current();
-    let ringer = tokio::spawn(ring_for_work(std::sync::Arc::clone(&store), bell.clone()));
+    let listening = std::sync::Arc::clone(&store);
+    let ringer = (!options.no_notify).then(|| tokio::spawn(ring_for_work(listening, bell.clone())));
     let (of_thread, thread_ended) = tokio::sync::oneshot::channel();
     let for_thread = bell.clone();
     std::thread::Builder::new()
@@ -88,7 +93,9 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
             }
         }
     };
-    ringer.abort();
+    if let Some(ringer) = ringer {
+        ringer.abort();
+    }
     database.close().await;
     match ended {
         Ok(Ok(())) => Ok(Exit::Ok),

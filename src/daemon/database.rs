@@ -34,6 +34,18 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The same by way of a pooler that keeps no sessions; nothing changes for a file.
+    #[must_use]
+    pub fn by_pooler(self) -> Place {
+        match self {
+            Place::File(path) => Place::File(path),
+            #[cfg(feature = "postgres")]
+            Place::Server(address) => Place::Server(Box::new(address.by_pooler())),
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

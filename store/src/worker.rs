@@ -108,7 +108,16 @@ pub struct Renewal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// The attempt.
-    pub dispatch: Dispatch,
+    pub attempt: Attempt,
+    /// The version of its definition.
+    pub version: VersionNo,
+    /// Its try, from 1; the log is named by it.
+    pub try_number: i32,
+    /// The connections and variables of the database that it needs, sealed for workers.
+    pub sealed: Option<Vec<u8>>,
+    /// Is everything that was dispatched still there? What was sealed goes when a pass has taken
+    /// the claim in.
+    pub is_whole: bool,
     /// Its DAG's name.
     pub dag_id: String,
     /// Its run.
@@ -182,9 +191,9 @@ pub trait WorkerStore: Send + Sync {
     /// is draining.
     async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError>;
 
-    /// The attempts that the store believes this worker to have: asked when the answer to a claim
-    /// was lost.
-    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError>;
+    /// What this worker has claimed and not reported, whether a pass has taken that in or not, by
+    /// attempt: asked when the answer to a claim was lost.
+    async fn held(&self, worker: i64) -> Result<Vec<Claim>, StoreError>;
 
     /// Says how attempts ended. Saying it twice is the same as once.
     async fn report(&self, reports: &[WorkerReport]) -> Result<(), StoreError>;

@@ -62,9 +62,14 @@ impl Place {
 
     /// Another home with the same DAG folder and the same database.
     pub fn beside(&self) -> Place {
+        self.beside_at(self.database.clone())
+    }
+
+    /// Another home with the same DAG folder, and the database at another address.
+    pub fn beside_at(&self, database: Option<String>) -> Place {
         Place {
             dags: self.dags.clone(),
-            ..Place::at(self.database.clone())
+            ..Place::at(database)
         }
     }
 
@@ -165,7 +170,11 @@ impl Place {
 
     /// Starts a server and waits until it answers, be it as a stand-by.
     pub fn start(&self) -> Server {
-        let child = self.serve_command().spawn().unwrap();
+        self.follow(self.serve_command().spawn().unwrap())
+    }
+
+    /// Waits until a server that was started here answers.
+    pub fn follow(&self, child: Child) -> Server {
         let mut server = Server {
             child,
             socket: PathBuf::new(),

@@ -14,28 +14,45 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts one of the same database, with a home of its own.
+    /// Starts one in a home of its own, beside a server.
     pub fn start(beside: &Place, more: &[&str]) -> WorkerProcess {
-        let place = beside.beside();
-        let log = std::fs::File::create(place.folder().join("worker.log")).unwrap();
-        let mut command = place.tidemill();
-        command.arg("worker").args(more);
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.spawn().unwrap();
+        WorkerProcess::start_in(beside.beside(), more)
+    }
+
+    /// Starts one in this home.
+    pub fn start_in(place: Place, more: &[&str]) -> WorkerProcess {
+        let child = WorkerProcess::spawn(&place, more);
         WorkerProcess { child, place }
     }
 
-    /// What it has printed.
+    /// Starts it again in its home; the one before must have ended.
+    pub fn start_again(&mut self, more: &[&str]) {
+        self.child = WorkerProcess::spawn(&self.place, more);
+    }
+
+    fn spawn(place: &Place, more: &[&str]) -> Child {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(place.folder().join("worker.log"))
+            .unwrap();
+        let mut command = place.tidemill();
+        command.arg("worker").args(more);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command.spawn().unwrap()
+    }
+
+    /// Everything that it has printed.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.place.folder().join("worker.log")).unwrap_or_default()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the worker alone.
     pub fn signal(&self, signal: Signal) {
         kill_process(processes::pid(self.child.id()), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the worker's own end.
     pub fn wait_until_gone(&mut self) -> std::process::ExitStatus {
         wait_for("the worker to end", PATIENCE, || {
             self.child.try_wait().unwrap()

@@ -31,6 +31,10 @@ use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{Claim, NewWorker, StoreError, WorkerReport, WorkerStore};
 use tidemill_template::TaskFacts;
 
+/// A claim whose answer is lost has happened by then or never will: the database gives no statement
+/// so much time.
+const CLAIM_SETTLED: Duration = Duration::from_secs(45);
+
 /// Without a bell, the store is asked so often.
 pub const FLOOR: Duration = Duration::from_secs(1);
 
@@ -110,6 +114,8 @@ pub struct RemoteWorker<S> {
     spool: Spool,
     next_try: Instant,
     asked: Instant,
+    /// Until then the store may turn out to have given this worker what it does not know of.
+    doubts_claims: Option<Instant>,
 }
 
 impl<S: WorkerStore + 'static> RemoteWorker<S> {
@@ -157,6 +163,7 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
             spool,
             next_try: Instant::now(),
             asked: Instant::now(),
+            doubts_claims: None,
         })
     }
 
@@ -246,6 +253,7 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
                     "Worker entered again"
                 );
                 self.number = number;
+                self.doubts_claims = None; // what the old number has is lost with its lease
                 self.beaten = None;
                 let (store, wake) = (Arc::clone(&self.store), Arc::clone(&self.bell.wake));
                 let lease = self.identity.lease;
@@ -292,20 +300,77 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
                 }
             }
         }
+        if !self.lease.holds() || !self.settle_claims() {
+            return;
+        }
         let n_free = self.identity.slots.saturating_sub(self.holds.len() as u32);
-        if is_stopping || n_free == 0 || self.lease.is_draining() || !self.lease.holds() {
+        if is_stopping || n_free == 0 || self.lease.is_draining() {
             return;
         }
         match self.runtime.block_on(self.store.claim(self.number, n_free)) {
             Ok(claims) => claims.into_iter().for_each(|claim| self.launch(claim)),
             Err(err) => {
                 tracing::warn!(error = %crate::exit::chain(&err), "Cannot claim");
+                self.doubts_claims = Some(Instant::now() + CLAIM_SETTLED);
             }
         }
     }
 
+    /// After a claim without an answer: starts what the store has given this worker. `false` when
+    /// the store does not say.
+    fn settle_claims(&mut self) -> bool {
+        let Some(until) = self.doubts_claims else {
+            return true;
+        };
+        let is_last = Instant::now() >= until;
+        let held = match self.runtime.block_on(self.store.held(self.number)) {
+            Ok(held) => held,
+            Err(err) => {
+                tracing::warn!(error = %crate::exit::chain(&err), "Cannot ask what was claimed");
+                return false;
+            }
+        };
+        let unsent: HashSet<Attempt> = self.unsent.iter().map(|told| told.attempt).collect();
+        for claim in held {
+            if !self.holds.contains(&claim.attempt) && !unsent.contains(&claim.attempt) {
+                tracing::info!(attempt = %claim.attempt, "A claim whose answer was lost had happened");
+                match self.lacks_secrets(&claim) {
+                    true => self.give_up(&claim),
+                    false => self.launch(claim),
+                }
+            }
+        }
+        if is_last {
+            self.doubts_claims = None;
+        }
+        true
+    }
+
+    /// Is what was sealed for this attempt gone, and does it need it?
+    fn lacks_secrets(&mut self, claim: &Claim) -> bool {
+        let attempt = claim.attempt;
+        if claim.is_whole {
+            return false;
+        }
+        let known = self.definition(claim.version, claim.run.dag);
+        known.is_ok_and(|known| {
+            let at = known.task_nos.iter().position(|no| *no == attempt.task_no);
+            at.is_some_and(|at| !known.dag.task(TaskIndex(at as u32)).uses.is_empty())
+        })
+    }
+
+    /// An attempt that never began here is tried again, by whoever claims it.
+    fn give_up(&mut self, claim: &Claim) {
+        let what = "its worker was not told what was sealed for it";
+        self.unsent.push(WorkerReport {
+            attempt: claim.attempt,
+            worker: self.number,
+            outcome: Outcome::without_process(Verdict::Lost, Reason::Lost, what),
+        });
+    }
+
     fn launch(&mut self, claim: Claim) {
-        let attempt = claim.dispatch.attempt;
+        let attempt = claim.attempt;
         self.holds.insert(attempt);
         match self.spec(&claim) {
             Ok(spec) => self.worker.launch(spec),
@@ -322,15 +387,15 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
     }
 
     fn spec(&mut self, claim: &Claim) -> Result<AttemptSpec, String> {
-        let Claim { dispatch, run, .. } = claim;
-        let attempt = dispatch.attempt;
-        let known = self.definition(dispatch.version, run.dag)?;
+        let run = &claim.run;
+        let attempt = claim.attempt;
+        let known = self.definition(claim.version, run.dag)?;
         let at = known.task_nos.iter().position(|no| *no == attempt.task_no);
         let at = at.ok_or("the task is not in this version of its DAG")?;
         let at = TaskIndex(at as u32);
         let item = claim.map_item.as_ref();
         let place = facts::Place {
-            try_number: dispatch.try_number,
+            try_number: claim.try_number,
             map_index: attempt.map_index.0,
             map: item.map(|item| item.values.clone()).unwrap_or_default(),
         };
@@ -338,18 +403,18 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
         let upstream = self.upstream(&known, at, attempt)?;
         let uses = &known.dag.task(at).uses;
         let keys = || outside::keys_of_worker(&self.home);
-        let sealed = dispatch.sealed.as_deref();
+        let sealed = claim.sealed.as_deref();
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
         let versions = self.home.versions();
-        let has_files = definition::folder(&versions, dispatch.version, true).is_dir();
+        let has_files = definition::folder(&versions, claim.version, true).is_dir();
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),
             facts: facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found),
             dag: known.dag,
             task: at,
-            log: log_path(&self.home.logs(), attempt, dispatch.try_number),
-            dag_dir: definition::folder(&versions, dispatch.version, has_files),
+            log: log_path(&self.home.logs(), attempt, claim.try_number),
+            dag_dir: definition::folder(&versions, claim.version, has_files),
             run_dir,
         })
     }

@@ -8,10 +8,12 @@
 mod backfill;
 mod behaviour;
 mod forget;
+mod certificate;
 mod history;
 mod lists;
 mod outside;
 mod play;
+pub mod proxy;
 mod random;
 mod sample;
 pub mod server;

@@ -1,6 +1,7 @@
 //! A PostgreSQL server of a test's own: made in a temporary folder, reached by a socket in it,
 //! durable as a real one is, and gone with the test, however the test ends.
 
+pub use crate::certificate::{Certificate, as_other_user, free_port};
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -31,9 +32,9 @@ rm -rf "$folder"
 
 /// Who may start a server: PostgreSQL refuses to run as root.
 #[derive(Clone, Copy)]
-struct User {
-    uid: u32,
-    gid: u32,
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// A server. It ends when the value is dropped.
@@ -41,6 +42,7 @@ pub struct Server {
     folder: PathBuf,
     programs: PathBuf,
     watch: Child,
+    port: u16,
     n_databases: AtomicU32,
 }
 
@@ -59,6 +61,18 @@ impl Server {
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     pub fn start() -> Server {
+        Server::start_with(None)
+    }
+
+    /// A server that is also reached by TCP on loopback, by TLS alone, and shows this certificate.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed, or does not start.
+    pub fn start_with_tls(certificate: &Certificate) -> Server {
+        Server::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Server {
         let programs = programs();
         let user = other_user();
         let folder = tempfile::Builder::new()
@@ -79,13 +93,25 @@ impl Server {
         let made = initdb.current_dir(&folder).output().unwrap();
         assert!(made.status.success(), "initdb: {made:?}");
         // One user must show a password, so that this is tested too.
-        let hba = "local all secretive scram-sha-256\nlocal all all trust\n";
+        let hba = "local all secretive scram-sha-256\nlocal all all trust\nhostssl all all 127.0.0.1/32 trust\n";
         std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
-        let watch = start_watched(&folder, &programs, user);
+        let mut port = 5432;
+        let mut settings = vec!["listen_addresses=".to_string()];
+        if let Some(certificate) = certificate {
+            port = free_port();
+            settings = vec![
+                "listen_addresses=127.0.0.1".to_string(),
+                "ssl=on".to_string(),
+            ];
+            certificate.put(&data, user);
+        }
+        settings.push(format!("port={port}"));
+        let watch = start_watched(&folder, &programs, user, &settings);
         let server = Server {
             folder,
             programs,
             watch,
+            port,
             n_databases: AtomicU32::new(0),
         };
         server.wait_until_it_answers();
@@ -111,6 +137,16 @@ impl Server {
         )
     }
 
+    /// A program of this PostgreSQL, e.g. `pgbench`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
+    /// The port of its socket's name, and of TCP where it listens there.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The folder with its socket.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -121,24 +157,33 @@ impl Server {
     /// # Panics
     /// When the SQL is refused.
     pub fn sql(&self, database: &str, text: &str) -> String {
-        let ran = self.psql(database, text).output().unwrap();
-        assert!(ran.status.success(), "{text}: {ran:?}");
-        String::from_utf8_lossy(&ran.stdout).trim().to_string()
+        match self.sql_as("postgres", database, text) {
+            Ok(printed) => printed,
+            Err(refused) => panic!("{text}: {refused}"),
+        }
     }
 
-    fn psql(&self, database: &str, text: &str) -> Command {
+    /// Runs SQL by psql as a user. `Err` is what the server says against it.
+    ///
+    /// # Errors
+    /// When the SQL is refused.
+    ///
+    /// # Panics
+    /// When psql cannot be started.
+    pub fn sql_as(&self, user: &str, database: &str, text: &str) -> Result<String, String> {
+        let ran = self.psql(user, database, text).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+        match ran.status.success() {
+            true => Ok(text(&ran.stdout)),
+            false => Err(text(&ran.stderr)),
+        }
+    }
+
+    fn psql(&self, user: &str, database: &str, text: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            "postgres",
-        ]);
-        psql.arg("-h")
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        psql.args(["-U", user, "-p", &self.port.to_string()])
+            .arg("-h")
             .arg(&self.folder)
             .args(["-d", database, "-c", text]);
         psql
@@ -203,7 +248,10 @@ impl Server {
 
     fn wait_until_it_answers(&self) {
         wait_for("PostgreSQL to answer", || {
-            let asked = self.psql("postgres", "select 1").output().unwrap();
+            let asked = self
+                .psql("postgres", "postgres", "select 1")
+                .output()
+                .unwrap();
             asked.status.success().then_some(())
         });
     }
@@ -222,7 +270,7 @@ fn is_zombie(pid: &str) -> bool {
         .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
-fn start_watched(folder: &Path, programs: &Path, user: Option<User>) -> Child {
+fn start_watched(folder: &Path, programs: &Path, user: Option<User>, more: &[String]) -> Child {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -235,7 +283,6 @@ fn start_watched(folder: &Path, programs: &Path, user: Option<User>) -> Child {
         .arg("-D")
         .arg(folder.join("data"));
     for setting in [
-        "listen_addresses=",
         &format!("unix_socket_directories={}", folder.display()),
         "fsync=on",
         "synchronous_commit=on",
@@ -243,6 +290,9 @@ fn start_watched(folder: &Path, programs: &Path, user: Option<User>) -> Child {
         "max_connections=200",
         "log_lock_waits=on",
     ] {
+        watch.args(["-c", setting]);
+    }
+    for setting in more {
         watch.args(["-c", setting]);
     }
     watch.current_dir(folder).stdin(Stdio::piped());
@@ -279,7 +329,7 @@ fn programs() -> PathBuf {
 }
 
 /// Whom the server runs as: `postgres` or `nobody` where this process is root.
-fn other_user() -> Option<User> {
+pub(crate) fn other_user() -> Option<User> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

@@ -56,7 +56,7 @@ async fn dispatched<S: EngineStore + PageStore>(store: S) -> Scene<S> {
 }
 
 fn tasks(claims: &[Claim]) -> Vec<i32> {
-    let attempts = claims.iter().map(|claim| claim.dispatch.attempt);
+    let attempts = claims.iter().map(|claim| claim.attempt);
     attempts.map(|attempt| attempt.task_no.0).collect()
 }
 
@@ -77,14 +77,14 @@ where
     assert_eq!(first[0].dag_id, "etl");
     assert_eq!(first[0].dispatch.sealed, Some(vec![0, 1, 255]));
     assert_eq!(first[0].run, scene.run(1));
-    assert_eq!(first[0].dispatch.version, scene.kept.version);
+    assert_eq!(first[0].version, scene.kept.version);
     assert_eq!(tasks(&store.claim(two, 9).await.unwrap()), [2, 1]);
     assert_eq!(store.claim(one, 9).await.unwrap(), []);
     let mut held = store.dispatched().await.unwrap();
     held.sort();
     let expected = [(1, two), (2, two), (3, one)].map(|(task, by)| (attempt(1, task, 1), by));
     assert_eq!(held, expected);
-    assert_eq!(store.held(one).await.unwrap(), [attempt(1, 3, 1)]);
+    assert_eq!(store.held(one).await.unwrap(), first);
     let definition = store.definition(scene.kept.version).await.unwrap().unwrap();
     assert_eq!(definition.files.len(), 1);
     let names = store.task_numbers(scene.dag()).await.unwrap();

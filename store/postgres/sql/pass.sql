@@ -238,13 +238,24 @@ kept_notes as (
 -- For workers in other processes: what waits for them, what they should end, and what a pass has
 -- taken in from them. One attempt is in one of these lists.
 dispatched as (
-    insert into dispatch (run, task_no, map_index, epoch, queue, priority, version, try_number, sealed)
-    select new.run, new.task_no, new.map_index, new.epoch, new.queue, new.priority, new.version, new.try_number, new.sealed
+    insert into dispatch (run, task_no, map_index, epoch, queue, priority, version, try_number, sealed, seq)
+    select new.run, new.task_no, new.map_index, new.epoch, new.queue, new.priority, new.version, new.try_number, new.sealed, $152::bigint
     from fence cross join unnest(
         $100::bigint[], $101::integer[], $102::integer[], $103::bigint[],
         $104::text[], $105::bigint[], $106::bigint[], $107::integer[], $151::bytea[]
     ) as new (run, task_no, map_index, epoch, queue, priority, version, try_number, sealed)
     on conflict (run, task_no, map_index, epoch) do nothing
+),
+new_mark as (
+    insert into dispatch_mark (shard, seq)
+    select $1, $153::bigint from fence where $153::bigint is not null
+    on conflict do nothing
+),
+old_marks as (
+    delete from dispatch_mark using fence
+    where dispatch_mark.shard = $1
+      and dispatch_mark.seq >= $154::bigint
+      and dispatch_mark.seq < $153::bigint
 ),
 told_kills as (
     insert into kill (run, task_no, map_index, epoch, worker, reason)

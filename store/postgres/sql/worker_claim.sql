@@ -8,6 +8,7 @@ picked as materialized (
     select dispatch.run, dispatch.task_no, dispatch.map_index, dispatch.epoch
     from me join dispatch on dispatch.queue = any (me.queues)
     where dispatch.worker = 0
+      and dispatch.seq >= (select max(seq) from dispatch_mark where shard = $3)
       and not exists (
           select 1 from kill
           where (kill.run, kill.task_no, kill.map_index, kill.epoch)
@@ -25,7 +26,7 @@ claimed as (
     returning dispatch.*
 )
 select claimed.run, claimed.task_no, claimed.map_index, claimed.epoch,
-       claimed.queue, claimed.priority, claimed.version, claimed.try_number, claimed.sealed, dag.dag_id,
+       claimed.version, claimed.try_number, claimed.sealed, true, dag.dag_id,
        dag_run.run, dag_run.dag, dag_run.run_id, dag_run.run_type::text, dag_run.state::text,
        dag_run.version, dag_run.cause, dag_run.logical_date, dag_run.data_interval_start,
        dag_run.data_interval_end, dag_run.run_after, dag_run.queued_at, dag_run.started_at,

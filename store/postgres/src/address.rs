@@ -25,6 +25,8 @@ const PARAMETERS: &[&str] = &[
 #[derive(Clone)]
 pub struct Address {
     pub(crate) options: PgConnectOptions,
+    /// Each transaction may be another session's.
+    pub(crate) is_pooled: bool,
     text: String,
 }
 
@@ -59,7 +61,21 @@ impl Address {
         }
         let options = options.disable_statement_logging();
         let text = shown(&options);
-        Ok(Address { options, text })
+        Ok(Address {
+            options,
+            is_pooled: false,
+            text,
+        })
+    }
+
+    /// The same by way of a pooler that gives each transaction any session: nothing is kept in
+    /// one, no setting, no statement and no ear. It is enough for a worker.
+    #[must_use]
+    pub fn by_pooler(mut self) -> Address {
+        // A pooler refuses to begin with a setting that it does not follow.
+        self.options = self.options.extra_float_digits(None);
+        self.is_pooled = true;
+        self
     }
 
     /// Does a password stand in the address itself?

@@ -8,9 +8,11 @@ mod arrays;
 mod engine;
 mod forget;
 mod lease;
+mod marks;
 mod outside;
 mod pages;
 mod pass;
+mod roles;
 mod rows;
 mod schema;
 mod session;
@@ -24,6 +26,7 @@ mod worker;
 
 pub use address::{Address, is_postgres};
 pub use lease::TERM_LEASE;
+pub use roles::roles;
 pub use schema::{SchemaState, migrate, state};
 pub use worker::{Listener, Rings};
 
@@ -71,16 +74,16 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`] when it cannot be reached.
     pub async fn open(address: &Address) -> Result<PostgresStore, StoreError> {
         schema::ready(address, true).await?;
-        Ok(PostgresStore::at(address, true))
+        Ok(PostgresStore::at(address, true, Role::Plain))
     }
 
-    /// Opens a database that has its tables already.
+    /// Opens a database that has its tables already, for a worker.
     ///
     /// # Errors
     /// As [`PostgresStore::open`]; a database without tables is unreadable too.
     pub async fn open_existing(address: &Address) -> Result<PostgresStore, StoreError> {
         schema::ready(address, false).await?;
-        Ok(PostgresStore::at(address, true))
+        Ok(PostgresStore::at(address, true, Role::Worker))
     }
 
     /// Opens the database for reading, beside whoever writes.
@@ -89,19 +92,23 @@ impl PostgresStore {
     /// As [`PostgresStore::open`]; a database without tables is unreadable too.
     pub async fn open_read_only(address: &Address) -> Result<PostgresStore, StoreError> {
         schema::ready(address, false).await?;
-        Ok(PostgresStore::at(address, false))
+        Ok(PostgresStore::at(address, false, Role::Plain))
     }
 
-    fn at(address: &Address, may_write: bool) -> PostgresStore {
+    fn at(address: &Address, may_write: bool, role: Role) -> PostgresStore {
+        let is_pooled = address.is_pooled;
         let pool = PgPoolOptions::new()
             .max_connections(N_READERS)
             .acquire_timeout(POOL_WAIT)
             .idle_timeout(READER_IDLE)
             // A server that was restarted has left dead connections behind.
             .test_before_acquire(true)
-            .after_connect(|conn, _| {
+            .after_connect(move |conn, _| {
                 Box::pin(async move {
-                    let set_up = session::set_up(conn, Role::Plain).await;
+                    if is_pooled {
+                        return Ok(());
+                    }
+                    let set_up = session::set_up(conn, role).await;
                     set_up.map_err(|trouble| sqlx::Error::Protocol(trouble.to_string()))
                 })
             })

@@ -5,7 +5,7 @@ use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, forget_broken, session, sql};
 use async_trait::async_trait;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
 use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, TaskState, VersionNo};
@@ -189,12 +189,7 @@ impl PostgresStore {
         query: Reading<'_>,
         read: ReadRow<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let listed = async {
-            let mut conn = self.conn().await?;
-            let found = session::within(query.fetch_all(&mut *conn)).await;
-            forget_broken(conn, &found);
-            rows::all(&found?, read)
-        };
+        let listed = async { rows::all(&self.fetch(query).await?, read) };
         listed.await.map_err(|trouble| self.say(trouble))
     }
 
@@ -204,13 +199,20 @@ impl PostgresStore {
         query: Reading<'_>,
         read: ReadRow<T>,
     ) -> Result<Option<T>, StoreError> {
-        let found = async {
-            let mut conn = self.conn().await?;
-            let found = session::within(query.fetch_optional(&mut *conn)).await;
-            forget_broken(conn, &found);
-            rows::one(found?, read)
-        };
+        let found = async { rows::one(self.fetch(query).await?.into_iter().next(), read) };
         found.await.map_err(|trouble| self.say(trouble))
+    }
+}
+
+impl PostgresStore {
+    async fn fetch(&self, query: Reading<'_>) -> Result<Vec<PgRow>, Trouble> {
+        let mut conn = self.conn().await?;
+        let found = match self.address.is_pooled {
+            false => session::within(query.fetch_all(&mut *conn)).await,
+            true => session::within(session::fetch_pooled(&mut conn, query)).await,
+        };
+        forget_broken(conn, &found);
+        found
     }
 }
 

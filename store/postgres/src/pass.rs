@@ -1,6 +1,7 @@
 //! One pass of the engine: the hot path, and what is done when its answer is lost.
 
 use crate::arrays::Rows;
+use crate::marks::Marks;
 use crate::rows::{self, Columns};
 use crate::session::{self, Role};
 use crate::trouble::Trouble;
@@ -8,7 +9,8 @@ use crate::{PostgresStore, SHARD, sql};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres};
-use tidemill_store::{Change, Pass, RunRow};
+use tidemill_model::Attempt;
+use tidemill_store::{Arrivals, Change, Pass, RunRow};
 
 /// The scheduler's own connection.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Writer {
     backend: Option<Backend>,
     /// A pass that may have been committed, though nobody has said so.
     in_doubt: Option<Doubt>,
+    /// Where the queues stand, in this term.
+    marks: Option<(Option<i64>, Marks)>,
 }
 
 /// A write whose answer is lost: what it would have left, and the session that was asked.
@@ -67,6 +71,13 @@ impl Mark {
 }
 
 impl Writer {
+    /// Where its next scans begin.
+    #[cfg(test)]
+    pub(crate) fn marks_for_test(&mut self) -> (i64, u64) {
+        let marks = self.marks.as_mut().map(|known| &mut known.1);
+        marks.map_or((0, 0), |marks| (marks.dispatch(), marks.reports()))
+    }
+
     /// Writes a pass, or finds that it has been written.
     ///
     /// A lost answer is not guessed at: the session that was asked is ended, so that nothing of it
@@ -79,6 +90,7 @@ impl Writer {
         pass: &Pass,
     ) -> Result<(), Trouble> {
         if self.settle(store, pass).await? {
+            self.is_there(pass);
             return Ok(());
         }
         match self.write(store, pass).await {
@@ -86,6 +98,7 @@ impl Writer {
                 self.doubt(pass);
                 tracing::warn!(error = %trouble, "The answer to a commit is lost; it is looked for");
                 if self.settle(store, pass).await? {
+                    self.is_there(pass);
                     return Ok(());
                 }
                 let written = self.write(store, pass).await;
@@ -95,6 +108,13 @@ impl Writer {
                 written
             }
             certain => certain,
+        }
+    }
+
+    /// A pass turned out to have been committed.
+    fn is_there(&mut self, pass: &Pass) {
+        if let Some((_, marks)) = &mut self.marks {
+            marks.committed(pass);
         }
     }
 
@@ -132,13 +152,80 @@ impl Writer {
     }
 
     async fn write(&mut self, store: &PostgresStore, pass: &Pass) -> Result<(), Trouble> {
-        let conn = self.conn(store).await?;
-        let statement = bound(pass, sql::PASS);
+        self.know_marks(store).await?;
+        let (conn, marks) = self.conn_and_marks(store).await?;
+        let statement = bound(pass, marks, sql::PASS);
         // The whole answer is read: only its end says that the commit has happened.
         let row = session::within(statement.fetch_one(conn)).await?;
         match Columns::of(&row).next::<bool>()? {
-            true => Ok(()),
+            true => {
+                marks.committed(pass);
+                Ok(())
+            }
             false => Err(Trouble::TermLost),
+        }
+    }
+
+    /// What has come in from workers, from the marks on.
+    pub(crate) async fn arrivals(
+        &mut self,
+        store: &PostgresStore,
+        limit: u32,
+    ) -> Result<Arrivals, Trouble> {
+        let looked = self.look_for_arrivals(store, limit).await;
+        if looked.as_ref().is_err_and(Trouble::leaves_doubt) {
+            self.conn = None;
+        }
+        looked
+    }
+
+    async fn look_for_arrivals(
+        &mut self,
+        store: &PostgresStore,
+        limit: u32,
+    ) -> Result<Arrivals, Trouble> {
+        self.know_marks(store).await?;
+        let (conn, marks) = self.conn_and_marks(store).await?;
+        let query = sqlx::query(sql::ARRIVALS)
+            .bind(i64::from(limit))
+            .bind(marks.dispatch())
+            .bind(marks.reports().to_string());
+        let found = session::within(query.fetch_all(conn)).await?;
+        let (arrivals, oldest) = crate::worker::arrivals(&found)?;
+        let is_all = arrivals.reports.len() < limit as usize;
+        let told = arrivals.reports.iter().map(|report| report.attempt);
+        marks.looked(told, oldest.filter(|_| is_all));
+        Ok(arrivals)
+    }
+
+    /// Reads once in a term where the queues stand.
+    async fn know_marks(&mut self, store: &PostgresStore) -> Result<(), Trouble> {
+        let term = store.lease.term();
+        if self.marks.as_ref().is_some_and(|known| known.0 == term) {
+            return Ok(());
+        }
+        let conn = self.conn(store).await?;
+        let query = sqlx::query(sql::DISPATCH_MARKS).bind(SHARD);
+        let found = session::within(query.fetch_all(conn)).await?;
+        let mut rows = rows::all(&found, crate::worker::attempt_and_number)?;
+        let is_stored = |row: &(Attempt, i64)| row.0.run.0 == 0;
+        let stored = rows
+            .iter()
+            .find(|row| is_stored(row))
+            .map_or(0, |row| row.1);
+        rows.retain(|row| !is_stored(row));
+        self.marks = Some((term, Marks::new(stored, rows)));
+        Ok(())
+    }
+
+    async fn conn_and_marks(
+        &mut self,
+        store: &PostgresStore,
+    ) -> Result<(&mut PgConnection, &mut Marks), Trouble> {
+        self.conn(store).await?;
+        match (&mut self.conn, &mut self.marks) {
+            (Some(conn), Some((_, marks))) => Ok((conn, marks)),
+            _ => Err(Trouble::TimedOut(0)),
         }
     }
 
@@ -159,8 +246,16 @@ impl Writer {
 }
 
 /// The statement of a pass with everything that it writes.
-pub(crate) fn bound<'q>(pass: &Pass, text: &'static str) -> Query<'q, Postgres, PgArguments> {
-    Rows::of(pass).bind(sqlx::query(text).bind(SHARD).bind(pass.term))
+pub(crate) fn bound<'q>(
+    pass: &Pass,
+    marks: &Marks,
+    text: &'static str,
+) -> Query<'q, Postgres, PgArguments> {
+    Rows::of(pass)
+        .bind(sqlx::query(text).bind(SHARD).bind(pass.term))
+        .bind(marks.next_seq())
+        .bind(marks.to_store())
+        .bind(marks.stored())
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.

@@ -79,7 +79,8 @@ pub(crate) async fn ready(address: &Address, may_make: bool) -> Result<(), Store
     let made_sure = async {
         let mut conn = session::connect(address, Role::Plain).await?;
         let mut state = look(&mut conn).await?;
-        if !state.missing().is_empty() {
+        // By a pooler nobody can wait for a turn, which a session holds.
+        if !state.missing().is_empty() && !address.is_pooled {
             // Another process may be in the middle of it.
             wait_for_turn(&mut conn).await?;
             state = look(&mut conn).await?;
@@ -145,8 +146,9 @@ fn refuse_newer(state: &SchemaState) -> Result<(), Trouble> {
 }
 
 async fn look(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
-    let row = sqlx::query(sql::SCHEMA_THERE).fetch_one(&mut *conn).await?;
-    let mut columns = Columns::of(&row);
+    let there = session::fetch_pooled(conn, sqlx::query(sql::SCHEMA_THERE)).await?;
+    let row = there.first().ok_or(sqlx::Error::RowNotFound)?;
+    let mut columns = Columns::of(row);
     let (server, is_there): (i32, bool) = (columns.next()?, columns.next()?);
     if server < SERVER_MIN {
         return Err(Trouble::Unreadable(format!(
@@ -157,7 +159,7 @@ async fn look(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
     if !is_there {
         return Ok(SchemaState { applied: None });
     }
-    let found = sqlx::query(sql::SCHEMA_APPLIED).fetch_all(conn).await?;
+    let found = session::fetch_pooled(conn, sqlx::query(sql::SCHEMA_APPLIED)).await?;
     let applied = crate::rows::all(&found, |columns| columns.next())?;
     let applied = Some(applied).filter(|applied: &Vec<i64>| !applied.is_empty());
     Ok(SchemaState { applied })

@@ -3,7 +3,9 @@
 use crate::address::Address;
 use crate::sql;
 use crate::trouble::Trouble;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 use std::time::Duration;
 
 /// A connection is there by then, or the server counts as away.
@@ -19,13 +21,17 @@ pub(crate) enum Role {
     Plain,
     /// Passes of the engine.
     Passes,
+    /// Claims and reports of a worker.
+    Worker,
 }
 
 /// A connection of its own, outside of the pool.
 pub(crate) async fn connect(address: &Address, role: Role) -> Result<PgConnection, Trouble> {
     let opened = async {
         let mut conn = address.options.connect().await?;
-        set_up(&mut conn, role).await?;
+        if !address.is_pooled {
+            set_up(&mut conn, role).await?;
+        }
         Ok(conn)
     };
     match tokio::time::timeout(CONNECT_WAIT, opened).await {
@@ -34,12 +40,27 @@ pub(crate) async fn connect(address: &Address, role: Role) -> Result<PgConnectio
     }
 }
 
+/// The rows that a query finds, where each transaction may be another session's: what the session
+/// would be set to is set for the transaction, and the statement has no name in it.
+pub(crate) async fn fetch_pooled(
+    conn: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, Trouble> {
+    let mut tx = conn.begin_with(sql::BEGIN_POOLED).await?;
+    let found = query.persistent(false).fetch_all(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
 /// Sets a new session up.
 pub(crate) async fn set_up(conn: &mut PgConnection, role: Role) -> Result<(), Trouble> {
     sqlx::raw_sql(sql::SESSION).execute(&mut *conn).await?;
-    if role == Role::Passes {
-        sqlx::raw_sql(sql::SESSION_PASS).execute(&mut *conn).await?;
-    }
+    let more = match role {
+        Role::Plain => return Ok(()),
+        Role::Passes => sql::SESSION_PASS,
+        Role::Worker => sql::SESSION_WORKER,
+    };
+    sqlx::raw_sql(more).execute(&mut *conn).await?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ texts! {
     BACKFILL_RUNS_ACTIVE = "backfill_runs_active",
     BACKFILLS = "backfills",
     BACKFILLS_OPEN = "backfills_open",
+    BEGIN_POOLED = "begin_pooled",
     BEGIN_READING = "begin_reading",
     BLOBS_INSERT = "blobs_insert",
     CHANGE = "change",
@@ -34,6 +35,7 @@ texts! {
     DAGS_INSERT = "dags_insert",
     DAGS_MARK_STALE = "dags_mark_stale",
     DAGS_SET_VERSION = "dags_set_version",
+    DISPATCH_MARKS = "dispatch_marks",
     DISPATCHED = "dispatched",
     FENCE = "fence",
     FORGET_DATES = "forget_dates",
@@ -82,6 +84,7 @@ texts! {
     TERM_LEASE_JUDGE = "term_lease_judge",
     TERM_LEASE_RENEW = "term_lease_renew",
     TERM_LEASE_TAKE = "term_lease_take",
+    TERM_SEES_ALL = "term_sees_all",
     TERM_SIGN = "term_sign",
     TERM_TAKE = "term_take",
     TRIES = "tries",
@@ -115,6 +118,8 @@ texts! {
 pub(crate) const SESSION: &str = include_str!("../sql/session.sql");
 /// What the scheduler's session is set to besides.
 pub(crate) const SESSION_PASS: &str = include_str!("../sql/session_pass.sql");
+/// What a worker's session is set to besides.
+pub(crate) const SESSION_WORKER: &str = include_str!("../sql/session_worker.sql");
 
 /// The schema, migration by migration.
 pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -147,6 +152,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         20,
         "worker",
         include_str!("../../../migrations/postgres/0020_worker.sql"),
+    ),
+    (
+        21,
+        "queue marks",
+        include_str!("../../../migrations/postgres/0021_queue_marks.sql"),
     ),
     (
         28,

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod answers;
-mod proxy;
 mod schema;
+mod snapshot;
 mod statement;
 mod term;
+mod tls;
 
 use crate::{Address, PostgresStore};
 use std::time::{Duration, Instant};

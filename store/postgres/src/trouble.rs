@@ -1,6 +1,7 @@
 //! What can go wrong inside, and how it is told outside.
 
 use sqlx::migrate::MigrateError;
+use std::io::ErrorKind;
 use tidemill_store::StoreError;
 
 /// A call has failed.
@@ -8,6 +9,10 @@ use tidemill_store::StoreError;
 pub(crate) enum Trouble {
     #[error(transparent)]
     Sql(sqlx::Error),
+    #[error(
+        "TLS to the server failed (`sslrootcert` in the address names the file of the authority that its certificate must be from, `sslmode` says what is checked)"
+    )]
+    Tls(#[source] sqlx::Error),
     #[error("the server has not answered within {0} s")]
     TimedOut(u64),
     #[error("this scheduler's term is over")]
@@ -45,7 +50,9 @@ impl Trouble {
             }
             Trouble::Sql(sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_)) => false,
             Trouble::Sql(_) => true,
-            Trouble::TermLost | Trouble::Unreadable(_) | Trouble::ReadOnly => false,
+            Trouble::Tls(_) | Trouble::TermLost | Trouble::Unreadable(_) | Trouble::ReadOnly => {
+                false
+            }
         }
     }
 }
@@ -55,6 +62,14 @@ impl From<sqlx::Error> for Trouble {
         match err {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 Trouble::Unreadable(err.to_string())
+            }
+            sqlx::Error::Tls(_) => Trouble::Tls(err),
+            // What TLS says during the handshake comes as an error of reading.
+            sqlx::Error::Io(ref io)
+                if io.kind() == ErrorKind::InvalidData
+                    && io.to_string().contains("certificate") =>
+            {
+                Trouble::Tls(err)
             }
             other => Trouble::Sql(other),
         }

@@ -4,11 +4,13 @@ use crate::arrays::{bind_attempts, column};
 use crate::rows::{self, Columns};
 use crate::text::{original, stored};
 use crate::trouble::Trouble;
-use crate::{PostgresStore, sql};
+use crate::{PostgresStore, SHARD, sql};
 use async_trait::async_trait;
+use sqlx::postgres::PgRow;
 use std::time::Duration;
+use tidemill_model::attempt::Verdict;
 use tidemill_model::{
-    Attempt, DagNo, Epoch, MapIndex, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo,
+    Attempt, DagNo, Epoch, MapIndex, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo,
 };
 use tidemill_store::*;
 
@@ -21,20 +23,17 @@ fn attempt(columns: &mut Columns<'_>) -> Result<Attempt, Trouble> {
     })
 }
 
-fn attempt_and_worker(columns: &mut Columns<'_>) -> Result<(Attempt, i64), Trouble> {
+pub(crate) fn attempt_and_number(columns: &mut Columns<'_>) -> Result<(Attempt, i64), Trouble> {
     Ok((attempt(columns)?, columns.next()?))
 }
 
 fn claim(columns: &mut Columns<'_>) -> Result<Claim, Trouble> {
     Ok(Claim {
-        dispatch: Dispatch {
-            attempt: attempt(columns)?,
-            queue: original(columns.next()?),
-            priority: columns.next()?,
-            version: VersionNo(columns.next()?),
-            try_number: columns.next()?,
-            sealed: columns.next()?,
-        },
+        attempt: attempt(columns)?,
+        version: VersionNo(columns.next()?),
+        try_number: columns.next()?,
+        sealed: columns.next()?,
+        is_whole: columns.next()?,
         dag_id: original(columns.next()?),
         run: rows::run(columns)?,
         map_item: columns.map_item()?,
@@ -72,6 +71,8 @@ fn record(columns: &mut Columns<'_>) -> Result<WorkerRecord, Trouble> {
 
 /// What one row of the arrivals says.
 enum Arrival {
+    /// The oldest transaction that was under way.
+    Oldest(Option<u64>),
     Withdrawn(Attempt),
     Claimed(Attempt, i64),
     Ended(WorkerReport),
@@ -79,36 +80,55 @@ enum Arrival {
 
 fn arrival(columns: &mut Columns<'_>) -> Result<Arrival, Trouble> {
     let kind: i32 = columns.next()?;
-    let (attempt, worker) = attempt_and_worker(columns)?;
+    let (attempt, worker) = attempt_and_number(columns)?;
     let outcome: Option<&str> = columns.next()?;
     Ok(match (kind, outcome) {
+        (0, oldest) => Arrival::Oldest(oldest.and_then(|text| text.parse().ok())),
         (1, _) => Arrival::Withdrawn(attempt),
         (3, Some(outcome)) => Arrival::Ended(WorkerReport {
             attempt,
             worker,
-            outcome: serde_json::from_str(outcome)?,
+            outcome: readable(attempt, outcome),
         }),
         _ => Arrival::Claimed(attempt, worker),
     })
 }
 
+/// How an attempt ended. A report that cannot be read says only that it is over: it must hold up
+/// neither the others nor its own attempt's slot.
+fn readable(attempt: Attempt, text: &str) -> Outcome {
+    serde_json::from_str(text).unwrap_or_else(|err| {
+        tracing::error!(%attempt, %err, "A worker's report cannot be read; its attempt counts as lost");
+        let what = "its worker's report cannot be read";
+        Outcome::without_process(Verdict::Lost, Reason::Lost, what)
+    })
+}
+
+/// What the rows of the arrivals say, and the oldest transaction that was under way then.
+pub(crate) fn arrivals(found: &[PgRow]) -> Result<(Arrivals, Option<u64>), Trouble> {
+    let mut arrivals = Arrivals::default();
+    let mut oldest = None;
+    for arrival in rows::all(found, arrival)? {
+        match arrival {
+            Arrival::Oldest(found) => oldest = found,
+            Arrival::Withdrawn(attempt) => arrivals.withdrawn.push(attempt),
+            Arrival::Claimed(attempt, worker) => arrivals.claims.push((attempt, worker)),
+            Arrival::Ended(report) => arrivals.reports.push(report),
+        }
+    }
+    Ok((arrivals, oldest))
+}
+
 #[async_trait]
 impl DispatchStore for PostgresStore {
     async fn arrivals(&self, limit: u32) -> Result<Arrivals, StoreError> {
-        let query = sqlx::query(sql::ARRIVALS).bind(i64::from(limit));
-        let mut arrivals = Arrivals::default();
-        for arrival in self.list(query, arrival).await? {
-            match arrival {
-                Arrival::Withdrawn(attempt) => arrivals.withdrawn.push(attempt),
-                Arrival::Claimed(attempt, worker) => arrivals.claims.push((attempt, worker)),
-                Arrival::Ended(report) => arrivals.reports.push(report),
-            }
-        }
-        Ok(arrivals)
+        let mut writer = self.writer.lock().await;
+        let arrivals = writer.arrivals(self, limit).await;
+        arrivals.map_err(|trouble| self.say(trouble))
     }
 
     async fn dispatched(&self) -> Result<Vec<(Attempt, i64)>, StoreError> {
-        self.list(sqlx::query(sql::DISPATCHED), attempt_and_worker)
+        self.list(sqlx::query(sql::DISPATCHED), attempt_and_number)
             .await
     }
 
@@ -164,12 +184,13 @@ impl WorkerStore for PostgresStore {
     async fn claim(&self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
         let query = sqlx::query(sql::WORKER_CLAIM)
             .bind(worker)
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(SHARD);
         self.list(query, claim).await
     }
 
-    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError> {
-        self.list(sqlx::query(sql::WORKER_HELD).bind(worker), attempt)
+    async fn held(&self, worker: i64) -> Result<Vec<Claim>, StoreError> {
+        self.list(sqlx::query(sql::WORKER_HELD).bind(worker), claim)
             .await
     }
 
@@ -188,7 +209,15 @@ impl WorkerStore for PostgresStore {
     }
 
     async fn definition(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError> {
-        PageStore::version(self, version).await
+        // A version never changes, so its two parts need not be read at one moment.
+        let query = sqlx::query(sql::VERSION).bind(version.0);
+        let Some(mut record) = self.find(query, rows::version).await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query(sql::VERSION_FILES).bind(version.0);
+        let files = self.list(query, rows::version_file).await?;
+        record.files = files.into_iter().map(|(_, file)| file).collect();
+        Ok(Some(record))
     }
 
     async fn upstream(

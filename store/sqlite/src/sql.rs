@@ -136,6 +136,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0020_worker.sql"),
     ),
     (
+        21,
+        "queue marks",
+        include_str!("../../../migrations/sqlite/0021_queue_marks.sql"),
+    ),
+    (
         28,
         "outside",
         include_str!("../../../migrations/sqlite/0028_outside.sql"),

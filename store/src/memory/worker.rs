@@ -121,19 +121,66 @@ impl Tables {
     }
 
     fn claims(&mut self, worker: i64, limit: u32) -> Result<Vec<Claim>, StoreError> {
-        let dispatches = self.exchange.claim(worker, limit);
-        let claim = |dispatch: Dispatch| {
-            let run = self.runs.get(&dispatch.attempt.run);
-            let run = run.ok_or_else(|| refused("a run of dispatch is not there"))?;
-            let dag = self.dags.get(&run.dag);
-            Ok(Claim {
-                dag_id: dag.map(|dag| dag.dag_id.clone()).unwrap_or_default(),
-                run: run.clone(),
-                map_item: self.map_item(dispatch.attempt),
-                dispatch,
-            })
-        };
-        dispatches.into_iter().map(claim).collect()
+        let dispatches = self.exchange.claim(worker, limit).into_iter();
+        dispatches
+            .map(|dispatch| self.claim_of(&dispatch))
+            .collect()
+    }
+
+    fn claim_of(&self, dispatch: &Dispatch) -> Result<Claim, StoreError> {
+        let claim = self.claim(dispatch.attempt, dispatch.version, dispatch.try_number)?;
+        Ok(Claim {
+            sealed: dispatch.sealed.clone(),
+            is_whole: true,
+            ..claim
+        })
+    }
+
+    fn claim(
+        &self,
+        attempt: Attempt,
+        version: VersionNo,
+        try_number: i32,
+    ) -> Result<Claim, StoreError> {
+        let run = self.runs.get(&attempt.run);
+        let run = run.ok_or_else(|| refused("a run of an attempt is not there"))?;
+        let dag = self.dags.get(&run.dag);
+        Ok(Claim {
+            attempt,
+            version,
+            try_number,
+            sealed: None,
+            is_whole: false,
+            dag_id: dag.map(|dag| dag.dag_id.clone()).unwrap_or_default(),
+            run: run.clone(),
+            map_item: self.map_item(attempt),
+        })
+    }
+
+    /// What a worker has, also when a pass has taken its claim in already.
+    fn held(&self, worker: i64) -> Result<Vec<Claim>, StoreError> {
+        let claimed = self.exchange.dispatch.values();
+        let claimed = claimed
+            .filter(|(_, holder)| *holder == worker)
+            .map(|(dispatch, _)| self.claim_of(dispatch));
+        let mine = self
+            .tasks
+            .values()
+            .filter(|task| task.worker == Some(worker));
+        let applied = mine.filter_map(|task| {
+            let run = self.runs.get(&task.run)?;
+            let attempt = Attempt {
+                run: task.run,
+                task_no: task.task_no,
+                map_index: task.map_index,
+                epoch: task.epoch,
+            };
+            (!run.state.is_terminal()).then(|| self.claim(attempt, run.version, task.try_number))
+        });
+        let mut held: Vec<Claim> = claimed.chain(applied).collect::<Result<_, _>>()?;
+        held.retain(|claim| !self.exchange.reports.contains_key(&claim.attempt));
+        held.sort_by_key(|claim| claim.attempt);
+        Ok(held)
     }
 }
 
@@ -237,24 +284,8 @@ impl WorkerStore for MemoryStore {
         self.lock().claims(worker, limit)
     }
 
-    async fn held(&self, worker: i64) -> Result<Vec<Attempt>, StoreError> {
-        let tables = self.lock();
-        let claimed = tables.exchange.dispatch.values();
-        let claimed = claimed
-            .filter(|(_, holder)| *holder == worker)
-            .map(|(dispatch, _)| dispatch.attempt);
-        let is_open = |task: &&TaskRow| {
-            let run = tables.runs.get(&task.run);
-            task.worker == Some(worker) && run.is_some_and(|run| !run.state.is_terminal())
-        };
-        let applied = tables.tasks.values().filter(is_open).map(|task| Attempt {
-            run: task.run,
-            task_no: task.task_no,
-            map_index: task.map_index,
-            epoch: task.epoch,
-        });
-        let held: std::collections::BTreeSet<Attempt> = claimed.chain(applied).collect();
-        Ok(held.into_iter().collect())
+    async fn held(&self, worker: i64) -> Result<Vec<Claim>, StoreError> {
+        self.lock().held(worker)
     }
 
     async fn report(&self, reports: &[WorkerReport]) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The statement of a pass: its plan, and what it leaves on the disk.
 
 use super::*;
+use crate::marks::Marks;
 use crate::pass::bound;
 use crate::session::{Role, connect};
 use sqlx::Row;
@@ -35,7 +36,10 @@ async fn plan(scene: &Scene, role: Role) -> String {
     };
     let mut conn = connect(&address(&scene.url), role).await.unwrap();
     let explain = concat!("explain ", include_str!("../../sql/pass.sql"));
-    let lines = bound(&pass, explain).fetch_all(&mut conn).await.unwrap();
+    let lines = bound(&pass, &Marks::default(), explain)
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
     let lines: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
     lines.join("\n")
 }
