@@ -1,9 +1,9 @@
 //! What a kill hit: a task that ran, a commit, or nothing.
 
 use super::journal::{Journal, Kill};
-use super::support::Server;
 use std::fmt;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// What the server was doing when it was killed.
@@ -28,15 +28,15 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Kills the server without a warning, noting what its threads were doing. With `aim`, waits
+    /// Kills a program without a warning, noting what its threads were doing. With `aim`, waits
     /// a little for the store's log to grow, since a commit is short and seldom hit by chance.
-    pub fn kill(&mut self, server: &mut Server, log: &Path, aim: bool) {
+    pub fn kill(&mut self, child: &mut Child, log: &Path, aim: bool) {
         if aim {
             wait_for_growth(log);
         }
-        let is_writing = is_writing(server.child.id());
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
+        let is_writing = is_writing(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
         self.in_commit = is_writing || ends_in_a_commit(&std::fs::read(log).unwrap_or_default());
     }
 
