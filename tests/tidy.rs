@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["model", "store", "store-sqlite", "store-postgres"],
     ),
     ("web", &["model", "connection", "store", "dagfile"]),
-    ("bench", &[]),
+    ("bench", &["store-conformance"]),
 ];
 
 /// What a room must not know, besides our other rooms.

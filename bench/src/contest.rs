@@ -3,6 +3,7 @@
 use crate::Options;
 use crate::graph::Shape;
 use crate::home::{Home, Server};
+use crate::postgres::Postgres;
 use crate::procfs;
 use crate::report::Report;
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,7 @@ pub fn run(
     noop: &Path,
     shape: &Shape,
     commit_ms: Option<f64>,
+    postgres: Option<&Postgres>,
     report: &mut Report,
 ) -> Result<()> {
     let has_ninja = Command::new("ninja")
@@ -46,14 +48,16 @@ pub fn run(
         if has_ninja {
             ninja.push(build_tool(scratch, noop, shape, "ninja")?);
         }
-        ours.push(tidemill(options, scratch, noop, shape)?);
+        ours.push(tidemill(options, scratch, noop, shape, postgres)?);
     }
     let make = median(make);
     let ours = median(ours);
     let per_task = 1000.0 / shape.tasks as f64;
     report.section(&format!(
-        "{}: {} no-op shell tasks, 16 at once",
-        shape.name, shape.tasks
+        "{}: {} no-op shell tasks, 16 at once{}",
+        shape.name,
+        shape.tasks,
+        postgres.map_or("", |_| ", on PostgreSQL")
     ));
     report.row("make", make.seconds * per_task, "ms/task");
     if has_ninja {
@@ -151,8 +155,15 @@ fn build_tool(scratch: &Path, noop: &Path, shape: &Shape, tool: &str) -> Result<
     })
 }
 
-fn tidemill(options: &Options, scratch: &Path, noop: &Path, shape: &Shape) -> Result<Lap> {
-    let home = Home::new(&options.tidemill, scratch)?;
+fn tidemill(
+    options: &Options,
+    scratch: &Path,
+    noop: &Path,
+    shape: &Shape,
+    postgres: Option<&Postgres>,
+) -> Result<Lap> {
+    let database = postgres.map(Postgres::database);
+    let home = Home::on(&options.tidemill, scratch, database)?;
     std::fs::write(
         home.dags().join(format!("{}.toml", shape.name)),
         shape.dag(noop),

@@ -112,6 +112,20 @@ impl Shape {
     }
 }
 
+/// Diamonds of tasks without a process, as a DAG file.
+pub fn empty_diamonds(tasks: usize) -> String {
+    let mut text = "[dag]\nmax_active_tasks = 16\n[tasks]\n".to_string();
+    for at in 0..tasks {
+        let upstream: Vec<String> = diamond(at).iter().map(|one| format!("'t{one}'")).collect();
+        let upstream = upstream.join(", ");
+        let _ = writeln!(
+            text,
+            "t{at} = {{ depends_on = [{upstream}], operator = 'empty' }}"
+        );
+    }
+    text
+}
+
 /// Builds the no-op: a C program that writes one byte to its standard output.
 pub fn build_noop(folder: &Path) -> Result<PathBuf> {
     let source = folder.join("noop.c");

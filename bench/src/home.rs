@@ -14,6 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Home {
     tidemill: PathBuf,
     folder: tempfile::TempDir,
+    database: Option<String>,
+}
+
+/// Another process of the program; killed when dropped.
+pub struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A running server; killed when dropped.
@@ -28,6 +39,11 @@ pub struct Server {
 impl Home {
     /// An empty one inside `scratch`.
     pub fn new(tidemill: &Path, scratch: &Path) -> Result<Home> {
+        Home::on(tidemill, scratch, None)
+    }
+
+    /// An empty one inside `scratch`, with its memory in a PostgreSQL database.
+    pub fn on(tidemill: &Path, scratch: &Path, database: Option<String>) -> Result<Home> {
         let folder = tempfile::Builder::new()
             .prefix("home-")
             .tempdir_in(scratch)?;
@@ -35,7 +51,13 @@ impl Home {
         Ok(Home {
             tidemill: tidemill.to_path_buf(),
             folder,
+            database,
         })
+    }
+
+    /// The address of its database; nothing where it keeps a file.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
     }
 
     /// The state folder.
@@ -53,6 +75,7 @@ impl Home {
         let mut command = Command::new(&self.tidemill);
         command
             .args(args)
+            .envs(self.database.iter().map(|url| ("TIDEMILL_DATABASE", url)))
             .env("TIDEMILL_HOME", self.state())
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
@@ -73,28 +96,36 @@ impl Home {
         Ok(output)
     }
 
+    /// Starts another process of the program here.
+    pub fn spawn(&self, args: &[&str]) -> Result<Process> {
+        let log = std::fs::File::create(self.folder.path().join("process.log"))?;
+        let mut command = self.tidemill(args);
+        command.stdout(log.try_clone()?).stderr(log);
+        Ok(Process(command.spawn()?))
+    }
+
     /// Starts a server as it is by default, but for 16 slots; `wrap` stands before its command.
     pub fn serve(&self, wrap: &[&str]) -> Result<Server> {
+        self.serve_as(wrap, &["--slots", "16"])
+    }
+
+    /// Starts a server with these options.
+    pub fn serve_as(&self, wrap: &[&str], options: &[&str]) -> Result<Server> {
         let log = std::fs::File::create(self.folder.path().join("serve.log"))?;
         let _ = std::fs::remove_file(self.state().join("server.json"));
         let mut words: Vec<String> = wrap.iter().map(ToString::to_string).collect();
         words.push(self.tidemill.display().to_string());
         let dags = self.dags().display().to_string();
         words.extend(
-            [
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--slots",
-                "16",
-                "--dags",
-                &dags,
-            ]
-            .map(String::from),
+            ["serve", "--listen", "127.0.0.1:0", "--dags", &dags]
+                .iter()
+                .chain(options)
+                .map(ToString::to_string),
         );
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
+            .envs(self.database.iter().map(|url| ("TIDEMILL_DATABASE", url)))
             .env("TIDEMILL_HOME", self.state())
             .current_dir(self.folder.path());
         command

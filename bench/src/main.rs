@@ -8,6 +8,7 @@ mod contest;
 mod counted;
 mod graph;
 mod home;
+mod postgres;
 mod procfs;
 mod report;
 mod single;
@@ -17,8 +18,8 @@ use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide; all when none is given";
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, postgres; all of these when none is given; held (a snapshot held open for --held SECONDS) only when named";
 
 /// What to measure and how often.
 pub struct Options {
@@ -28,6 +29,8 @@ pub struct Options {
     pub rounds: usize,
     /// How long idling is watched, in seconds.
     pub idle_seconds: u64,
+    /// How long a snapshot is held open, in seconds.
+    pub held_seconds: u64,
     json: bool,
     what: Vec<String>,
 }
@@ -40,7 +43,7 @@ impl Options {
 
 const ALL: &[&str] = &[
     "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
-    "idle", "cli", "wide",
+    "idle", "cli", "wide", "postgres", "held",
 ];
 
 fn options() -> Result<Options> {
@@ -53,6 +56,7 @@ fn options() -> Result<Options> {
         tidemill: beside,
         rounds: 3,
         idle_seconds: 20,
+        held_seconds: 600,
         json: false,
         what: Vec::new(),
     };
@@ -75,6 +79,12 @@ fn options() -> Result<Options> {
                     .parse::<u64>()
                     .context("--idle takes seconds")?
                     .clamp(1, 3600)
+            }
+            "--held" => {
+                options.held_seconds = value()?
+                    .parse::<u64>()
+                    .context("--held takes seconds")?
+                    .clamp(8, 7200)
             }
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
             "-h" | "--help" => {
@@ -121,7 +131,7 @@ fn measure() -> Result<()> {
     let noop = graph::build_noop(folder)?;
     for shape in graph::SHAPES {
         if options.wants(shape.name) {
-            let done = contest::run(&options, folder, &noop, shape, commit_ms, &mut report);
+            let done = contest::run(&options, folder, &noop, shape, commit_ms, None, &mut report);
             report.keep(shape.name, done);
         }
     }
@@ -133,6 +143,14 @@ fn measure() -> Result<()> {
     if options.wants("wide") {
         let done = wide::run(&options, folder, &mut report);
         report.keep("wide", done);
+    }
+    if options.wants("postgres") {
+        let done = postgres::run(&options, folder, &noop, &mut report);
+        report.keep("postgres", done);
+    }
+    if options.what.iter().any(|one| one == "held") {
+        let done = postgres::held(&options, folder, &mut report);
+        report.keep("held", done);
     }
     report.end()
 }

@@ -20,8 +20,8 @@ mod why;
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
-use crate::daemon::outside::Keeper;
 use crate::daemon::metrics::Metrics;
+use crate::daemon::outside::Keeper;
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;

@@ -7,8 +7,8 @@
 
 mod backfill;
 mod behaviour;
-mod forget;
 mod certificate;
+mod forget;
 mod history;
 mod lists;
 mod outside;
