@@ -75,7 +75,7 @@ where
     let first = store.claim(one, 1).await.unwrap();
     assert_eq!(tasks(&first), [3], "the higher priority comes first");
     assert_eq!(first[0].dag_id, "etl");
-    assert_eq!(first[0].dispatch.sealed, Some(vec![0, 1, 255]));
+    assert_eq!(first[0].sealed, Some(vec![0, 1, 255]));
     assert_eq!(first[0].run, scene.run(1));
     assert_eq!(first[0].version, scene.kept.version);
     assert_eq!(tasks(&store.claim(two, 9).await.unwrap()), [2, 1]);
