@@ -121,6 +121,7 @@ mod tests {
             priority: 1,
             version: VersionNo(1),
             try_number: 1,
+            sealed: None,
         };
         Pass {
             dispatches: dispatched.iter().map(dispatch).collect(),

@@ -206,6 +206,7 @@ async fn at_work() -> (Cuttable, i64, [Attempt; 2]) {
         priority: 1,
         version: scene.kept.version,
         try_number: 1,
+        sealed: None,
     };
     let pass = Pass {
         dispatches: attempts.map(dispatch).to_vec(),

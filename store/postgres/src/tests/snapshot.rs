@@ -23,6 +23,7 @@ async fn round(scene: &Scene, worker: (&PostgresStore, i64), number: i64) {
         priority: 1,
         version: scene.kept.version,
         try_number: 1,
+        sealed: None,
     };
     let pass = Pass {
         term: scene.term,
