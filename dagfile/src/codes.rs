@@ -53,6 +53,7 @@ const CODES: &[(&str, &str)] = &[
     ("TM0146", "TM0146: a trigger rule that `fail_fast` does not allow.\nA DAG with `fail_fast = true` ends at its first failed task, so no task of it can wait for a failure: its rules are all_success and, for teardown tasks, all_done_setup_success."),
     ("TM0147", "TM0147: a branch cannot go that way.\nA case has exactly one of `if`, `days`, `between` and `else`, and `then` names tasks or groups that wait for the branch."),
     ("TM0148", "TM0148: a task cannot be mapped like that.\nA mapped task has `expand` or `expand_kwargs`, not both. Tasks that choose what follows (branch, short_circuit, latest_only), setup tasks and teardown tasks are not mapped."),
+    ("TM0149", "TM0149: a task that waits for something does not say what, or says it twice.\nA time sensor has one of `at` and `after`. An external_task_sensor names one task, several, or a group, or none of them for the whole run, and each state stands in one list only."),
     ("TM0150", "TM0150: the default of a parameter does not fit its own declaration."),
     ("TM0151", "TM0151: a parameter has no default, but the DAG has a schedule.\nA scheduled run has nobody to ask. Give the parameter a default, or allow \"null\" as its type."),
     ("TM0190", "TM0190: this version of Tidemill does not run that yet.\nThe key or value is part of the format, so the file is right; it will run with a later version."),

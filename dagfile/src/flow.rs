@@ -8,7 +8,7 @@ use crate::walk::flow::{BranchKeys, CaseKeys};
 use crate::walk::task::OperatorKey;
 use crate::walk::{Text, Walk};
 use tidemill_model::TriggerRule;
-use tidemill_model::dag::Role;
+use tidemill_model::dag::{PastRule, Role};
 use tidemill_model::graph::{Graph, TaskIndex};
 
 /// A task's role by its keys.
@@ -28,6 +28,16 @@ pub(crate) fn rule(keys: &crate::walk::task::RoleKeys, common: &Common) -> Trigg
         return TriggerRule::AllDoneSetupSuccess;
     }
     common.trigger_rule.unwrap_or(TriggerRule::AllSuccess)
+}
+
+/// What a task waits for in the run before.
+pub(crate) fn past(common: &Common) -> Option<PastRule> {
+    let with_downstream = common.wait_for_downstream.unwrap_or(false);
+    let waits = with_downstream || common.depends_on_past.unwrap_or(false);
+    waits.then(|| PastRule {
+        with_downstream,
+        passes_when_new: common.ignore_first_depends_on_past.unwrap_or(true),
+    })
 }
 
 /// Reports what does not fit together.

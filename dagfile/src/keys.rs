@@ -1,6 +1,10 @@
 //! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
 //! these tables.
 
+mod wait;
+
+pub(crate) use wait::*;
+
 use crate::operator::{OperatorKeys, http, python};
 
 /// A key of a table of the format.
@@ -57,6 +61,12 @@ pub(crate) enum Kind {
     Operator(&'static OperatorKeys),
     /// Settings that every task of that operator has unless it says otherwise.
     OperatorDefaults(&'static OperatorKeys),
+    /// A text, or a table with more.
+    TextOr(&'static [Key]),
+    /// A time of day, or an instant.
+    TimeOrDate,
+    /// A table, or a template that gives one.
+    Object,
     /// Lists by name.
     Expand,
     /// A list, or a template that gives one.
@@ -65,8 +75,6 @@ pub(crate) enum Kind {
     Names,
     /// A list of tables.
     Tables(&'static [Key]),
-    /// Only this value, for now.
-    OnlyBool(bool),
     Table(&'static [Key]),
     /// A table whose keys are names.
     Named(Entry),
@@ -206,8 +214,9 @@ macro_rules! common_keys {
             key("priority_weight", Kind::Int(-WEIGHT_MAX, WEIGHT_MAX), "1", "How much it matters among waiting tasks."),
             key("weight_rule", Kind::Choice(WEIGHT_RULES), "\"downstream\"", "How weights add up along the graph."),
             key("queue", Kind::Text, "\"default\"", "The workers that may run it."),
-            key("depends_on_past", Kind::OnlyBool(false), "false", "Wait for this task's success in the run before?"),
-            key("wait_for_downstream", Kind::OnlyBool(false), "false", "Wait for the tasks below it in the run before?"),
+            key("depends_on_past", Kind::Bool, "false", "Wait until this task has succeeded, or was skipped, in the run before?"),
+            key("wait_for_downstream", Kind::Bool, "false", "And until the tasks directly below it have, there? It implies `depends_on_past`."),
+            key("ignore_first_depends_on_past", Kind::Bool, "true", "May it go without a run before when it is new in the DAG?"),
             key("cwd", Kind::Text, "", "Where it runs, relative to the DAG's folder; its own empty folder when absent."),
             key("env", Kind::TemplateTable, "{}", "Environment variables."),
             key("inherit_env", Kind::Bool, "true", "Give it the worker's allow-list of variables?"),
@@ -255,13 +264,13 @@ pub(crate) const TASK: &[Key] = common_keys![
     later("kafka_produce", "Writes records to a topic."),
     later("kafka_consume", "Reads a fixed range of a topic."),
     later("kafka_wait", "Waits for a record."),
-    later("trigger_dag_run", "Starts a run of another DAG."),
+    key("trigger_dag_run", Kind::Table(TRIGGER_DAG_RUN), "", "Starts a run of another DAG, and may wait for its end."),
     key("branch", Kind::Branch, "", "Chooses which tasks follow: a template that names them, or a table with `cases`."),
     key("short_circuit", Kind::ShortCircuit, "", "Skips what follows unless this template is true."),
     later("file_sensor", "Waits for a file."),
     later("http_sensor", "Waits for an HTTP answer."),
-    later("time_sensor", "Waits for a time of day."),
-    later("external_task_sensor", "Waits for a task of another DAG."),
+    key("time_sensor", Kind::TextOr(TIME_SENSOR), "", "Waits for a time of day or an instant: a time such as `18:30`, or a table."),
+    key("external_task_sensor", Kind::Table(EXTERNAL_TASK_SENSOR), "", "Waits for a run or a task of another DAG."),
     later("sql_sensor", "Waits for a row."),
     key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name."),
     key("expand_kwargs", Kind::List, "", "One instance for each object of a list."),

@@ -103,6 +103,7 @@ fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item =
     let of_operator = match &task.operator {
         OperatorKey::Branch(branch) => branch.templates(),
         OperatorKey::ShortCircuit(gate) => vec![&gate.condition],
+        OperatorKey::Wait(wait) => wait.templates.iter().collect(),
         OperatorKey::Empty | OperatorKey::LatestOnly => Vec::new(),
         OperatorKey::Shell | OperatorKey::InProcess(_) | OperatorKey::None => Vec::new(),
     };
@@ -367,8 +368,10 @@ fn checked_use(
     };
     let common = &commons[upstream as usize];
     let operator = &names.tasks[upstream as usize].operator;
-    let has_output = !matches!(operator, OperatorKey::Empty | OperatorKey::LatestOnly)
-        && common.do_xcom_push != Some(false)
+    let has_output = !matches!(
+        operator,
+        OperatorKey::Empty | OperatorKey::LatestOnly | OperatorKey::Wait(_)
+    ) && common.do_xcom_push != Some(false)
         && common.shell.output != Some(ShellOutput::None);
     let (message, range, near) = match &one.value {
         TaskValue::State => return Some(upstream),
@@ -378,7 +381,7 @@ fn checked_use(
             one.task.range.clone(),
             None,
         ),
-        TaskValue::Key(key) if may_have(common, &key.name) => return Some(upstream),
+        TaskValue::Key(key) if may_have(operator, common, &key.name) => return Some(upstream),
         TaskValue::Key(key) => {
             let near = nearest(
                 &key.name,
@@ -414,7 +417,10 @@ fn checked_use(
 }
 
 /// Is a key declared, or may the command write it to `$TIDEMILL_OUTPUT`?
-fn may_have(common: &Common, key: &str) -> bool {
+fn may_have(operator: &OperatorKey, common: &Common, key: &str) -> bool {
+    if let OperatorKey::Wait(keys) = operator {
+        return keys.keeps().contains(&key);
+    }
     let writes = common
         .shell
         .command

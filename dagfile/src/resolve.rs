@@ -190,6 +190,7 @@ fn task(
     let retries = common.retries.unwrap_or(0);
     let multiplier = common.retry_exponential_backoff.unwrap_or(0.0);
     let trigger_rule = flow::rule(&keys.role, &common);
+    let past = flow::past(&common);
     let operator = match keys.operator {
         OperatorKey::Empty => Operator::Empty,
         OperatorKey::LatestOnly => Operator::LatestOnly,
@@ -211,6 +212,7 @@ fn task(
                     .unwrap_or_default(),
             })
         }
+        OperatorKey::Wait(keys) => keys.operator,
         OperatorKey::None => return None,
     };
     let value = |text: Option<Text>| text.map(|text| text.value);
@@ -230,6 +232,7 @@ fn task(
         role: flow::role(&keys.role),
         mapping: keys.mapping.map(|map| map.mapping),
         trigger_rule,
+        past,
         run_if: value(common.run_if),
         skip_if: value(common.skip_if),
         retry: RetryPolicy {

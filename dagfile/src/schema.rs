@@ -100,6 +100,9 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::ShortCircuit => {
             json!({ "oneOf": [{ "type": "string" }, table(keys::SHORT_CIRCUIT)] })
         }
+        Kind::TextOr(keys) => json!({ "oneOf": [{ "type": "string" }, table(keys)] }),
+        Kind::TimeOrDate => json!({ "type": "string" }),
+        Kind::Object => json!({ "type": ["string", "object"] }),
         Kind::List => json!({ "type": ["string", "array"] }),
         Kind::Expand => json!({
             "type": "object",
@@ -109,7 +112,6 @@ fn of_kind(kind: &Kind) -> Json {
         }),
         Kind::Names => one_or_many(json!({ "type": "string" })),
         Kind::Tables(keys) => json!({ "type": "array", "items": table(keys) }),
-        Kind::OnlyBool(only) => json!({ "type": "boolean", "enum": [only] }),
         Kind::Table(keys) => table(keys),
         Kind::Named(entry) => named(*entry),
         Kind::Any => json!({}),

@@ -58,6 +58,8 @@ crate::state::named!(
         Deadlock = "deadlock",
         /// A branch went another way, or a gate was closed.
         NotFollowed = "not_followed",
+        /// What it waited for outside of its run has failed, or will never be there.
+        ElsewhereFailed = "elsewhere_failed",
         /// The definition that the run is pinned to can no longer be read.
         DefinitionLost = "definition_lost",
         /// What it asked for was refused or did not come: an answer, a statement, a condition.
@@ -84,6 +86,8 @@ pub struct Outcome {
     pub follows: Option<Vec<String>>,
     /// For the expansion of a mapped task: what its instances are about.
     pub items: Option<Vec<crate::row::MapItem>>,
+    /// For a task that starts a run: which.
+    pub child: Option<Box<ChildWish>>,
     /// Processor time it used, in microseconds.
     pub cpu_us: i64,
     /// The most memory it held, in KiB.
@@ -103,6 +107,32 @@ pub enum Again {
     Never,
     /// Not before so many seconds.
     AfterSeconds(u32),
+}
+
+/// A run of another DAG that a task wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildWish {
+    /// The DAG.
+    pub dag_id: String,
+    /// What the run is called; a name is made up when absent.
+    pub run_id: Option<String>,
+    /// The instant it is about.
+    pub date: ChildDate,
+    /// Its parameters.
+    pub conf: crate::JsonObject,
+    /// A note on it.
+    pub note: Option<String>,
+}
+
+/// The instant that a run is about which a task wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChildDate {
+    /// The one at which it is made.
+    Present,
+    /// None.
+    None,
+    /// This one.
+    At(crate::Ts),
 }
 
 /// What an attempt's end means for the task.
@@ -134,6 +164,7 @@ impl Outcome {
             pid: None,
             follows: None,
             items: None,
+            child: None,
             cpu_us: 0,
             max_rss_kib: 0,
             http_status: None,
@@ -152,6 +183,7 @@ impl Outcome {
             pid: None,
             follows: None,
             items: None,
+            child: None,
             cpu_us: 0,
             max_rss_kib: 0,
             http_status: None,

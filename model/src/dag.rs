@@ -122,6 +122,11 @@ impl Dag {
 }
 
 impl Dag {
+    /// Does any of its tasks wait for the run before?
+    pub fn looks_back(&self) -> bool {
+        self.tasks.iter().any(|task| task.past.is_some())
+    }
+
     /// Do the values of a run fit the declared parameters? Values of names that are not declared
     /// are let through, as Airflow lets them.
     ///
@@ -172,6 +177,8 @@ pub struct Task {
     pub role: Role,
     /// When it may run.
     pub trigger_rule: TriggerRule,
+    /// What it waits for in the run before; nothing when absent (`depends_on_past`).
+    pub past: Option<PastRule>,
     /// Skipped unless this template is true.
     pub run_if: Option<String>,
     /// Skipped when this template is true.
@@ -220,6 +227,17 @@ pub struct Task {
     pub uses: Uses,
     /// The line of its header in the file, from 1.
     pub line: u32,
+}
+
+/// What a task waits for in the run before its own: at least that the same task has succeeded or
+/// was skipped there (Airflow's `depends_on_past`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastRule {
+    /// And the tasks directly below it as well (`wait_for_downstream`)?
+    pub with_downstream: bool,
+    /// May it go when it is new in its DAG, so that no run had it before
+    /// (`ignore_first_depends_on_past`)?
+    pub passes_when_new: bool,
 }
 
 /// What a task is to the tasks around it (Airflow's `is_setup` and `is_teardown`).

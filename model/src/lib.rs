@@ -19,6 +19,7 @@ pub mod scope;
 pub mod state;
 pub mod time;
 mod uses;
+pub mod wait;
 pub mod weight;
 
 pub use attempt::{Attempt, Outcome, Reason};

@@ -1,5 +1,7 @@
 //! What a task does, and how it becomes many.
 
+pub use crate::wait::*;
+
 /// What a task does. The words of the file and of `operator_name` in the API.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operator {
@@ -15,6 +17,12 @@ pub enum Operator {
     LatestOnly,
     /// Work that a worker does itself, without a process of its own.
     InProcess(InProcess),
+    /// Waits for an instant.
+    TimeSensor(TimeSensor),
+    /// Waits for a task or a run of another DAG.
+    ExternalTaskSensor(Box<ExternalTask>),
+    /// Starts a run of another DAG, and may wait for its end.
+    TriggerDagRun(Box<TriggerDagRun>),
 }
 
 /// An operator that runs inside the worker. What its settings mean stands in its own folder of the
@@ -38,17 +46,15 @@ impl Operator {
             Operator::ShortCircuit(_) => "short_circuit",
             Operator::LatestOnly => "latest_only",
             Operator::InProcess(work) => work.kind,
+            Operator::TimeSensor(_) => "time_sensor",
+            Operator::ExternalTaskSensor(_) => "external_task_sensor",
+            Operator::TriggerDagRun(_) => "trigger_dag_run",
         }
     }
 
     /// The connections that its settings name.
     pub fn connections(&self) -> Vec<&str> {
         match self {
-            Operator::Empty
-            | Operator::Shell(_)
-            | Operator::Branch(_)
-            | Operator::ShortCircuit(_)
-            | Operator::LatestOnly => Vec::new(),
             Operator::InProcess(work) => {
                 let named = work
                     .settings
@@ -56,6 +62,7 @@ impl Operator {
                     .and_then(|name| name.as_str());
                 named.into_iter().collect()
             }
+            _ => Vec::new(),
         }
     }
 
@@ -64,6 +71,14 @@ impl Operator {
         matches!(
             self,
             Operator::Branch(_) | Operator::ShortCircuit(_) | Operator::LatestOnly
+        )
+    }
+
+    /// Does it only wait, for something that the scheduler itself hears of?
+    pub const fn is_wait(&self) -> bool {
+        matches!(
+            self,
+            Operator::TimeSensor(_) | Operator::ExternalTaskSensor(_)
         )
     }
 

@@ -229,7 +229,7 @@ named!(
         BlockByUpstream = "block_by_upstream",
         /// Its wait for the next try or poke is over.
         WaitOver = "wait_over",
-        /// It gives its slot back until an event comes.
+        /// It gives its slot back, or takes none, until an event comes.
         Defer = "defer",
         /// It gives its slot back until the next poke.
         Reschedule = "reschedule",
@@ -292,7 +292,7 @@ impl TaskState {
                 S::UpForRetry | S::UpForReschedule | S::Deferred => Some(S::Scheduled),
                 _ => None,
             },
-            E::Defer => (self == S::Running).then_some(S::Deferred),
+            E::Defer => matches!(self, S::Scheduled | S::Running).then_some(S::Deferred),
             E::Reschedule => (self == S::Running).then_some(S::UpForReschedule),
             E::Clear => match self {
                 S::Queued | S::Running => Some(S::Restarting),

@@ -54,6 +54,16 @@ impl Ts {
         Ok(Ts::from_jiff(zoned.timestamp()))
     }
 
+    /// Reads an instant; a date or a time without offset is read in the zone of that IANA name,
+    /// or in UTC where there is none.
+    ///
+    /// # Errors
+    /// When the text is neither, or the local time cannot exist.
+    pub fn parse_in(text: &str, zone: &str) -> Result<Ts, ParseTsError> {
+        let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
+        Ts::parse(text, &zone)
+    }
+
     /// What a clock on the wall in a time zone (an IANA name) shows; `None` when there is no such
     /// zone.
     pub fn local(self, zone: &str) -> Option<Local> {
@@ -63,6 +73,22 @@ impl Ts {
             day_of_week: zoned.weekday().to_sunday_zero_offset() as u8,
             seconds: midnight.total(jiff::Unit::Second).ok()? as u32,
         })
+    }
+
+    /// The instant at which a clock on the wall in a time zone (an IANA name) shows a time, in
+    /// seconds since midnight, on the day that this instant has there. A time that a change of the
+    /// clock leaves out is later by that change; of two, it is the first. `None` when there is no
+    /// such zone or time.
+    pub fn on_its_day(self, zone: &str, seconds: u32) -> Option<Ts> {
+        let day = self.to_jiff().in_tz(zone).ok()?;
+        let part = |n: u32| i8::try_from(n).ok();
+        let (hour, minute) = (part(seconds / 3600)?, part(seconds / 60 % 60)?);
+        let time = jiff::civil::Time::new(hour, minute, part(seconds % 60)?, 0).ok()?;
+        let at = day
+            .date()
+            .to_datetime(time)
+            .to_zoned(day.time_zone().clone());
+        Some(Ts::from_jiff(at.ok()?.timestamp()))
     }
 
     /// This instant later by `span`; the far end of time when that overflows.

@@ -32,7 +32,12 @@ pub enum DateFate {
 ///
 /// # Errors
 /// One sentence that says why not.
-pub fn check_backfill(dag: &Dag, range: &BackfillRange, conf: &JsonObject) -> Result<(), String> {
+pub fn check_backfill(
+    dag: &Dag,
+    range: &BackfillRange,
+    reprocess: Reprocess,
+    conf: &JsonObject,
+) -> Result<(), String> {
     let id = &dag.id;
     if !dag.schedule.is_periodic() {
         return Err(format!(
@@ -54,6 +59,7 @@ pub fn check_backfill(dag: &Dag, range: &BackfillRange, conf: &JsonObject) -> Re
             range.to
         ));
     }
+    check_past(dag, range.is_backwards, reprocess)?;
     if let Some(name) = conf
         .keys()
         .find(|name| !dag.params.iter().any(|param| param.name == **name))
@@ -68,6 +74,26 @@ pub fn check_backfill(dag: &Dag, range: &BackfillRange, conf: &JsonObject) -> Re
             range.from, range.to
         )),
     }
+}
+
+/// A task that waits for the run before needs that run first, and needs it to have ended well
+/// (Airflow's `_validate_backfill_params`).
+fn check_past(dag: &Dag, is_backwards: bool, reprocess: Reprocess) -> Result<(), String> {
+    let id = &dag.id;
+    if !dag.looks_back() {
+        return Ok(());
+    }
+    if is_backwards {
+        return Err(format!(
+            "DAG {id} has tasks with `depends_on_past`: its backfills cannot run backwards"
+        ));
+    }
+    if reprocess == Reprocess::None {
+        return Err(format!(
+            "DAG {id} has tasks with `depends_on_past`: say whether runs that failed, or all that are over, run again (`--reprocess failed` or `completed`)"
+        ));
+    }
+    Ok(())
 }
 
 /// The tick that comes after `position`, or the first; `None` at the end.

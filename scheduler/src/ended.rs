@@ -5,6 +5,7 @@ use crate::instances;
 use crate::retry::{allows_another, asked_for, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
+use crate::wait;
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{
@@ -61,6 +62,13 @@ pub(crate) fn attempt_ended(
     task.message = outcome.message;
     task.reason = outcome.reason;
     match outcome.verdict {
+        Verdict::Success if outcome.child.is_some() => {
+            wait::for_child(run, at, outcome.child, now, effects);
+        }
+        // Its conditions have let it begin: now it waits.
+        Verdict::Success if run.task(at).operator.is_wait() && outcome.items.is_none() => {
+            wait::go_on(run, at, now, effects);
+        }
         Verdict::Success if outcome.items.is_some() => {
             let items = outcome.items.unwrap_or_default();
             expanded(run, at, items, now, effects);
@@ -141,7 +149,7 @@ fn current(run: &Run, attempt: Attempt) -> Option<TaskIndex> {
     (run.attempt(at) == attempt && run.tasks[at.at()].is_live()).then_some(at)
 }
 
-fn failed(
+pub(crate) fn failed(
     run: &mut Run,
     at: TaskIndex,
     http_status: Option<u16>,
@@ -169,7 +177,7 @@ fn failed(
     failed_for_good(run, at, now, effects);
 }
 
-fn failed_for_good(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+pub(crate) fn failed_for_good(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
     if run.row.reason == Some(Reason::TimedOut) {
         run.apply(at, TaskEvent::Skip);
         return over(run, at, now, effects);
@@ -239,7 +247,8 @@ fn again_or_failed(
     }
     if may_repeat && task.try_number <= task.max_tries && run.apply(at, TaskEvent::Lose) {
         run.tasks[at.at()].scheduled_at = Some(now);
-        effects.extend([Effect::Task(at), Effect::Ready(at)]);
+        effects.push(Effect::Task(at));
+        wait::ready(run, at, now, effects);
     } else {
         failed_for_good(run, at, now, effects);
     }
@@ -268,7 +277,7 @@ fn settle_without_verdict(
 }
 
 /// An instance is over: tell its row, and look at what waited for it.
-fn over(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+pub(crate) fn over(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
     effects.push(Effect::Task(at));
     look_at(run, run.followers(at), now, effects);
 }

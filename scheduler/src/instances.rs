@@ -5,6 +5,7 @@
 //! in memory and has no row) while instances 0..n-1 take places behind all tasks.
 
 use crate::run::{Effect, Run};
+use crate::wait;
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{MapIndex, MapItem, TaskEvent, TaskIndex, TaskRow, TaskState, Ts};
 
@@ -104,7 +105,7 @@ pub(crate) fn expand(
         run.tasks[place.at()].map_item = Some(Box::new(item));
         if !run.tasks[place.at()].is_live() && run.apply(place, TaskEvent::Schedule) {
             run.tasks[place.at()].scheduled_at = Some(now);
-            effects.push(Effect::Ready(place));
+            wait::ready(run, place, now, effects);
         }
         effects.push(Effect::Task(place));
     }

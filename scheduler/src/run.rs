@@ -1,9 +1,11 @@
 //! An active run in memory: rows by task, and counters that are derived from them.
 
 use crate::counters::is_waiting;
+use crate::past::PastTask;
 use crate::rule::UpstreamCounts;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tidemill_model::attempt::ChildWish;
 use tidemill_model::dag::OnLost;
 use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
@@ -26,6 +28,11 @@ pub enum Effect {
     Wake(TaskIndex, Ts),
     /// The run waits for its next try as a whole: it may begin at that instant.
     BeginAt(Ts),
+    /// This instance waits for something outside of its run: tell how that stands, now and
+    /// whenever it changes, by [`crate::Event::Heard`].
+    Watch(TaskIndex),
+    /// Make this run, unless it is there, and tell what became of it.
+    MakeChild(TaskIndex, Box<ChildWish>),
     /// End this attempt, for that reason.
     Kill(Attempt, Reason),
     /// This try is superseded: keep it.
@@ -51,6 +58,8 @@ pub struct Run {
     pub(crate) owners: Vec<TaskIndex>,
     pub(crate) instances: HashMap<TaskIndex, Vec<TaskIndex>>,
     pub(crate) upstream: Vec<UpstreamCounts>,
+    /// How the run before stands for tasks that wait for it, as far as it has been told.
+    pub(crate) past: HashMap<TaskIndex, Option<PastTask>>,
     pub(crate) n_open: u32,
     pub(crate) n_live: u32,
     pub(crate) n_waiting: u32,
@@ -91,6 +100,7 @@ impl Run {
             tasks,
             owners: Vec::new(),
             instances: HashMap::new(),
+            past: HashMap::new(),
             n_open: 0,
             n_live: 0,
             n_waiting: 0,
@@ -182,9 +192,12 @@ impl Run {
         self.n_live
     }
 
-    /// Is there an open task, but none that a worker, a slot or a timer will ever move?
+    /// Is there an open task, but none that a worker, a slot, a timer or another run will ever move?
     pub fn is_stuck(&self) -> bool {
-        self.n_open > 0 && self.n_live == 0 && self.n_waiting == 0
+        self.n_open > 0
+            && self.n_live == 0
+            && self.n_waiting == 0
+            && !self.places().any(|at| self.waits_for_past(at))
     }
 
     /// Does this instance want a slot?
@@ -205,16 +218,28 @@ impl Run {
     /// with a new epoch.
     pub fn dispatch(&mut self, at: TaskIndex, now: Ts) -> (Attempt, Vec<Effect>) {
         let mut effects = Vec::new();
+        self.new_try(at, TaskEvent::Queue, now, &mut effects);
+        self.n_live += 1;
+        self.tasks[at.at()].worker = Some(UNCLAIMED);
+        (self.attempt(at), effects)
+    }
+
+    /// A try with a number of its own begins; the one before is kept.
+    pub(crate) fn new_try(
+        &mut self,
+        at: TaskIndex,
+        event: TaskEvent,
+        now: Ts,
+        effects: &mut Vec<Effect>,
+    ) {
         let before = self.tasks[at.at()].clone();
         if before.try_number > 0 {
             effects.push(Effect::KeepTry(Box::new(before)));
         }
-        self.apply(at, TaskEvent::Queue);
-        self.n_live += 1;
+        self.apply(at, event);
         let task = &mut self.tasks[at.at()];
         task.epoch = Epoch(task.epoch.0 + 1);
         task.try_number += 1;
-        task.worker = Some(UNCLAIMED);
         task.queued_at = Some(now);
         task.started_at = None;
         task.ended_at = None;
@@ -224,7 +249,6 @@ impl Run {
         task.exit_code = None;
         task.followed = None;
         effects.push(Effect::Task(at));
-        (self.attempt(at), effects)
     }
 
     /// A worker has the attempt. One that was cleared or marked while it waited stays so.

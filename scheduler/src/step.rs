@@ -1,8 +1,10 @@
 //! The step: one run, one event, the effects. Everything that moves a run passes here.
 
+use crate::past::PastTask;
 use crate::rule::{Decision, decide};
 use crate::run::{Effect, Run};
-use crate::{ended, people};
+use crate::wait::{self, Heard};
+use crate::{ended, past, people};
 use tidemill_model::{Attempt, Outcome, Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
 /// What can happen to a run. The list is closed: nothing else moves one.
@@ -33,8 +35,12 @@ pub enum Event {
         /// Could the task be the cause? A restart of the server is not blamed on it.
         blame: bool,
     },
+    /// How the run before stands for tasks that wait for it; `None` where there is no such run.
+    Past(Vec<(TaskIndex, Option<PastTask>)>),
     /// The wait of an instance is over.
     TimerDue(TaskIndex),
+    /// How that stands which an instance waits for outside of its run.
+    Heard(TaskIndex, Heard),
     /// The run has taken longer than it may.
     RunTimedOut,
     /// A person ends the run.
@@ -55,7 +61,7 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
     let mut effects = Vec::new();
     match event {
         Event::Begin => begin(run, now, &mut effects),
-        Event::Resume => resume(run, &mut effects),
+        Event::Resume => resume(run, now, &mut effects),
         Event::Claimed { attempt, worker } => {
             ended::claimed(run, attempt, worker, now, &mut effects)
         }
@@ -65,6 +71,8 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
         Event::AttemptLost { attempt, blame } => {
             ended::attempt_lost(run, attempt, blame, now, &mut effects)
         }
+        Event::Past(stands) => past::told(run, stands, now, &mut effects),
+        Event::Heard(at, heard) => wait::heard(run, at, heard, now, &mut effects),
         Event::TimerDue(at) => timer_due(run, at, now, &mut effects),
         Event::RunTimedOut => timed_out(run, now, &mut effects),
         Event::Cancel => people::end_run(run, Reason::Cancelled, now, &mut effects),
@@ -89,14 +97,15 @@ fn begin(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
 }
 
 /// After a restart readiness is derived again from the rows; nothing else is special.
-fn resume(run: &mut Run, effects: &mut Vec<Effect>) {
+fn resume(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     if run.row.state != RunState::Running {
         return;
     }
     for at in (0..run.tasks.len() as u32).map(TaskIndex) {
         let task = &run.tasks[at.at()];
         match task.state {
-            TaskState::Scheduled if !task.is_live() => effects.push(Effect::Ready(at)),
+            TaskState::Scheduled if !task.is_live() => wait::ready(run, at, now, effects),
+            TaskState::Deferred if !task.is_live() => wait::resume(run, at, effects),
             TaskState::UpForRetry => {
                 effects.push(Effect::Wake(at, task.not_before.unwrap_or(Ts(0))))
             }
@@ -117,10 +126,17 @@ fn timed_out(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
 }
 
 fn timer_due(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
-    let is_due = run.tasks[at.at()].not_before.is_none_or(|due| due <= now);
-    if is_due && run.apply(at, TaskEvent::WaitOver) {
+    let task = &run.tasks[at.at()];
+    if task.not_before.is_some_and(|due| due > now) {
+        return;
+    }
+    if task.state == TaskState::Deferred {
+        return wait::time_is_up(run, at, now, effects);
+    }
+    if run.apply(at, TaskEvent::WaitOver) {
         run.tasks[at.at()].scheduled_at = Some(now);
-        effects.extend([Effect::Task(at), Effect::Ready(at)]);
+        effects.push(Effect::Task(at));
+        wait::ready(run, at, now, effects);
     }
 }
 
@@ -140,6 +156,7 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
             let decision = decide(rule, run.upstream(at));
             let event = match decision {
                 Decision::Wait => continue,
+                Decision::Run if run.is_held_by_past(at) => continue,
                 Decision::Run => TaskEvent::Schedule,
                 Decision::Skip | Decision::NotFollowed => TaskEvent::Skip,
                 Decision::Block => TaskEvent::BlockByUpstream,
@@ -152,7 +169,7 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
             effects.push(Effect::Task(at));
             if event == TaskEvent::Schedule {
                 run.tasks[at.at()].scheduled_at = Some(now);
-                effects.push(Effect::Ready(at));
+                wait::ready(run, at, now, effects);
             } else {
                 run.tasks[at.at()].ended_at = Some(now);
                 next.extend(run.followers(at));

@@ -1,6 +1,7 @@
 //! Why something has not happened: every condition, met or not, from the functions that decide.
 
 use crate::admit::{Admission, Gate};
+use crate::past::{PastGate, PastTask};
 use crate::rule::{Decision, UpstreamCounts, decide};
 use crate::run::Run;
 use crate::turns::{TurnGate, Turns};
@@ -36,6 +37,20 @@ pub enum CheckKind {
         bad: Vec<TaskIndex>,
         /// Those that were skipped.
         skipped: Vec<TaskIndex>,
+    },
+    /// What it waits for in the run before is there (`depends_on_past`).
+    Past {
+        /// How that stands.
+        gate: PastGate,
+        /// The run before, and what it has of this task; `None` where there is none.
+        before: Option<PastTask>,
+    },
+    /// It waits for nothing outside of its run any more.
+    Deferred {
+        /// Which.
+        at: TaskIndex,
+        /// When the wait is over at the latest.
+        until: Option<Ts>,
     },
     /// Its wait for the next try or poke is over.
     NotBefore(Option<Ts>),
@@ -99,6 +114,11 @@ pub fn why_task(run: &Run, at: TaskIndex, admission: &Admission, turns: &Turns) 
     let is_open = !task.state.is_terminal() && !task.is_live() && task.state != TaskState::Deferred;
     checks.push(check(CheckKind::TaskOpen(task.state), is_open));
     checks.push(upstream(run, at));
+    checks.extend(past(run, at));
+    if task.state == TaskState::Deferred {
+        let until = task.not_before;
+        checks.push(check(CheckKind::Deferred { at, until }, false));
+    }
     if matches!(
         task.state,
         TaskState::UpForRetry | TaskState::UpForReschedule
@@ -124,6 +144,14 @@ fn why_begun(run: &Run, turns: &Turns) -> Vec<Check> {
         check(CheckKind::RunTurn(gate), is_open)
     }));
     checks
+}
+
+fn past(run: &Run, at: TaskIndex) -> Option<Check> {
+    let gate = run.past_gate(at)?;
+    // A task that has gone past it does not go back behind it.
+    let is_ok = gate.is_open() || run.tasks[at.at()].state != TaskState::None;
+    let before = run.past.get(&run.index_of(at)).cloned().flatten();
+    Some(check(CheckKind::Past { gate, before }, is_ok))
 }
 
 fn upstream(run: &Run, at: TaskIndex) -> Check {

@@ -116,6 +116,9 @@ fn show_plan(printer: &Printer, dag: &Dag) -> Exit {
             let body = match &task.operator {
                 Operator::Empty | Operator::LatestOnly | Operator::Branch(_) => String::new(),
                 Operator::ShortCircuit(gate) => gate.condition.clone(),
+                Operator::TimeSensor(_) => String::new(),
+                Operator::ExternalTaskSensor(sensor) => sensor.dag_id.clone(),
+                Operator::TriggerDagRun(trigger) => trigger.dag_id.clone(),
                 Operator::Shell(shell) => match &shell.body {
                     tidemill_model::dag::ShellBody::Command(text) => {
                         text.lines().next().unwrap_or("").to_string()

@@ -115,6 +115,17 @@ pub trait EngineStore: Send + Sync {
     /// most `rows_max` rows at once.
     async fn forget_runs(&self, runs: &[RunNo], rows_max: u32) -> Result<Forgotten, StoreError>;
 
+    /// The run of a DAG with the latest logical date in a span.
+    async fn newest_run(&self, dag: DagNo, span: &DateSpan) -> Result<Option<RunRow>, StoreError>;
+
+    /// Has a run of this DAG with an earlier logical date a row of this task?
+    async fn has_earlier_task(
+        &self,
+        dag: DagNo,
+        task: TaskNo,
+        before: Ts,
+    ) -> Result<bool, StoreError>;
+
     /// The values that tasks of a run have kept, for these tasks.
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError>;
 }

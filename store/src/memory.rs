@@ -360,6 +360,31 @@ impl EngineStore for MemoryStore {
         Ok(self.lock().forget(runs, rows_max))
     }
 
+    async fn newest_run(&self, dag: DagNo, span: &DateSpan) -> Result<Option<RunRow>, StoreError> {
+        let tables = self.lock();
+        let of_dag = tables.runs.values().filter(|run| run.dag == dag);
+        let inside = of_dag.filter(|run| span.has(run));
+        Ok(inside.max_by_key(|run| run.logical_date).cloned())
+    }
+
+    async fn has_earlier_task(
+        &self,
+        dag: DagNo,
+        task: TaskNo,
+        before: Ts,
+    ) -> Result<bool, StoreError> {
+        let tables = self.lock();
+        let is_earlier = |run: &&RunRow| run.logical_date.is_some_and(|at| at < before);
+        let mut earlier = tables.runs.values().filter(|run| run.dag == dag);
+        let has_row = |run: &RunRow| {
+            tables
+                .tasks_of(run.run)
+                .iter()
+                .any(|row| row.task_no == task)
+        };
+        Ok(earlier.any(|run| is_earlier(&run) && has_row(run)))
+    }
+
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
         Ok(self.lock().values_of(run, |task| tasks.contains(&task)))
     }

@@ -67,6 +67,25 @@ pub struct RunKey {
     pub cause: Option<String>,
 }
 
+/// Logical dates from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DateSpan {
+    /// The first; open when absent.
+    pub from: Option<Ts>,
+    /// The last.
+    pub until: Ts,
+    /// Do runs that people made count?
+    pub with_manual: bool,
+}
+
+impl DateSpan {
+    /// Is a run about an instant of the span?
+    pub fn has(&self, row: &RunRow) -> bool {
+        let is_in = |at: Ts| at <= self.until && self.from.is_none_or(|from| at >= from);
+        row.logical_date.is_some_and(is_in) && (self.with_manual || row.run_type != RunType::Manual)
+    }
+}
+
 /// One change of one run in one pass: what SSE, `events tail` and notifications read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {

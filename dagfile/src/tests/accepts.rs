@@ -472,3 +472,17 @@ shell = 'true'
     assert_eq!(uses.optional_variables, ["maybe"]);
     assert!(dag.tasks[1].uses.is_empty());
 }
+
+#[test]
+fn a_task_may_look_back() {
+    let past = |keys: &str| {
+        let dag = dag(&format!("[tasks.t]\nshell = 'true'\n{keys}\n"));
+        let past = dag.tasks[0].past;
+        past.map(|past| (past.with_downstream, past.passes_when_new))
+    };
+    assert_eq!(past(""), None);
+    assert_eq!(past("depends_on_past = true"), Some((false, true)));
+    assert_eq!(past("wait_for_downstream = true"), Some((true, true)));
+    let strict = "depends_on_past = true\nignore_first_depends_on_past = false";
+    assert_eq!(past(strict), Some((false, false)));
+}

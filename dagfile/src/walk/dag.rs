@@ -50,6 +50,7 @@ impl Walk<'_> {
         let (timezone, zone) = self
             .zone(table)
             .unwrap_or_else(|| ("UTC".to_string(), TimeZone::UTC));
+        self.zone = zone.clone();
         let start_date = self.date(table, "start_date", &zone);
         let end_date = self.date(table, "end_date", &zone);
         if let (Some(start), Some(end), Some(value)) = (start_date, end_date, table.get("end_date"))

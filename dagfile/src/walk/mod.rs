@@ -12,13 +12,13 @@ pub(crate) mod settings;
 pub(crate) mod task;
 pub(crate) mod unknown;
 pub(crate) mod value;
+pub(crate) mod wait;
 
 use crate::diagnostic::{Diagnostic, Lines, Severity};
-use crate::keys::{self, Key, Kind};
-use crate::parse::{Table, Value};
+use crate::keys::{self, Key};
+use crate::parse::Table;
 use std::collections::HashSet;
 use std::ops::Range;
-use toml::de::DeValue;
 
 /// More mistakes of one file are counted and not kept.
 pub(crate) const DIAGNOSTICS_MAX: usize = 200;
@@ -87,6 +87,8 @@ pub(crate) struct Walk<'s> {
     pub(crate) lines: Lines,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) n_dropped: usize,
+    /// The DAG's time zone.
+    pub(crate) zone: jiff::tz::TimeZone,
     /// Files that keys name, in the order of the file.
     pub(crate) files: Vec<String>,
     seen_files: HashSet<String>,
@@ -100,6 +102,7 @@ impl<'s> Walk<'s> {
             lines: Lines::new(source),
             diagnostics,
             n_dropped: n_found.saturating_sub(DIAGNOSTICS_MAX),
+            zone: jiff::tz::TimeZone::UTC,
             files: Vec::new(),
             seen_files: HashSet::new(),
         };
@@ -142,23 +145,8 @@ impl<'s> Walk<'s> {
             match keys::find(keys, name) {
                 None => self.unknown_key(key.span(), name, value, place, keys),
                 Some(known) if !known.is_built => self.not_built(key.span(), &format!("`{name}`")),
-                Some(known) => self.check_fixed(name, value, known),
+                Some(_) => {}
             }
-        }
-    }
-
-    /// A key of the format whose only value, for now, is its default.
-    fn check_fixed(&mut self, name: &str, value: &Value, key: &Key) {
-        let (is_default, is_right_type) = match (&key.kind, value.get_ref()) {
-            (Kind::OnlyBool(only), DeValue::Boolean(one)) => (one == only, true),
-            (Kind::OnlyBool(_), _) => (false, false),
-            _ => return,
-        };
-        if !is_right_type {
-            self.wrong_type(name, value, "true or false");
-        } else if !is_default {
-            let written = self.source.get(value.span()).unwrap_or("").to_string();
-            self.not_built(value.span(), &format!("`{name} = {written}`"));
         }
     }
 

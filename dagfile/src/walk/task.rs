@@ -4,6 +4,7 @@ use super::common::{Common, ShellKeys};
 use super::flow::{BranchKeys, GateKeys};
 use super::map::MapKeys;
 use super::value::is_id;
+use super::wait::WaitKeys;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys::{self, Kind, OPERATORS, PLAIN_OPERATORS};
@@ -59,6 +60,7 @@ pub(crate) enum OperatorKey {
     ShortCircuit(GateKeys),
     /// One that runs inside the worker; what it says stands in the common keys, over defaults.
     InProcess(&'static OperatorKeys),
+    Wait(WaitKeys),
     /// One that is not built, or none: reported, and the DAG is not made.
     None,
 }
@@ -217,6 +219,9 @@ impl Walk<'_> {
         let found = match key {
             "shell" => Some(OperatorKey::Shell),
             "branch" => self.branch(value, place).map(OperatorKey::Branch),
+            "time_sensor" => self.time_sensor(value, place).map(OperatorKey::Wait),
+            "external_task_sensor" => self.external(value, place).map(OperatorKey::Wait),
+            "trigger_dag_run" => self.trigger(value, place).map(OperatorKey::Wait),
             "short_circuit" => self.gate(value, place).map(OperatorKey::ShortCircuit),
             _ => match keys::find(keys::TASK, key).map(|key| &key.kind) {
                 Some(Kind::Operator(operator)) => Some(OperatorKey::InProcess(operator)),

@@ -83,6 +83,7 @@ pub fn task(operator: Operator) -> Task {
         operator,
         role: tidemill_model::dag::Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
+        past: None,
         run_if: None,
         skip_if: None,
         retry: RetryPolicy {

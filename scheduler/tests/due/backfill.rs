@@ -1,6 +1,7 @@
 //! The dates of backfills, and what is refused.
 
 use crate::sample::{cron, dag, hour};
+use tidemill_model::dag::PastRule;
 use tidemill_model::schedule::{Interval, Schedule, Ticks};
 use tidemill_model::{Dag, Json, JsonObject, Reprocess, RunState, RunType, SkipReason};
 use tidemill_scheduler::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
@@ -58,11 +59,12 @@ fn a_period_that_has_not_ended_is_not_part_of_a_backfill() {
 #[test]
 fn what_makes_no_sense_is_refused_with_the_reason() {
     let check = |dag: &Dag, range: BackfillRange, conf: &JsonObject| {
-        check_backfill(dag, &range, conf).unwrap_err()
+        check_backfill(dag, &range, Reprocess::None, conf).unwrap_err()
     };
     let none = JsonObject::new();
     let hourly = dag(cron("0 * * * *"));
-    assert_eq!(check_backfill(&hourly, &range(3, 6), &none), Ok(()));
+    let plain = check_backfill(&hourly, &range(3, 6), Reprocess::None, &none);
+    assert_eq!(plain, Ok(()));
     for ticks in [Ticks::Manual, Ticks::Continuous, Ticks::Once(None)] {
         let why = check(&dag(ticks), range(3, 6), &none);
         assert!(why.contains("no schedule"), "{why}");
@@ -77,6 +79,32 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     closed.allowed_run_types = vec![RunType::Scheduled];
     assert!(check(&closed, range(3, 6), &none).contains("does not allow"));
     assert!(Schedule::MANUAL.is_manual());
+}
+
+#[test]
+fn a_dag_that_looks_back_goes_forward_only_and_says_what_runs_again() {
+    let none = JsonObject::new();
+    let mut sketch = crate::support::Sketch::default();
+    sketch.add("a", &[]).past = Some(PastRule {
+        with_downstream: false,
+        passes_when_new: true,
+    });
+    let mut back = sketch.build();
+    back.schedule = dag(cron("0 * * * *")).schedule;
+    back.allowed_run_types = vec![RunType::Backfill];
+    let check = |is_backwards: bool, reprocess: Reprocess| {
+        let range = BackfillRange {
+            is_backwards,
+            ..range(3, 6)
+        };
+        check_backfill(&back, &range, reprocess, &none)
+    };
+    assert_eq!(check(false, Reprocess::Failed), Ok(()));
+    assert_eq!(check(false, Reprocess::Completed), Ok(()));
+    let backwards = check(true, Reprocess::Failed).unwrap_err();
+    assert!(backwards.contains("backwards"), "{backwards}");
+    let silent = check(false, Reprocess::None).unwrap_err();
+    assert!(silent.contains("--reprocess"), "{silent}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod support;
 
 mod branches;
 mod mapping;
+mod past;
 mod random_orders;
 mod retries;
 mod setups;
+mod waits;

@@ -254,6 +254,8 @@ impl World {
                 // A killed attempt ends some time later, like any other.
                 Effect::Kill(..) | Effect::Task(_) | Effect::Run | Effect::KeepTry(_) => {}
                 Effect::BeginAt(_)
+                | Effect::Watch(_)
+                | Effect::MakeChild(..)
                 | Effect::Replace(_)
                 | Effect::ClearValues(_)
                 | Effect::KeepValue(..)
@@ -394,6 +396,7 @@ fn task(at: u32, retries: u32) -> Task {
         operator: command(),
         role: Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
+        past: None,
         run_if: None,
         skip_if: None,
         retry: RetryPolicy {

@@ -105,6 +105,7 @@ pub fn task(id: &str) -> Task {
         operator: command(),
         role: Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
+        past: None,
         run_if: None,
         skip_if: None,
         retry: RetryPolicy {

@@ -25,7 +25,7 @@ pub(super) struct Backfill {
 }
 
 impl Backfill {
-    fn range(&self) -> BackfillRange {
+    pub(super) fn range(&self) -> BackfillRange {
         BackfillRange {
             from: self.row.from_date,
             to: self.row.to_date,
@@ -79,7 +79,7 @@ impl Engine {
             is_backwards: wish.is_backwards,
             until: clock::now(),
         };
-        check_backfill(&definition.dag, &range, &wish.conf)
+        check_backfill(&definition.dag, &range, wish.reprocess, &wish.conf)
             .map_err(|what| Refusal::Invalid { what })?;
         let open = self.backfills.iter();
         let open = open.filter(|(_, backfill)| backfill.row.dag == dag_no);

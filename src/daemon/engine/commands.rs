@@ -202,6 +202,6 @@ impl Engine {
     }
 }
 
-fn manual_id(at: Ts) -> String {
+pub(super) fn manual_id(at: Ts) -> String {
     format!("manual__{at}")
 }

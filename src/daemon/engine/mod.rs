@@ -4,11 +4,13 @@
 //! nothing is started, killed or answered before the commit that says so.
 
 mod backfill;
+mod children;
 mod commands;
 mod elsewhere;
 mod forget;
 mod hand_over;
 mod pass;
+mod past;
 mod people;
 mod pools;
 mod remote;
@@ -16,7 +18,9 @@ mod repin;
 mod schedule;
 mod state;
 mod turns;
+mod watch;
 mod why;
+mod why_elsewhere;
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
@@ -158,6 +162,8 @@ pub struct Engine {
     admission: Admission,
     pools: BTreeMap<String, PoolRecord>,
     timers: BinaryHeap<Reverse<(Ts, Timer)>>,
+    past: past::Past,
+    watches: watch::Watches,
     backfills: BTreeMap<BackfillNo, Backfill>,
     /// The backfill of each of its runs that is not over.
     backfill_of: HashMap<RunNo, BackfillNo>,
@@ -234,6 +240,8 @@ impl Engine {
             admission,
             pools: BTreeMap::new(),
             timers: BinaryHeap::new(),
+            past: past::Past::default(),
+            watches: watch::Watches::default(),
             backfills: BTreeMap::new(),
             backfill_of: HashMap::new(),
             last_backfill: loaded.last_backfill,
@@ -266,6 +274,8 @@ impl Engine {
             self.take_ended();
             self.take_remote();
             self.take_timers();
+            self.take_past();
+            self.take_watches();
             self.admit();
             self.commit()?;
             self.forget_runs()?;

@@ -245,6 +245,7 @@ impl Engine {
                 && let Some(run) = self.runs.remove(&run_no)
             {
                 self.admission.forget(&run);
+                self.past.forget(run_no);
             }
         }
     }

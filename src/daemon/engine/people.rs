@@ -244,7 +244,7 @@ fn places(run: &Run, names: &[(String, MapIndex)]) -> Option<Vec<TaskIndex>> {
 }
 
 /// The place of a task, or those of all tasks in a group and in the groups inside it.
-fn named_places(dag: &Dag, name: &str) -> Vec<TaskIndex> {
+pub(super) fn named_places(dag: &Dag, name: &str) -> Vec<TaskIndex> {
     if let Some(at) = dag.index_of(name) {
         return vec![at];
     }

@@ -201,6 +201,10 @@ impl Engine {
         self.runs.insert(run_no, run);
         self.draft.new_runs.insert(run_no);
         self.take_turn(run_no);
+        self.ask_past_of_later(run_no);
+        if let Some(run) = self.runs.get(&run_no) {
+            self.watches.run_is_new(&run.dag.id, &run.row);
+        }
         self.end_replaced(run_no);
         Ok(run_no)
     }

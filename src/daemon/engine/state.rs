@@ -4,7 +4,7 @@ use super::Engine;
 use crate::daemon::{clock, definition};
 use std::cmp::Reverse;
 use std::sync::Arc;
-use tidemill_model::{BackfillNo, Dag, DagNo, RunNo, RunState, TaskIndex, Ts};
+use tidemill_model::{BackfillNo, Dag, DagNo, RunNo, RunState, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::{Effect, Event, Run, Turns};
 use tidemill_store::{DagRecord, Loaded, StoredVersion};
 
@@ -123,6 +123,7 @@ impl Engine {
             self.timers
                 .push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
         }
+        self.tell_past(run_no);
         self.step(run_no, Event::Resume);
         for (_, attempt) in lost {
             self.lose(attempt);
@@ -188,15 +189,20 @@ impl Engine {
         }
         let store = Arc::clone(&self.store);
         let found = self.insist("Reading a run", || store.find_run(dag_no, run_id));
-        let run_no = found.ok()??.run;
-        let read = self.insist("Reading a run", || store.run_with_tasks(run_no));
-        let (row, tasks) = read.ok()??;
-        let definition = self.definition_of(row.version)?;
-        let run = Run::new(row, definition.dag, &definition.task_nos, tasks);
+        let run = self.read_run(found.ok()??.run)?;
         let run_no = run.row.run;
         self.admission.follow_all(&run);
         self.runs.insert(run_no, run);
         Some(run_no)
+    }
+
+    /// A run from the store, as it was left there.
+    pub(super) fn read_run(&mut self, run_no: RunNo) -> Option<Run> {
+        let store = Arc::clone(&self.store);
+        let read = self.insist("Reading a run", || store.run_with_tasks(run_no));
+        let (row, tasks) = read.ok()??;
+        let definition = self.definition_of(row.version)?;
+        Some(Run::new(row, definition.dag, &definition.task_nos, tasks))
     }
 
     fn definition_of(&mut self, version: tidemill_model::VersionNo) -> Option<Definition> {
@@ -224,6 +230,12 @@ impl Engine {
                 Effect::Task(at) => {
                     self.draft.touch(run_no, at);
                     self.admission.follow(run, at);
+                    let task = &run.tasks[at.at()];
+                    self.past.task_moved(run_no, task.task_no);
+                    self.watches.has_moved(run_no, Some(task.task_no));
+                    if task.state != TaskState::Deferred {
+                        self.watches.forget((run_no, at));
+                    }
                 }
                 Effect::Replace(at) => {
                     let row = &run.tasks[at.at()];
@@ -231,11 +243,18 @@ impl Engine {
                     self.draft.rows.removed_tasks.push(gone);
                     self.admission.follow(run, at);
                 }
-                Effect::Run => self.draft.touch_run(run_no),
+                Effect::Run => {
+                    self.draft.touch_run(run_no);
+                    self.watches.has_moved(run_no, None);
+                }
                 Effect::Ready(at) => self.admission.follow(run, at),
                 Effect::Wake(at, due) => self
                     .timers
                     .push(Reverse((due.max(now), Timer::Task(run_no, at)))),
+                Effect::Watch(at) => {
+                    self.watches.resolve.insert((run_no, at));
+                }
+                Effect::MakeChild(at, wish) => self.watches.wishes.push(((run_no, at), wish)),
                 Effect::BeginAt(due) => self.timers.push(Reverse((due, Timer::Begin(run_no)))),
                 Effect::Kill(attempt, reason) => self.draft.kills.push((attempt, reason)),
                 Effect::KeepTry(task) => self

@@ -76,6 +76,7 @@ impl Engine {
             let Some(run_no) = state.turns.next(&definition.dag) else {
                 return;
             };
+            self.tell_past(run_no);
             self.step(run_no, Event::Begin);
         }
     }

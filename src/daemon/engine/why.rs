@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::state::DagState;
+use super::why_elsewhere::past_words;
 use crate::daemon::clock;
 use tidemill_model::time::human;
 use tidemill_model::{MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
@@ -15,7 +16,7 @@ use tidemill_store::{Answer, Condition, Holder, Refusal, WhyOf};
 const HOLDERS_MAX: usize = 10;
 
 /// A condition in words, and who holds what it needs.
-type Said = (&'static str, String, Vec<Holder>);
+pub(super) type Said = (&'static str, String, Vec<Holder>);
 
 impl Engine {
     pub(super) fn why(&mut self, of: &WhyOf) -> Result<Answer, Refusal> {
@@ -89,6 +90,11 @@ impl Engine {
         let (condition, detail, mut holders) = match &check.kind {
             CheckKind::Slot(gate) => self.slot(gate, check.is_ok),
             CheckKind::RunTurn(gate) => self.turn(gate),
+            CheckKind::Deferred { at, until } => self.deferred(*at, *until, run),
+            CheckKind::Past {
+                gate,
+                before: Some(before),
+            } => self.past_run(*gate, before, run),
             kind => said(kind, check.is_ok, run),
         };
         let more = holders.len().saturating_sub(HOLDERS_MAX);
@@ -188,6 +194,7 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
         CheckKind::RunOpen(state) => plain("run_running", run_words(*state)),
         CheckKind::TaskOpen(state) => plain("task_waiting", task_words(*state)),
         CheckKind::Upstream { .. } => upstream(kind, run),
+        CheckKind::Past { gate, .. } => plain("depends_on_past", past_words(*gate)),
         CheckKind::NotBefore(at) => match at {
             Some(at) => plain(
                 "not_before",
@@ -262,7 +269,9 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
             };
             plain("catchup", &format!("{at}: {text}{settled}"))
         }
-        CheckKind::Slot(_) | CheckKind::RunTurn(_) => plain("slot", ""),
+        CheckKind::Slot(_) | CheckKind::RunTurn(_) | CheckKind::Deferred { .. } => {
+            plain("slot", "")
+        }
     }
 }
 
@@ -275,7 +284,7 @@ fn due_words(next: Option<Ts>, end_date: Option<Ts>, is_ok: bool) -> String {
     }
 }
 
-fn from_now(at: Ts) -> String {
+pub(super) fn from_now(at: Ts) -> String {
     let now = clock::now();
     if at > now {
         format!("in {}", human(at.since(now)))

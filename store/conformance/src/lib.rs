@@ -35,6 +35,7 @@ pub async fn exercise<S: EngineStore + PageStore + OutsideStore>(open: impl Asyn
     behaviour::a_pass_is_written_whole(open().await).await;
     behaviour::a_pass_that_breaks_a_rule_leaves_nothing(open().await).await;
     behaviour::a_run_is_unique_by_name_date_and_cause(open().await).await;
+    lists::the_newest_run_of_a_span_and_earlier_tasks_are_found(open().await).await;
     behaviour::the_identity_of_a_run_stays(open().await).await;
     behaviour::only_open_runs_are_loaded(open().await).await;
     behaviour::run_numbers_are_never_given_again(open().await).await;

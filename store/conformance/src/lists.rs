@@ -1,7 +1,7 @@
 //! Lists that pages ask for: runs by dates, pages of tasks, pools and notes.
 
 use crate::sample::*;
-use tidemill_model::{MapIndex, RunNo, TaskState, Ts};
+use tidemill_model::{MapIndex, RunNo, RunType, TaskNo, TaskState, Ts};
 use tidemill_store::*;
 
 pub(crate) async fn runs_are_found_by_dates_and_ordered<S: EngineStore + PageStore>(store: S) {
@@ -140,4 +140,59 @@ pub(crate) async fn notes_are_kept_until_they_are_emptied<S: EngineStore + PageS
     assert_eq!(keep(both.iter().rev().cloned().collect()).await, both);
     assert_eq!(keep(vec![note(-1, "")]).await, vec![note(3, "because")]);
     assert_eq!(keep(vec![note(3, "so")]).await, vec![note(3, "so")]);
+}
+
+pub(crate) async fn the_newest_run_of_a_span_and_earlier_tasks_are_found<
+    S: EngineStore + PageStore,
+>(
+    store: S,
+) {
+    let scene = Scene::new(store).await;
+    let dated = |run: i64, at: i64, run_type: RunType| RunRow {
+        logical_date: Some(Ts(at)),
+        run_type,
+        ..scene.run(run)
+    };
+    let (by_hand, by_schedule) = (RunType::Manual, RunType::Scheduled);
+    let runs = vec![
+        dated(1, 30, by_hand),
+        dated(2, 10, by_schedule),
+        dated(3, -20, by_schedule),
+        scene.run(4),
+    ];
+    scene.make_runs(runs).await;
+    let found = async |from: Option<i64>, until: i64, with_manual: bool| {
+        let span = DateSpan {
+            from: from.map(Ts),
+            until: Ts(until),
+            with_manual,
+        };
+        let found = scene.store.newest_run(scene.dag(), &span).await.unwrap();
+        found.map_or(0, |row| row.run.0)
+    };
+    assert_eq!(found(None, 99, true).await, 1);
+    assert_eq!(found(None, 99, false).await, 2);
+    assert_eq!(found(Some(30), 30, true).await, 1);
+    assert_eq!(found(None, 29, true).await, 2);
+    assert_eq!(found(None, 9, true).await, 3);
+    assert_eq!(found(Some(11), 29, true).await, 0);
+    assert_eq!(found(None, -21, true).await, 0);
+
+    let (first, second) = (scene.kept.task_nos[0], scene.kept.task_nos[1]);
+    let pass = Pass {
+        tasks: vec![task_row(RunNo(2), first), task_row(RunNo(4), second)],
+        ..scene.pass()
+    };
+    scene.store.commit_pass(&pass).await.unwrap();
+    let earlier = async |task: TaskNo, before: i64| {
+        let store = &scene.store;
+        store
+            .has_earlier_task(scene.dag(), task, Ts(before))
+            .await
+            .unwrap()
+    };
+    assert!(earlier(first, 11).await);
+    assert!(!earlier(first, 10).await);
+    // A run without a logical date is not earlier than any.
+    assert!(!earlier(second, 99).await);
 }

@@ -94,6 +94,32 @@ impl EngineStore for SqliteStore {
             .map_err(|trouble| self.say(trouble))
     }
 
+    async fn newest_run(&self, dag: DagNo, span: &DateSpan) -> Result<Option<RunRow>, StoreError> {
+        self.find(
+            sqlx::query(sql::RUN_NEWEST)
+                .bind(dag.0)
+                .bind(span.from.map_or(i64::MIN, |from| from.0))
+                .bind(span.until.0)
+                .bind(span.with_manual),
+            rows::run,
+        )
+        .await
+    }
+
+    async fn has_earlier_task(
+        &self,
+        dag: DagNo,
+        task: TaskNo,
+        before: Ts,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::TASK_EARLIER)
+            .bind(dag.0)
+            .bind(task.0)
+            .bind(before.0);
+        let found = self.find(query, |columns| columns.next()).await?;
+        Ok(found.unwrap_or(false))
+    }
+
     async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
         self.list(
             sqlx::query(sql::VALUES_OF_TASKS)

@@ -302,8 +302,8 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
         "start_date": dag.start_date,
         "end_date": dag.end_date,
         "trigger_rule": task.trigger_rule,
-        "depends_on_past": false,
-        "wait_for_downstream": false,
+        "depends_on_past": task.past.is_some(),
+        "wait_for_downstream": task.past.is_some_and(|past| past.with_downstream),
         "retries": task.retry.retries,
         "queue": task.queue,
         "pool": task.pool,
@@ -329,7 +329,13 @@ pub(crate) fn task(dag: &Dag, at: TaskIndex) -> Value {
 
 fn template_fields(task: &Task) -> Vec<&str> {
     match &task.operator {
-        dag::Operator::Empty | dag::Operator::LatestOnly => Vec::new(),
+        dag::Operator::Empty
+        | dag::Operator::LatestOnly
+        | dag::Operator::TimeSensor(_)
+        | dag::Operator::ExternalTaskSensor(_) => Vec::new(),
+        dag::Operator::TriggerDagRun(_) => {
+            vec!["dag_id", "run_id", "conf", "logical_date", "note"]
+        }
         dag::Operator::Branch(_) => vec!["branch"],
         dag::Operator::ShortCircuit(_) => vec!["condition"],
         dag::Operator::InProcess(work) => work.settings.keys().map(String::as_str).collect(),

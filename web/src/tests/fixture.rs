@@ -42,6 +42,7 @@ fn task(id: &str) -> Task {
         }),
         role: tidemill_model::dag::Role::Work,
         trigger_rule: TriggerRule::AllSuccess,
+        past: None,
         run_if: None,
         skip_if: None,
         retry: RetryPolicy {

@@ -1,6 +1,7 @@
 //! Tasks that choose what follows: `branch`, `short_circuit`, `latest_only`. They need no process;
 //! their outcome says which tasks follow.
 
+use super::child;
 use crate::AttemptSpec;
 use crate::render::{condition, could_not_start, render_value, shortened};
 use serde_json::Value;
@@ -13,6 +14,9 @@ pub(crate) fn outcome(spec: &AttemptSpec) -> Outcome {
     let (dag, facts, now) = (&spec.dag, &spec.facts, spec.now);
     let chosen = match &dag.task(spec.task).operator {
         Operator::Empty | Operator::Shell(_) | Operator::InProcess(_) => return Outcome::success(),
+        // Its conditions let it wait; the scheduler does that.
+        Operator::TimeSensor(_) | Operator::ExternalTaskSensor(_) => return Outcome::success(),
+        Operator::TriggerDagRun(trigger) => return child::outcome(trigger, facts),
         Operator::Branch(branch) => branch_names(branch, dag, spec.task, facts, now).map(Some),
         Operator::ShortCircuit(gate) => gate_names(gate, facts),
         Operator::LatestOnly => Ok((!is_latest(dag, facts, now)).then(Vec::new)),

@@ -22,6 +22,9 @@ pub(crate) fn shell_of(task: &Task) -> Option<Cow<'_, Shell>> {
         | Operator::Branch(_)
         | Operator::ShortCircuit(_)
         | Operator::LatestOnly
+        | Operator::TimeSensor(_)
+        | Operator::ExternalTaskSensor(_)
+        | Operator::TriggerDagRun(_)
         | Operator::InProcess(_) => None,
     }
 }
