@@ -26,7 +26,7 @@ pub enum Connections {
     #[command(
         after_help = "Secrets do not stand on the command line, where everybody on the machine can read them.\n\nExamples:\n  tidemill connections set warehouse --type postgres --host db --login etl --password-file -\n  echo 'postgres://etl:s3cret@db:5432/dw' | tidemill connections set warehouse --uri-file -"
     )]
-    Set(SetConnection),
+    Set(Box<SetConnection>),
     /// Forget a connection.
     Delete {
         /// Its name.

@@ -6,7 +6,7 @@ use super::secrets::{read_input, write_private};
 use crate::args::{Connections, Form, SetConnection};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
-use tidemill_connection::{Connection, Kind, from_json, to_json};
+use tidemill_connection::{Connection, from_json, to_json};
 
 const ADDRESS: &str = "/api/v2/connections";
 const PAGE: usize = 100;
@@ -249,7 +249,7 @@ mod tests {
             let text = exported(&Value::Object(whole.clone()), format).unwrap();
             assert_eq!(read_all(&text).unwrap(), found, "{text}");
         }
-        assert!(Kind::Connection.check("a").is_ok());
+        assert!(tidemill_connection::Kind::Connection.check("a").is_ok());
         let wrong = read_all("just words hunter2").unwrap_err().message;
         assert!(!wrong.contains("hunter2"), "{wrong}");
     }

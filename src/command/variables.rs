@@ -95,9 +95,12 @@ async fn keep(
     client.send("POST", ADDRESS, Some(&json!(body))).await
 }
 
+/// A variable's name and what is sent for it.
+type Named = (String, Map<String, Value>);
+
 /// Airflow's JSON: `{NAME: value}`, or `{NAME: {"value": …, "description": …}}`. A value that is
 /// no text is kept as its JSON.
-fn read_all(text: &str) -> Result<Vec<(String, Map<String, Value>)>, Failure> {
+fn read_all(text: &str) -> Result<Vec<Named>, Failure> {
     let whole: Map<String, Value> = serde_json::from_str(text).map_err(|err| {
         let what = format!("not JSON: line {}, column {}", err.line(), err.column());
         Failure::new(Exit::Usage, what)

@@ -1,5 +1,6 @@
 //! Kill -9 of PostgreSQL itself, while scheduler and tasks go on: no task notices, and nothing is
 //! done twice.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use super::kills::siege::{Siege, rounds};
 use super::kills::support::Place;

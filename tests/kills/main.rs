@@ -11,10 +11,10 @@ mod doubts;
 pub mod journal;
 pub mod load;
 pub mod moment;
-pub mod siege;
+pub(crate) mod siege;
 pub mod store;
 #[path = "../support/mod.rs"]
-pub mod support;
+pub(crate) mod support;
 
 use moment::Moment;
 use siege::{Runs, Siege, rounds};

@@ -1,4 +1,5 @@
 //! Kill -9 of a worker in a process of its own, while the scheduler goes on.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use super::kills::siege::{Siege, rounds};
 use super::kills::support::Place;
