@@ -3,6 +3,7 @@
 
 mod wait;
 
+pub(crate) use crate::kafka_keys::*;
 pub(crate) use wait::*;
 
 use crate::operator::{OperatorKeys, http, python};
@@ -73,6 +74,8 @@ pub(crate) enum Kind {
     List,
     /// One name or a list of them.
     Names,
+    /// Where reading of a stream begins.
+    StreamStart,
     /// A list of tables.
     Tables(&'static [Key]),
     Table(&'static [Key]),
@@ -87,6 +90,7 @@ pub(crate) enum Entry {
     Task,
     Group,
     Param,
+    Trigger,
 }
 
 pub(crate) const fn key(
@@ -104,7 +108,7 @@ pub(crate) const fn key(
     }
 }
 
-const fn later(name: &'static str, doc: &'static str) -> Key {
+pub(crate) const fn later(name: &'static str, doc: &'static str) -> Key {
     Key {
         name,
         kind: Kind::Any,
@@ -122,7 +126,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("params", Kind::Named(Entry::Param), "", "Parameters of a run: a default, or a table of JSON Schema keywords."),
     key("groups", Kind::Named(Entry::Group), "", "Groups of tasks, for pages and for `depends_on`."),
     key("tasks", Kind::Named(Entry::Task), "", "The tasks: a table each, or one command as a text."),
-    later("triggers", "Streams, webhooks and files that make runs."),
+    key("triggers", Kind::Named(Entry::Trigger), "", "Streams that make runs: records of Kafka topics."),
     later("assets", "Data that tasks write and runs wait for."),
 ];
 

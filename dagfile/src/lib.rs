@@ -5,6 +5,7 @@
 mod codes;
 mod diagnostic;
 mod flow;
+mod kafka_keys;
 mod keys;
 mod lint;
 mod names;
@@ -16,6 +17,7 @@ mod refs;
 mod render;
 mod resolve;
 mod schema;
+mod streams;
 mod suggest;
 mod upstream;
 mod uses;
@@ -144,6 +146,8 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
     let params = walk.params(params, is_scheduled);
     let groups = walk.table(root, "groups").unwrap_or(&empty);
     let groups = walk.groups(groups);
+    let triggers = walk.table(root, "triggers").unwrap_or(&empty);
+    let triggers = walk.triggers(triggers, &dag);
     let tasks = match root.get("tasks") {
         Some(value) if matches!(value.get_ref(), DeValue::Array(_)) => {
             tasks_as_list(walk, value);
@@ -167,6 +171,7 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
         defaults,
         params,
         groups,
+        triggers,
         tasks,
     }
 }

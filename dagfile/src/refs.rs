@@ -44,10 +44,12 @@ pub(crate) fn check_all(
     names: &Names,
     commons: &[Common],
     params: &[Param],
+    has_triggers: bool,
 ) -> (Vec<Read>, Vec<Uses>) {
     let mut checker = Checker {
         seen: HashMap::new(),
         params,
+        has_triggers,
     };
     let mut reads = Vec::new();
     let mut uses = vec![Uses::default(); commons.len()];
@@ -82,6 +84,7 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
     let mut checker = Checker {
         seen: HashMap::new(),
         params,
+        has_triggers: false,
     };
     let Some(found) = checker.references(walk, text, Role::Plain) else {
         return;
@@ -152,6 +155,7 @@ struct Checker<'p> {
     /// By the place of the text: a default is checked once for all tasks.
     seen: HashMap<usize, Option<Rc<References>>>,
     params: &'p [Param],
+    has_triggers: bool,
 }
 
 impl Checker<'_> {
@@ -264,6 +268,15 @@ impl Checker<'_> {
                     untrusted(walk, text, one)
                 }
                 Some(_) => {}
+            }
+        }
+        for one in &found.trigger {
+            if !self.has_triggers {
+                let span = range_of(walk, text, &one.range);
+                let message = "`trigger` is known only in a DAG with [triggers]";
+                walk.report(Diagnostic::error("TM0213", span, message).label("no trigger"));
+            } else if role == Role::Code && !one.is_safe {
+                untrusted(walk, text, one);
             }
         }
         for one in found

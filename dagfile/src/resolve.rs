@@ -6,12 +6,14 @@ use crate::lint;
 use crate::names::Names;
 use crate::parse::Table;
 use crate::refs;
+use crate::streams;
 use crate::upstream;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
 use crate::walk::flow::{BranchKeys, WhenKeys};
 use crate::walk::group::GroupKeys;
 use crate::walk::retry::RETRY_DELAY;
+use crate::walk::stream::TriggerKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use tidemill_model::dag::{
@@ -29,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) defaults: Common,
     pub(crate) params: Vec<Param>,
     pub(crate) groups: Vec<GroupKeys>,
+    pub(crate) triggers: Vec<TriggerKeys>,
     pub(crate) tasks: Vec<TaskKeys>,
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         defaults,
         params,
         groups,
+        triggers,
         tasks,
     } = parts;
     let names = Names::new(walk, &tasks, &groups);
@@ -51,7 +55,9 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     if let Some((_, Some(key))) = &dag.concurrency {
         refs::check_run_text(walk, key, &params);
     }
-    let (reads, uses) = refs::check_all(walk, &names, &commons, &params);
+    streams::check_templates(walk, &triggers);
+    let has_triggers = !triggers.is_empty();
+    let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers);
     let graph = names.graph(walk)?;
     upstream::check_upstream(walk, &names, &graph, &reads);
     flow::check(walk, &names, &commons, &graph, dag.fail_fast);
@@ -110,6 +116,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         fail_fast: dag.fail_fast,
         retry: dag.retry,
         rerun_with_latest_version: dag.rerun_with_latest_version,
+        triggers: triggers.into_iter().map(|keys| keys.trigger).collect(),
         params,
         groups: groups.collect(),
         scopes: Scopes::new(&tasks, &graph),

@@ -110,6 +110,10 @@ fn of_kind(kind: &Kind) -> Json {
             "patternProperties": { ID: { "type": ["string", "array"] } },
             "additionalProperties": false,
         }),
+        Kind::StreamStart => json!({ "oneOf": [
+            { "type": "string", "enum": keys::STREAM_STARTS },
+            table(keys::STREAM_START),
+        ] }),
         Kind::Names => one_or_many(json!({ "type": "string" })),
         Kind::Tables(keys) => json!({ "type": "array", "items": table(keys) }),
         Kind::Table(keys) => table(keys),
@@ -126,6 +130,7 @@ fn named(entry: Entry) -> Json {
     let each = match entry {
         Entry::Task => json!({ "oneOf": [{ "type": "string", "minLength": 1 }, task()] }),
         Entry::Group => table(keys::GROUP),
+        Entry::Trigger => table(keys::TRIGGER),
         Entry::Param => json!({ "oneOf": [
             { "type": ["string", "number", "boolean", "array"] },
             table(keys::PARAM),

@@ -3,6 +3,7 @@
 mod accepts;
 mod refuses;
 mod shows;
+mod streams;
 mod waits;
 
 use crate::{Loaded, load, reports};

@@ -10,6 +10,7 @@ use crate::schedule::Schedule;
 use crate::scope::Scopes;
 use crate::state::{RunType, TriggerRule};
 use crate::time::Ts;
+use crate::trigger::Trigger;
 use crate::uses::Uses;
 use crate::weight::WeightRule;
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub struct Dag {
     pub retry: RunRetry,
     /// Does a cleared run go on by the current version?
     pub rerun_with_latest_version: bool,
+    /// Streams that make runs of it, in the order of the file.
+    pub triggers: Vec<Trigger>,
     /// The declared parameters, in the order of the file.
     pub params: Vec<Param>,
     /// The groups, in the order of the file.

@@ -27,6 +27,8 @@ number!(/// The number of a stored version of a DAG.
     VersionNo(i64));
 number!(/// The number of a backfill in its store.
     BackfillNo(i64));
+number!(/// The number of a trigger in its store.
+    TriggerNo(i64));
 number!(/// The fencing number of an attempt: raised each time a task instance is queued.
     Epoch(i64));
 number!(/// The place of an instance among the instances of a mapped task; -1 when not mapped.

@@ -2,6 +2,7 @@
 
 use crate::environment::{FILTERS, FUNCTIONS, shared};
 use crate::outside::{self, OutsideUse};
+use crate::reading::{is_number, task_value};
 use crate::scope::{LATER_NAMES, NAMES, RESULT_NAMES};
 use crate::{TemplateError, is_template};
 use minijinja::machinery::{ast, parse};
@@ -67,6 +68,8 @@ pub struct References {
     pub params: Vec<Use>,
     /// Values of the run's own conf; `name` is the whole expression.
     pub conf: Vec<Use>,
+    /// Facts of the records that the run is for; `name` is the whole expression.
+    pub trigger: Vec<Use>,
     /// Values of other tasks.
     pub tasks: Vec<TaskUse>,
     /// Connections and variables.
@@ -283,6 +286,12 @@ impl Walk<'_> {
                 range: at,
                 is_safe,
             });
+        } else if name == "trigger" {
+            self.found.trigger.push(Use {
+                name: name.to_string(),
+                range: at,
+                is_safe,
+            });
         } else if name == "tasks" {
             let message = "name the task: `tasks.NAME.output`".to_string();
             self.found.unchecked.push((at, message));
@@ -364,6 +373,14 @@ impl Walk<'_> {
                     name,
                     range: whole,
                     is_safe,
+                });
+            }
+            ("trigger", _) if self.undeclared.contains("trigger") => {
+                let name = self.text.get(whole.clone()).unwrap_or("trigger");
+                self.found.trigger.push(Use {
+                    name: name.to_string(),
+                    is_safe: is_safe || steps.first().is_some_and(|step| is_number(&step.name)),
+                    range: whole,
                 });
             }
             ("tasks", [task, rest @ ..]) if self.undeclared.contains("tasks") => {
@@ -479,17 +496,4 @@ fn variable_get(call: &ast::Call, method: &ast::Spanned<ast::GetAttr>) -> Option
         range: range(key.span()),
     };
     outside::of_get(form.name, key, !more.is_empty())
-}
-
-fn task_value(rest: &[Named]) -> TaskValue {
-    match rest {
-        [] => TaskValue::State,
-        [first, rest @ ..] => match (first.name.as_str(), rest) {
-            ("output", _) => TaskValue::Output,
-            ("state" | "states", _) => TaskValue::State,
-            ("outputs", [key, ..]) => TaskValue::Key(key.clone()),
-            ("outputs", []) => TaskValue::State,
-            _ => TaskValue::Unknown(first.clone()),
-        },
-    }
 }

@@ -8,10 +8,14 @@ mod analysis;
 mod environment;
 mod moment;
 mod outside;
+mod reading;
+mod record;
 mod scope;
 
 pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
 pub use outside::{CONNECTION_FIELDS, OutsideUse};
+
+pub use record::{Expression, Read, RecordView, Verdict};
 
 use minijinja::{Error, ErrorKind, Value};
 use std::collections::BTreeMap;
@@ -51,6 +55,8 @@ pub struct Facts {
     pub map: serde_json::Map<String, serde_json::Value>,
     /// Upstream tasks that templates name: what they left.
     pub tasks: BTreeMap<String, TaskFacts>,
+    /// The records that the run is for, where a stream has made it.
+    pub trigger: Option<serde_json::Map<String, serde_json::Value>>,
     /// The run's shared folder.
     pub run_dir: String,
     /// What this task's own work has left, by name: `stdout`, `response`, `rows` and so on. For

@@ -17,6 +17,7 @@ pub(crate) const NAMES: &[&str] = &[
     "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
     "var", "conn",
+    "trigger",
 ];
 
 /// Names that exist only once the task's own work has been done; which of them, its operator says.
@@ -38,7 +39,7 @@ pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
     "prev_end_date_success", "inlets", "outlets", "triggering_asset_events",
     "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
-    "trigger", "traceparent",
+    "traceparent",
 ];
 
 /// The context of one rendering.
@@ -93,6 +94,7 @@ impl Object for Scope {
             "try_number" => Some(Value::from(facts.try_number)),
             "params" => Some(json(&facts.params)),
             "map" => Some(json(&facts.map)),
+            "trigger" => facts.trigger.as_ref().map(json),
             "run_dir" => Some(Value::from(&*facts.run_dir)),
             "tasks" => Some(Value::from_pairs(
                 facts

@@ -47,6 +47,7 @@ fn facts() -> Facts {
         map_index: -1,
         map: json!({"day": "mon"}).as_object().unwrap().clone(),
         tasks: BTreeMap::from([("count".to_string(), upstream)]),
+        trigger: None,
         run_dir: "/runs/1".to_string(),
         result: None,
         found: Arc::new(found()),

@@ -9,6 +9,7 @@ pub(crate) mod param;
 pub(crate) mod retry;
 pub(crate) mod schedule;
 pub(crate) mod settings;
+pub(crate) mod stream;
 pub(crate) mod task;
 pub(crate) mod unknown;
 pub(crate) mod value;
@@ -46,6 +47,14 @@ pub(crate) enum Place {
     Operator(Box<Place>, &'static str),
     /// A table inside the settings of an operator, by its key.
     Inner(String),
+    /// `[triggers.NAME]`.
+    Trigger(String),
+    /// `[triggers.NAME.kafka]`.
+    Kafka(String),
+    /// `start` of a stream.
+    StreamStart,
+    /// `dedupe` of a stream.
+    Dedupe,
     /// A case of a branch.
     Case,
     /// A rule of a `retry_policy`.
@@ -70,6 +79,10 @@ impl std::fmt::Display for Place {
                 _ => write!(f, "[{name}]"),
             },
             Place::Inner(name) => write!(f, "`{name}`"),
+            Place::Trigger(name) => write!(f, "[triggers.{name}]"),
+            Place::Kafka(name) => write!(f, "[triggers.{name}.kafka]"),
+            Place::StreamStart => f.write_str("`start`"),
+            Place::Dedupe => f.write_str("`dedupe`"),
             Place::RetryRule => f.write_str("[[retry_policy]]"),
             Place::Case => f.write_str("a case of a branch"),
             Place::Shell(parent) => match parent.as_ref() {

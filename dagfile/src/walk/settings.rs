@@ -212,7 +212,7 @@ impl Walk<'_> {
     }
 
     /// A number of bytes: `512`, `"64KiB"`, `"8MiB"`, `"2GB"`.
-    fn size_of(&mut self, name: &str, value: &Value) -> Option<u64> {
+    pub(crate) fn size_of(&mut self, name: &str, value: &Value) -> Option<u64> {
         let written = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(_) => return self.int_of(name, value, 0, i64::MAX)?.try_into().ok(),

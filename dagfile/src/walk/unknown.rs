@@ -55,6 +55,7 @@ impl Walk<'_> {
                 _ => (parent.to_string(), keys::DEFAULT_ARGS),
             },
             Place::Operator(parent, _) => (parent.to_string(), keys::TASK),
+            Place::Kafka(name) => (Place::Trigger(name.clone()).to_string(), keys::TRIGGER),
             Place::Schedule | Place::Concurrency => ("[dag]".to_string(), keys::DAG),
             Place::Dag => ("the top of the file".to_string(), keys::ROOT),
             _ => return None,

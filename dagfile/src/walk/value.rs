@@ -306,6 +306,18 @@ impl Walk<'_> {
         }
     }
 
+    /// A size in bytes, from 1 to `high`.
+    pub(crate) fn size(&mut self, table: &Table, name: &str, high: u64) -> Option<u64> {
+        let value = table.get(name)?;
+        let size = self.size_of(name, value)?;
+        if !(1..=high).contains(&size) {
+            let message = format!("`{name}` must be from 1B to {}MiB", high >> 20);
+            self.report(Diagnostic::error("TM0103", value.span(), message).label("out of range"));
+            return None;
+        }
+        Some(size)
+    }
+
     fn needs_unit(&mut self, span: Range<usize>, written: &str, label: &str) {
         let one = Diagnostic::error("TM0120", span.clone(), "a duration needs a unit").label(label);
         let whole: Option<u64> = written.replace('_', "").parse().ok();

@@ -378,6 +378,7 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
             scope: RetryScope::Failed,
         },
         rerun_with_latest_version: false,
+        triggers: Vec::new(),
         params: Vec::new(),
         groups: Vec::new(),
         scopes: Scopes::new(&tasks, &graph),

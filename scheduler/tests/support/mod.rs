@@ -80,6 +80,7 @@ impl Sketch {
             concurrency: None,
             dagrun_timeout: None,
             rerun_with_latest_version: false,
+            triggers: Vec::new(),
             fail_fast: false,
             retry: RunRetry {
                 retries: 0,

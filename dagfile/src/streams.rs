@@ -1,0 +1,46 @@
+//! Templates of triggers: those over one record, and those over a run's records.
+
+use crate::diagnostic::Diagnostic;
+use crate::place::offset_in_source;
+use crate::walk::stream::TriggerKeys;
+use crate::walk::{Text, Walk};
+use tidemill_template::{Expression, check};
+
+/// Checks the templates of every trigger.
+pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys]) {
+    for keys in triggers {
+        for text in &keys.of_record {
+            if let Err(err) = Expression::over_record(&text.value) {
+                report(walk, "TM0214", text, err);
+            }
+        }
+        for text in &keys.of_run {
+            match check(&text.value) {
+                Err(err) => report(walk, "TM0201", text, err),
+                Ok(found) => {
+                    let stray = found.tasks.first().map(|used| &used.task.range);
+                    let stray = stray.or(found.unknown_names.first().map(|name| &name.range));
+                    if let Some(range) = stray.cloned() {
+                        let message = "parameters of a trigger see `trigger` and macros only";
+                        report(
+                            walk,
+                            "TM0202",
+                            text,
+                            tidemill_template::TemplateError {
+                                message: message.to_string(),
+                                range: Some(range),
+                            },
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn report(walk: &mut Walk, code: &'static str, text: &Text, err: tidemill_template::TemplateError) {
+    let at = |by: usize| offset_in_source(walk.source, &text.span, by);
+    let span = err.range.filter(|range| !range.is_empty());
+    let span = span.map_or(text.span.clone(), |range| at(range.start)..at(range.end));
+    walk.report(Diagnostic::error(code, span, err.message));
+}

@@ -1,0 +1,55 @@
+//! What streams become.
+
+use super::good;
+use std::time::Duration;
+use tidemill_model::Dag;
+use tidemill_model::trigger::*;
+
+fn dag(source: &str) -> Dag {
+    good(source).dag.unwrap()
+}
+
+#[test]
+fn a_stream_is_read_with_its_defaults() {
+    let dag = dag("
+[triggers.orders]
+params = { region = '{{ trigger.first.value.region }}' }
+[triggers.orders.kafka]
+brokers = ['a:1', 'b:2']
+topics = ['orders.v1']
+start = { offsets = { 0 = 17, 3 = 4 } }
+max_bytes = '512KiB'
+filter = '{{ record.value.amount > 0 }}'
+dedupe = { key = '{{ record.value.id }}' }
+config = { 'fetch.min.bytes' = '1024' }
+[tasks]
+t = 'echo {{ trigger.count }} {{ trigger.first.value.name | quote }}'
+");
+    let trigger = &dag.triggers[0];
+    assert_eq!(
+        (trigger.name.as_str(), trigger.is_enabled),
+        ("orders", true)
+    );
+    assert_eq!(trigger.params[0].0, "region");
+    let kafka = &trigger.kafka;
+    assert_eq!(
+        kafka.cluster,
+        Cluster::Brokers(vec!["a:1".to_string(), "b:2".to_string()])
+    );
+    assert_eq!(kafka.start, Start::Offsets(vec![(0, 17), (3, 4)]));
+    assert_eq!((kafka.max_messages, kafka.max_bytes), (1_000, 512 << 10));
+    assert_eq!(
+        (kafka.mode, kafka.ordering),
+        (StreamMode::Batch, Ordering::Partition)
+    );
+    assert_eq!(
+        (kafka.key_format, kafka.value_format),
+        (Format::String, Format::Json)
+    );
+    assert_eq!(
+        (kafka.on_error, kafka.isolation),
+        (OnRecordError::Dlq, Isolation::ReadCommitted)
+    );
+    let dedupe = kafka.dedupe.as_ref().unwrap();
+    assert_eq!(dedupe.ttl, Duration::from_secs(86_400));
+}

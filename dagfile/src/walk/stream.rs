@@ -1,0 +1,445 @@
+//! `[triggers]`: streams that make runs.
+
+use super::dag::DagKeys;
+use super::value::{integer, is_id};
+use super::{Place, Text, Walk};
+use crate::diagnostic::Diagnostic;
+use crate::keys;
+use crate::parse::{Table, Value};
+use jiff::tz::TimeZone;
+use std::ops::Range;
+use std::time::Duration;
+use tidemill_model::RunType;
+use tidemill_model::dag::ConcurrencyPolicy;
+use tidemill_model::trigger::*;
+use toml::de::DeValue;
+
+/// What `[triggers.NAME]` says, with the templates that are still to be checked.
+pub(crate) struct TriggerKeys {
+    pub(crate) trigger: Trigger,
+    /// Templates over one record.
+    pub(crate) of_record: Vec<Text>,
+    /// Templates over a run's records.
+    pub(crate) of_run: Vec<Text>,
+}
+
+const BATCH_BYTES: u64 = 8 << 20;
+const RECORD_BYTES: u64 = 16 << 20;
+/// A run's records are one value of a row.
+const BYTES_MAX: u64 = 64 << 20;
+const WINDOW: Duration = Duration::from_secs(1);
+const TTL: Duration = Duration::from_secs(86_400);
+/// The longest name that a topic may have, as Kafka has it.
+const TOPIC_CHARS_MAX: usize = 249;
+
+impl Walk<'_> {
+    /// Reads `[triggers]`.
+    pub(crate) fn triggers(&mut self, table: &Table, dag: &DagKeys) -> Vec<TriggerKeys> {
+        let mut triggers = Vec::new();
+        for (key, value) in table {
+            let name = key.get_ref().to_string();
+            let DeValue::Table(inner) = value.get_ref() else {
+                self.wrong_type(&name, value, "a table");
+                continue;
+            };
+            if !is_id(&name) {
+                let message = format!("`{name}` cannot be the name of a trigger");
+                self.report(
+                    Diagnostic::error("TM0107", key.span(), message)
+                        .label("A-Z a-z 0-9 _ and - only"),
+                );
+            }
+            self.check_keys(inner, &Place::Trigger(name.clone()), keys::TRIGGER);
+            if let Some(keys) = self.trigger(inner, name, key.span(), dag) {
+                triggers.push(keys);
+            }
+        }
+        triggers
+    }
+
+    fn trigger(
+        &mut self,
+        table: &Table,
+        name: String,
+        span: Range<usize>,
+        dag: &DagKeys,
+    ) -> Option<TriggerKeys> {
+        if !table.contains_key("kafka") {
+            let has_later = ["webhook", "file"]
+                .iter()
+                .any(|key| table.contains_key(*key));
+            if !has_later {
+                let message = format!("trigger `{name}` does not say where its records come from");
+                let one = Diagnostic::error("TM0160", span, message);
+                self.report(one.help(format!("add [triggers.{name}.kafka] with `topics`")));
+            }
+            return None;
+        }
+        let kafka = self.table(table, "kafka")?;
+        let place = Place::Kafka(name.clone());
+        self.check_keys(kafka, &place, keys::KAFKA);
+        let (params, of_run) = self.templates_by_name(table, "params");
+        let filter = self.text(kafka, "filter");
+        let dedupe = self.dedupe(kafka);
+        let of_record = filter
+            .iter()
+            .cloned()
+            .chain(dedupe.iter().map(|(_, text)| text.clone()));
+        let of_record = of_record.collect();
+        let kafka = self.kafka(kafka, &span, filter, dedupe.map(|(dedupe, _)| dedupe), dag)?;
+        Some(TriggerKeys {
+            trigger: Trigger {
+                is_enabled: self.boolean(table, "enabled").unwrap_or(true),
+                name,
+                params,
+                kafka,
+            },
+            of_record,
+            of_run,
+        })
+    }
+
+    fn kafka(
+        &mut self,
+        table: &Table,
+        span: &Range<usize>,
+        filter: Option<Text>,
+        dedupe: Option<Dedupe>,
+        dag: &DagKeys,
+    ) -> Option<KafkaTrigger> {
+        let cluster = self.cluster(table, span);
+        let topics = self.topics(table, span);
+        let zone = TimeZone::get(&dag.timezone).unwrap_or(TimeZone::UTC);
+        let word = |found: Option<String>| found.unwrap_or_default();
+        let max_messages = self.int(table, "max_messages", 1, keys::MESSAGES_MAX);
+        let kafka = KafkaTrigger {
+            cluster: cluster?,
+            topics,
+            start: self.stream_start(table, &zone).unwrap_or(Start::Latest),
+            mode: StreamMode::from_name(&word(self.choice(table, "mode", keys::MODES)))
+                .unwrap_or(StreamMode::Batch),
+            max_messages: max_messages
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(1_000),
+            max_bytes: self
+                .size(table, "max_bytes", BYTES_MAX)
+                .unwrap_or(BATCH_BYTES),
+            window: self.duration(table, "window").unwrap_or(WINDOW),
+            batch_by: BatchBy::from_name(&word(self.choice(table, "batch_by", keys::BATCH_BY)))
+                .unwrap_or(BatchBy::Partition),
+            ordering: Ordering::from_name(&word(self.choice(table, "ordering", keys::ORDERINGS)))
+                .unwrap_or(Ordering::Partition),
+            on_lane_failure: OnLaneFailure::from_name(&word(self.choice(
+                table,
+                "on_lane_failure",
+                keys::LANE_FAILURES,
+            )))
+            .unwrap_or(OnLaneFailure::Continue),
+            on_run_failure: OnRunFailure::from_name(&word(self.choice(
+                table,
+                "on_run_failure",
+                keys::RUN_FAILURES,
+            )))
+            .unwrap_or(OnRunFailure::Keep),
+            tombstones: Tombstones::from_name(&word(self.choice(
+                table,
+                "tombstones",
+                keys::TOMBSTONES,
+            )))
+            .unwrap_or(Tombstones::Deliver),
+            max_record_bytes: self
+                .size(table, "max_record_bytes", BYTES_MAX)
+                .unwrap_or(RECORD_BYTES),
+            key_format: Format::from_name(&word(self.choice(table, "key_format", keys::FORMATS)))
+                .unwrap_or(Format::String),
+            value_format: Format::from_name(&word(self.choice(
+                table,
+                "value_format",
+                keys::FORMATS,
+            )))
+            .unwrap_or(Format::Json),
+            filter: filter.map(|text| text.value),
+            dedupe,
+            on_error: OnRecordError::from_name(&word(self.choice(
+                table,
+                "on_error",
+                keys::RECORD_ERRORS,
+            )))
+            .unwrap_or(OnRecordError::Dlq),
+            dead_letter_topic: self.topic(table, "dead_letter_topic"),
+            on_data_loss: OnDataLoss::from_name(&word(self.choice(
+                table,
+                "on_data_loss",
+                keys::DATA_LOSSES,
+            )))
+            .unwrap_or(OnDataLoss::Fail),
+            isolation: Isolation::from_name(&word(self.choice(
+                table,
+                "isolation",
+                keys::ISOLATIONS,
+            )))
+            .unwrap_or(Isolation::ReadCommitted),
+            group_id: self.string(table, "group_id"),
+            config: self.client_config(table),
+        };
+        self.check_stream(&kafka, table, span, dag);
+        Some(kafka)
+    }
+
+    fn cluster(&mut self, table: &Table, span: &Range<usize>) -> Option<Cluster> {
+        let connection = self.text(table, "connection");
+        let brokers = self.texts(table, "brokers");
+        match (connection, brokers) {
+            (Some(name), None) if is_id(&name.value) => Some(Cluster::Connection(name.value)),
+            (Some(name), None) => {
+                let message = format!("`{}` cannot be the name of a connection", name.value);
+                self.report(Diagnostic::error("TM0107", name.span, message));
+                None
+            }
+            (None, Some(brokers)) => {
+                let is_broker = |text: &Text| {
+                    let port = text
+                        .value
+                        .rsplit_once(':')
+                        .map(|(_, port)| port.parse::<u16>());
+                    matches!(port, Some(Ok(1..))) && !text.value.contains([',', ' ', '/'])
+                };
+                if let Some(odd) = brokers.iter().find(|text| !is_broker(text)) {
+                    let message = format!("`{}` is not a broker", odd.value);
+                    let one = Diagnostic::error("TM0103", odd.span.clone(), message);
+                    self.report(one.help("write it like \"kafka1.example:9092\""));
+                }
+                Some(Cluster::Brokers(
+                    brokers.into_iter().map(|text| text.value).collect(),
+                ))
+                .filter(|cluster| *cluster != Cluster::Brokers(Vec::new()))
+                .or_else(|| self.no_source(span))
+            }
+            _ => self.no_source(span),
+        }
+    }
+
+    fn no_source(&mut self, span: &Range<usize>) -> Option<Cluster> {
+        let message = "a stream has either `connection` or `brokers`";
+        self.report(Diagnostic::error("TM0160", span.clone(), message));
+        None
+    }
+
+    fn topics(&mut self, table: &Table, span: &Range<usize>) -> Vec<String> {
+        let topics = self.texts(table, "topics").unwrap_or_default();
+        if topics.is_empty()
+            && !table.contains_key("topics")
+            && !table.contains_key("topic_pattern")
+        {
+            let one = Diagnostic::error("TM0160", span.clone(), "a stream names its `topics`");
+            self.report(one.help("add topics = [\"NAME\"]"));
+        }
+        let mut names: Vec<String> = Vec::new();
+        for topic in topics {
+            self.check_topic(&topic);
+            if names.contains(&topic.value) {
+                let message = format!("topic `{}` stands here twice", topic.value);
+                self.report(Diagnostic::error("TM0103", topic.span, message));
+            } else {
+                names.push(topic.value);
+            }
+        }
+        names
+    }
+
+    fn topic(&mut self, table: &Table, name: &str) -> Option<String> {
+        let topic = self.text(table, name)?;
+        self.check_topic(&topic);
+        Some(topic.value)
+    }
+
+    fn check_topic(&mut self, topic: &Text) {
+        let name = &topic.value;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_topic = (1..=TOPIC_CHARS_MAX).contains(&name.len())
+            && name.bytes().all(is_allowed)
+            && name != "."
+            && name != "..";
+        if !is_topic {
+            let message = format!("`{name}` cannot be the name of a topic");
+            self.report(
+                Diagnostic::error("TM0107", topic.span.clone(), message)
+                    .label("A-Z a-z 0-9 . _ and - only"),
+            );
+        }
+    }
+
+    fn stream_start(&mut self, table: &Table, zone: &TimeZone) -> Option<Start> {
+        let value = table.get("start")?;
+        let DeValue::Table(inner) = value.get_ref() else {
+            let word = self.choice_of("start", value, keys::STREAM_STARTS)?;
+            return Some(if word == "earliest" {
+                Start::Earliest
+            } else {
+                Start::Latest
+            });
+        };
+        self.check_keys(inner, &Place::StreamStart, keys::STREAM_START);
+        if inner.len() != 1 {
+            let message = "`start` has one of `timestamp`, `duration` and `offsets`";
+            self.report(Diagnostic::error("TM0103", value.span(), message));
+        }
+        let at = self.date(inner, "timestamp", zone).map(Start::At);
+        let ago = self.duration(inner, "duration").map(Start::Ago);
+        let offsets = self.start_offsets(inner).map(Start::Offsets);
+        at.or(ago).or(offsets)
+    }
+
+    fn start_offsets(&mut self, table: &Table) -> Option<Vec<(i32, i64)>> {
+        let offsets = self.table(table, "offsets")?;
+        let mut found = Vec::new();
+        for (key, value) in offsets {
+            let partition = key
+                .get_ref()
+                .parse::<i32>()
+                .ok()
+                .filter(|number| *number >= 0);
+            let offset = integer(value).filter(|number| *number >= 0);
+            match (partition, offset) {
+                (Some(partition), Some(offset)) => found.push((partition, offset)),
+                _ => {
+                    let message = "`offsets` gives each partition its offset: { 0 = 17 }";
+                    self.report(Diagnostic::error("TM0103", value.span(), message));
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn dedupe(&mut self, table: &Table) -> Option<(Dedupe, Text)> {
+        let value = table.get("dedupe")?;
+        let inner = self.table(table, "dedupe")?;
+        self.check_keys(inner, &Place::Dedupe, keys::DEDUPE);
+        let ttl = self.duration(inner, "ttl").unwrap_or(TTL);
+        match self.text(inner, "key") {
+            Some(key) => Some((
+                Dedupe {
+                    key: key.value.clone(),
+                    ttl,
+                },
+                key,
+            )),
+            None => {
+                let message = "`dedupe` needs a `key`";
+                self.report(Diagnostic::error("TM0102", value.span(), message));
+                None
+            }
+        }
+    }
+
+    fn client_config(&mut self, table: &Table) -> Vec<(String, String)> {
+        let Some(config) = self.table(table, "config") else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (key, value) in config {
+            let name: &str = key.get_ref();
+            if !CLIENT_PROPERTIES.contains(&name) {
+                let message = format!("`{name}` is not a property that a file may set");
+                let near = crate::suggest::nearest(name, CLIENT_PROPERTIES.iter().copied());
+                let one = Diagnostic::error("TM0162", key.span(), message);
+                self.report(match near {
+                    Some(near) => one.label(format!("did you mean `{near}`?")),
+                    None => one.label("not one of those"),
+                });
+            } else if let Some(text) = self.text_of(name, value) {
+                found.push((name.to_string(), text.value));
+            }
+        }
+        found
+    }
+
+    /// Texts by name, and the same as templates to check.
+    fn templates_by_name(
+        &mut self,
+        table: &Table,
+        name: &str,
+    ) -> (Vec<(String, String)>, Vec<Text>) {
+        let Some(inner) = self.table(table, name) else {
+            return Default::default();
+        };
+        let mut named = Vec::new();
+        let mut texts = Vec::new();
+        for (key, value) in inner {
+            if let Some(text) = self.text_of(key.get_ref(), value) {
+                named.push((key.get_ref().to_string(), text.value.clone()));
+                texts.push(text);
+            }
+        }
+        (named, texts)
+    }
+
+    fn check_stream(
+        &mut self,
+        kafka: &KafkaTrigger,
+        table: &Table,
+        span: &Range<usize>,
+        dag: &DagKeys,
+    ) {
+        let at = |name: &str| table.get(name).map_or(span.clone(), Value::span);
+        let mut clash = |span: Range<usize>, message: &str| {
+            self.report(Diagnostic::error("TM0161", span, message));
+        };
+        let one_key = kafka.mode == StreamMode::Record || kafka.batch_by == BatchBy::Key;
+        if kafka.ordering == Ordering::Key && !one_key {
+            clash(
+                at("ordering"),
+                "`ordering = \"key\"` needs `mode = \"record\"` or `batch_by = \"key\"`",
+            );
+        }
+        if kafka.ordering == Ordering::None && kafka.on_lane_failure == OnLaneFailure::Block {
+            clash(
+                at("on_lane_failure"),
+                "without an `ordering` there is no lane to block",
+            );
+        }
+        let later = [
+            (
+                "on_lane_failure",
+                kafka.on_lane_failure == OnLaneFailure::Block,
+            ),
+            (
+                "on_run_failure",
+                kafka.on_run_failure == OnRunFailure::Quarantine,
+            ),
+        ];
+        for (name, is_later) in later {
+            if is_later {
+                let span = at(name);
+                let written = self.source.get(span.clone()).unwrap_or("").to_string();
+                self.not_built(span, &format!("`{name} = {written}`"));
+            }
+        }
+        let mut clash = |span: Range<usize>, message: &str| {
+            self.report(Diagnostic::error("TM0161", span, message));
+        };
+        let policy = dag
+            .concurrency
+            .as_ref()
+            .map(|(concurrency, _)| concurrency.policy);
+        match policy {
+            Some(ConcurrencyPolicy::Skip | ConcurrencyPolicy::Replace) => {
+                clash(
+                    span.clone(),
+                    "a policy of [dag.concurrency] would drop records",
+                );
+            }
+            Some(ConcurrencyPolicy::Queue) if kafka.ordering != Ordering::None => clash(
+                span.clone(),
+                "a run waits in a lane or by the key of [dag.concurrency], not both: set `ordering = \"none\"`",
+            ),
+            _ => {}
+        }
+        if !dag.allowed_run_types.contains(&RunType::AssetTriggered) {
+            clash(
+                span.clone(),
+                "`allowed_run_types` of this DAG leaves out asset_triggered, which runs of streams are",
+            );
+        }
+    }
+}
