@@ -7,10 +7,12 @@
 pub mod answer;
 pub mod backfill;
 pub mod command;
+pub mod fault;
 pub mod forget;
 pub mod memory;
 pub mod outside;
 pub mod record;
+pub mod stream;
 pub mod worker;
 
 pub use answer::{Condition, Holder, PoolState, Touched};
@@ -22,6 +24,7 @@ pub use command::{
 pub use forget::{Forgotten, LookedAt, OldRuns};
 pub use outside::*;
 pub use record::*;
+pub use stream::*;
 pub use worker::*;
 
 use async_trait::async_trait;

@@ -8,6 +8,7 @@ mod forget;
 mod outside;
 mod pages;
 mod pass;
+mod stream;
 mod worker;
 
 use crate::forget::Forgotten;
@@ -50,6 +51,7 @@ struct Tables {
     notes: BTreeMap<TaskKey, TaskNote>,
     exchange: worker::Exchange,
     outside: outside::Outside,
+    streams: stream::Streams,
     backfills: BTreeMap<BackfillNo, BackfillRow>,
     backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,
 }

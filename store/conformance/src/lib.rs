@@ -18,12 +18,15 @@ mod random;
 mod sample;
 pub mod server;
 mod snapshot;
+mod streams;
 mod workers;
 
 pub use play::random_ops;
 pub use snapshot::snapshot;
 
-use tidemill_store::{DispatchStore, EngineStore, OutsideStore, PageStore, WorkerStore};
+use tidemill_store::{
+    DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore, WorkerStore,
+};
 
 /// Runs every behaviour, each on a new, empty store.
 ///
@@ -75,4 +78,20 @@ where
     workers::a_worker_whose_lease_is_over_claims_nothing_and_is_ended_once(open().await).await;
     workers::a_draining_worker_claims_nothing_and_one_that_left_is_gone(open().await).await;
     workers::what_a_template_reads_comes_with_states(open().await).await;
+}
+
+/// Runs every behaviour of a store towards streams.
+///
+/// # Panics
+/// Where the store does something else than it must.
+pub async fn exercise_streams<S>(open: impl AsyncFn() -> S)
+where
+    S: EngineStore + PageStore + StreamStore,
+{
+    streams::a_commit_makes_runs_and_moves_cursors_together(open().await).await;
+    streams::a_commit_that_expects_another_offset_writes_nothing(open().await).await;
+    streams::a_paused_stream_takes_nothing(open().await).await;
+    streams::a_cursor_begins_once_and_is_sought_by_wish(open().await).await;
+    streams::keys_are_remembered_until_they_expire(open().await).await;
+    streams::poison_is_kept_until_it_is_dropped(open().await).await;
 }

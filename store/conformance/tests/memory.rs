@@ -1,7 +1,7 @@
 //! The reference store passes its own suite.
 
 use tidemill_store::memory::MemoryStore;
-use tidemill_store_conformance::{exercise, exercise_workers, random_ops};
+use tidemill_store_conformance::{exercise, exercise_streams, exercise_workers, random_ops};
 
 #[tokio::test]
 async fn the_memory_store_behaves() {
@@ -22,4 +22,9 @@ async fn equal_operations_have_equal_results() {
         async |store| store,
     ))
     .await;
+}
+
+#[tokio::test]
+async fn the_memory_store_behaves_towards_streams() {
+    Box::pin(exercise_streams(async || MemoryStore::new())).await;
 }

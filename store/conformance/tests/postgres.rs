@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use tidemill_store_conformance::server::Server;
-use tidemill_store_conformance::{exercise, exercise_workers, random_ops};
+use tidemill_store_conformance::{exercise, exercise_streams, exercise_workers, random_ops};
 use tidemill_store_postgres::{Address, PostgresStore};
 
 const STEPS: usize = 150;
@@ -60,4 +60,11 @@ async fn a_server_that_is_killed_loses_nothing_and_the_store_reconnects() {
         store
     };
     Box::pin(random_ops(99, STEPS, async || open(&url).await, restart)).await;
+}
+
+#[tokio::test]
+async fn the_postgres_store_behaves_towards_streams() {
+    let server = Server::shared();
+    let new_store = async || open(&server.new_database()).await;
+    Box::pin(exercise_streams(new_store)).await;
 }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use tidemill_store_conformance::{exercise, random_ops};
+use tidemill_store_conformance::{exercise, exercise_streams, random_ops};
 use tidemill_store_sqlite::SqliteStore;
 
 const STEPS: usize = 150;
@@ -59,4 +59,15 @@ async fn a_store_that_is_dropped_without_a_close_loses_nothing() {
         open(&path).await
     };
     Box::pin(random_ops(99, STEPS, async || open(&path).await, reopen)).await;
+}
+
+#[tokio::test]
+async fn the_sqlite_store_behaves_towards_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let n_opened = Cell::new(0);
+    let new_store = async || {
+        n_opened.set(n_opened.get() + 1);
+        open(&folder.path().join(format!("{}.db", n_opened.get()))).await
+    };
+    Box::pin(exercise_streams(new_store)).await;
 }

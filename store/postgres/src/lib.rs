@@ -17,6 +17,8 @@ mod rows;
 mod schema;
 mod session;
 mod sql;
+mod stream;
+mod stream_rows;
 #[cfg(test)]
 mod tests;
 mod text;

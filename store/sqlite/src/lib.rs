@@ -14,6 +14,8 @@ mod pass;
 mod raw;
 mod rows;
 mod sql;
+mod stream;
+mod stream_rows;
 #[cfg(test)]
 mod tests;
 mod trouble;

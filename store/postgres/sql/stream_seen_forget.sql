@@ -1,0 +1,1 @@
+delete from stream_seen where expires_at <= $1

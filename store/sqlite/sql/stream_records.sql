@@ -1,0 +1,1 @@
+select records from stream_batch where run = ?1
