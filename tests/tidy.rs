@@ -22,6 +22,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("web", &["model", "connection", "store", "dagfile"]),
     ("bench", &["store-conformance"]),
+    ("kafka", &["model", "store", "template", "kafka-rig"]),
+    ("kafka/rig", &[]),
 ];
 
 /// What a room must not know, besides our other rooms.
@@ -37,9 +39,10 @@ const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
     ("connection", &["tokio", "sqlx", "axum"]),
     ("template", &["tokio", "sqlx", "axum"]),
     ("dagfile", &["tokio", "sqlx", "axum"]),
-    ("executor", &["sqlx", "libsqlite3-sys", "axum"]),
+    ("executor", &["sqlx", "libsqlite3-sys", "axum", "rdkafka"]),
+    ("kafka", &["sqlx", "libsqlite3-sys", "axum", "toml"]),
     ("store", &["sqlx", "libsqlite3-sys", "axum", "toml"]),
-    ("web", &["sqlx", "libsqlite3-sys"]),
+    ("web", &["sqlx", "libsqlite3-sys", "rdkafka"]),
 ];
 
 fn top() -> &'static Path {

@@ -1,0 +1,105 @@
+//! Topics: made, removed, widened and cut.
+
+use crate::Broker;
+use crate::broker::wait_for;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+impl Broker {
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .set("log_level", "0")
+            .create()
+            .unwrap()
+    }
+
+    fn done<T>(&self, work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(work)
+    }
+
+    pub(crate) fn answers(&self) -> bool {
+        let admin = self.admin();
+        let told = admin.inner().fetch_metadata(None, Duration::from_secs(2));
+        told.is_ok_and(|told| !told.brokers().is_empty())
+    }
+
+    /// Makes a topic, with settings such as `("cleanup.policy", "compact")`, and waits for its
+    /// leaders.
+    ///
+    /// # Panics
+    /// When it is there already.
+    pub fn create_topic(&self, name: &str, n_partitions: i32, settings: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, n_partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let admin = self.admin();
+        let made = self.done(admin.create_topics([&topic], &AdminOptions::new()));
+        made.unwrap().into_iter().for_each(|one| drop(one.unwrap()));
+        self.wait_for_partitions(name, n_partitions);
+    }
+
+    /// A new topic of a new name.
+    pub fn new_topic(&self, word: &str, n_partitions: i32) -> String {
+        let name = self.new_name(word);
+        self.create_topic(&name, n_partitions, &[]);
+        name
+    }
+
+    fn wait_for_partitions(&self, name: &str, n_partitions: i32) {
+        let admin = self.admin();
+        wait_for("the partitions of a topic", || {
+            let told = admin.inner().fetch_metadata(Some(name), WAIT).ok()?;
+            let topic = told.topics().first()?;
+            let leading = topic.partitions().iter().filter(|one| one.leader() >= 0);
+            (leading.count() == n_partitions as usize).then_some(())
+        });
+    }
+
+    /// Removes a topic and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn delete_topic(&self, name: &str) {
+        let admin = self.admin();
+        let gone = self.done(admin.delete_topics(&[name], &AdminOptions::new()));
+        gone.unwrap().into_iter().for_each(|one| drop(one.unwrap()));
+        wait_for("the end of a topic", || {
+            let told = admin.inner().fetch_metadata(None, WAIT).ok()?;
+            (!told.topics().iter().any(|one| one.name() == name)).then_some(())
+        });
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Panics
+    /// When it has so many already.
+    pub fn add_partitions(&self, name: &str, n_partitions: i32) {
+        let admin = self.admin();
+        let wish = NewPartitions::new(name, n_partitions as usize);
+        let made = self.done(admin.create_partitions([&wish], &AdminOptions::new()));
+        made.unwrap().into_iter().for_each(|one| drop(one.unwrap()));
+        self.wait_for_partitions(name, n_partitions);
+    }
+
+    /// Removes all records before an offset, as retention would.
+    ///
+    /// # Panics
+    /// When there is no such partition.
+    pub fn delete_records(&self, name: &str, partition: i32, before: i64) {
+        let admin = self.admin();
+        let mut wish = TopicPartitionList::new();
+        let at = Offset::Offset(before);
+        wish.add_partition_offset(name, partition, at).unwrap();
+        let cut = self.done(admin.delete_records(&wish, &AdminOptions::new()));
+        cut.unwrap();
+    }
+}

@@ -1,0 +1,53 @@
+//! Where a person's wish to read on elsewhere leads.
+
+use crate::client::{Login, Quiet};
+use crate::source::start::{offset_at, watermarks};
+use rdkafka::consumer::BaseConsumer;
+use tidemill_model::trigger::KafkaTrigger;
+use tidemill_store::{Cursor, SeekTo};
+
+/// The offsets at which the partitions of cursors would be read on; a partition that a wish does
+/// not name stays where it is. Asks the brokers.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn locate(
+    login: &Login,
+    kafka: &KafkaTrigger,
+    cursors: &[Cursor],
+    to: &SeekTo,
+) -> Result<Vec<i64>, String> {
+    let client: BaseConsumer<Quiet> = login
+        .reader(kafka, "tidemill.seek")
+        .create_with_context(Quiet)
+        .map_err(|err| format!("the Kafka client cannot be made: {err}"))?;
+    let offsets = cursors.iter().map(|cursor| {
+        let at = &cursor.partition;
+        let (low, high) = watermarks(&client, at).map_err(|trouble| trouble.to_string())?;
+        let wished = match to {
+            SeekTo::Earliest => low,
+            SeekTo::Latest => high,
+            SeekTo::At(instant) => {
+                let found = offset_at(&client, at, *instant, high);
+                found.map_err(|trouble| trouble.to_string())?
+            }
+            SeekTo::Offsets(offsets) => {
+                match offsets
+                    .iter()
+                    .find(|(partition, _)| *partition == at.partition)
+                {
+                    Some((_, offset)) => *offset,
+                    None => return Ok(cursor.next_offset),
+                }
+            }
+        };
+        if !(low..=high).contains(&wished) {
+            return Err(format!(
+                "{}/{} has records {low} to {high}, and not {wished}",
+                at.topic, at.partition
+            ));
+        }
+        Ok(wished)
+    });
+    offsets.collect()
+}

@@ -1,0 +1,182 @@
+//! What was read becomes runs, in one transaction with the offsets.
+
+use super::reading::{RUNS_PER_COMMIT, Taken};
+use super::runs::Maker;
+use super::session::{Ended, Session, Trouble};
+use crate::status::State;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tidemill_model::Ts;
+use tidemill_store::{Committed, LIVE, NewStreamRun, SeenKey, StoreError, StreamCommit, fault};
+
+/// A store that has failed is asked again so soon.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+impl Session<'_> {
+    /// Commits what is due, if anything is.
+    pub(crate) fn commit_due(&mut self) -> Result<Option<Ended>, Trouble> {
+        let mut taken = self.take_due();
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        taken.sort_by(|a, b| a.cut.partition.cmp(&b.cut.partition));
+        let now = (self.worker.ports.now)();
+        let seen = self.drop_doubles(&mut taken, now)?;
+        let maker = Maker {
+            spec: &self.worker.spec,
+            ports: &self.worker.ports,
+            trigger: self.record.trigger,
+            replay: LIVE,
+        };
+        let mut runs = Vec::new();
+        for one in &mut taken {
+            runs.extend(maker.runs(one, now));
+        }
+        let mut commit = StreamCommit {
+            term: self.worker.spec.term,
+            trigger: self.record.trigger,
+            replay: LIVE,
+            now,
+            cuts: Vec::with_capacity(taken.len()),
+            runs,
+            poison: Vec::new(),
+            seen,
+        };
+        for one in taken {
+            commit.cuts.push(one.cut);
+            commit.poison.extend(one.poison);
+        }
+        match self.write(&commit)? {
+            Some(Committed::Done) => {
+                self.committed(commit);
+                Ok(None)
+            }
+            Some(Committed::Fenced | Committed::Paused) => Ok(Some(Ended::Fenced)),
+            None => Ok(Some(Ended::Asked)),
+        }
+    }
+
+    /// What is due, of as many partitions as one transaction should have. While it is held back
+    /// nothing is, for that would make runs.
+    fn take_due(&mut self) -> Vec<Taken> {
+        let now = Instant::now();
+        let mut taken = Vec::new();
+        let mut n_records = 0;
+        for lane in &mut self.lanes {
+            let is_due = lane.reading.due(&self.rules).is_some_and(|due| due <= now);
+            if is_due && !self.is_held && n_records < RUNS_PER_COMMIT {
+                let one = lane.reading.cut(now);
+                n_records += one.records.len();
+                taken.push(one);
+            }
+        }
+        taken
+    }
+
+    /// Writes a commit, and asks until it is known what became of it. A lost answer is not guessed
+    /// at: the same commit is sent again, and if its cursors stand elsewhere by then, its own
+    /// batch is looked for. `None` when the source was told to stop meanwhile.
+    fn write(&self, commit: &StreamCommit) -> Result<Option<Committed>, Trouble> {
+        let ports = &self.worker.ports;
+        loop {
+            fault::here("stream before commit");
+            match ports.runtime.block_on(ports.store.commit_stream(commit)) {
+                Ok(Committed::Fenced) => match self.has_happened(commit) {
+                    Ok(true) => return Ok(Some(Committed::Done)),
+                    Ok(false) => return Ok(Some(Committed::Fenced)),
+                    Err(StoreError::TermLost) => return Err(Trouble::TermLost),
+                    Err(err) => self.say_away(&err),
+                },
+                Ok(known) => return Ok(Some(known)),
+                Err(StoreError::TermLost) => return Err(Trouble::TermLost),
+                Err(err) => self.say_away(&err),
+            }
+            self.worker.control.wait(STORE_RETRY);
+            if self.worker.control.is_stopped() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn say_away(&self, err: &StoreError) {
+        tracing::warn!(%err, "A commit of a stream is tried again");
+        let why = format!("the database cannot be used: {err}");
+        self.worker
+            .tell(|status| status.state = State::Waiting(why));
+    }
+
+    /// Is this commit stored already? Its first batch says so; without one, its cursors.
+    fn has_happened(&self, commit: &StreamCommit) -> Result<bool, StoreError> {
+        let ports = &self.worker.ports;
+        if let Some(first) = commit.runs.first() {
+            let found = ports.runtime.block_on(ports.store.batch(first.row.run))?;
+            return Ok(found.as_ref() == Some(&first.batch));
+        }
+        let cursors = ports.store.cursors(commit.trigger, commit.replay);
+        let cursors = ports.runtime.block_on(cursors)?;
+        let is_there = |cut: &tidemill_store::Cut| {
+            let mut of_it = cursors.iter().filter(|one| one.partition == cut.partition);
+            of_it.any(|one| one.next_offset == cut.end)
+        };
+        Ok(commit.cuts.iter().all(is_there))
+    }
+
+    fn committed(&mut self, commit: StreamCommit) {
+        fault::here("stream after commit");
+        for cut in &commit.cuts {
+            let lanes = self.lanes.iter_mut().map(|lane| &mut lane.reading);
+            let mut of_it = lanes.filter(|reading| reading.partition == cut.partition);
+            if let Some(reading) = of_it.next() {
+                reading.committed(cut);
+            }
+        }
+        self.worker.tell(|status| status.n_commits += 1);
+        if !commit.poison.is_empty() {
+            self.worker.letters.ring();
+        }
+        let runs: Vec<NewStreamRun> = commit.runs;
+        self.open_runs += runs.len() as i64;
+        if !runs.is_empty() {
+            (self.worker.ports.made)(runs);
+        }
+    }
+
+    /// Leaves out records whose key was seen, here or earlier; returns the keys that are new. This
+    /// source is the only one that writes keys of its trigger, so that nobody comes between.
+    fn drop_doubles(&self, taken: &mut [Taken], now: Ts) -> Result<Vec<SeenKey>, Trouble> {
+        let Some(dedupe) = &self.rules.kafka.dedupe else {
+            return Ok(Vec::new());
+        };
+        let records = taken.iter().flat_map(|one| &one.records);
+        let hashes: Vec<[u8; 32]> = records.filter_map(|kept| kept.same).collect();
+        let ports = &self.worker.ports;
+        let known = ports.store.seen(self.record.trigger, &hashes, now);
+        let known = ports.runtime.block_on(known)?;
+        let mut seen: HashMap<[u8; 32], SeenKey> =
+            known.into_iter().map(|key| (key.hash, key)).collect();
+        let expires_at = now.after(dedupe.ttl);
+        let mut fresh = Vec::new();
+        for one in taken {
+            let (cut, records) = (&mut one.cut, &mut one.records);
+            records.retain(|kept| {
+                let Some(hash) = kept.same else { return true };
+                if let Some(first) = seen.get(&hash) {
+                    let is_itself = first.partition == cut.partition && first.offset == kept.offset;
+                    cut.counts.taken -= i64::from(!is_itself);
+                    cut.counts.deduped += i64::from(!is_itself);
+                    return is_itself;
+                }
+                let key = SeenKey {
+                    hash,
+                    partition: cut.partition.clone(),
+                    offset: kept.offset,
+                    expires_at,
+                };
+                seen.insert(hash, key.clone());
+                fresh.push(key);
+                true
+            });
+        }
+        Ok(fresh)
+    }
+}
