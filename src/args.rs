@@ -4,6 +4,7 @@ mod backfills;
 mod import;
 mod operate;
 mod outside;
+mod triggers;
 
 mod worker;
 
@@ -11,6 +12,7 @@ pub use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
 pub use operate::*;
 pub use outside::*;
+pub use triggers::{Quarantine, Seek, Triggers};
 pub use worker::{Part, Worker, Workers};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -171,6 +173,9 @@ pub enum Command {
     /// The key that seals connections and variables in the database.
     #[command(subcommand, alias = "secret")]
     Secrets(Secrets),
+    /// Streams that make runs. A trigger is DAG/TRIGGER.
+    #[command(subcommand, alias = "trigger")]
+    Triggers(Triggers),
     /// The runs of past dates.
     #[command(subcommand, alias = "backfill")]
     Backfills(Backfills),

@@ -89,7 +89,31 @@ fn own_names(env: &mut Environment, spec: &AttemptSpec, slot: &Slot) {
     put("OUTPUT", slot.output.display().to_string());
     put("EPOCH", spec.attempt.epoch.to_string());
     put("ATTEMPT", spec.attempt.to_string());
+    if let Some(trigger) = &facts.trigger {
+        records(env, trigger);
+    }
     env.insert("TRACEPARENT".to_string(), trace_parent(spec));
+}
+
+/// What the run of a stream was made of.
+fn records(env: &mut Environment, trigger: &serde_json::Map<String, Value>) {
+    let names = [
+        ("TRIGGER", "name"),
+        ("KAFKA_BATCH", "records_file"),
+        ("KAFKA_TOPIC", "topic"),
+        ("KAFKA_PARTITION", "partition"),
+        ("KAFKA_FIRST_OFFSET", "first_offset"),
+        ("KAFKA_LAST_OFFSET", "last_offset"),
+        ("KAFKA_COUNT", "count"),
+    ];
+    for (name, fact) in names {
+        let text = match trigger.get(fact) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => continue,
+        };
+        env.insert(format!("TIDEMILL_{name}"), text);
+    }
 }
 
 /// W3C trace context: one trace for a run, one span for an attempt.

@@ -16,6 +16,9 @@ pub struct Turns {
     keys: BTreeMap<RunNo, (String, bool)>,
     running: BTreeMap<String, BTreeSet<RunNo>>,
     queued: BTreeMap<String, BTreeSet<Turn>>,
+    /// Keys of which one run is running at a time, whatever the DAG says of others: the lanes of
+    /// streams.
+    lanes: BTreeSet<String>,
     n_running: usize,
     n_queued: usize,
 }
@@ -70,6 +73,14 @@ impl Turns {
         self.keys.insert(row.run, (key.to_string(), is_of_backfill));
     }
 
+    /// As [`Turns::follow`], for a run of a stream in a lane: one of its runs is running at a time.
+    pub fn follow_lane(&mut self, row: &RunRow, lane: &str, is_of_backfill: bool) {
+        self.follow(row, lane, is_of_backfill);
+        if self.keys.contains_key(&row.run) {
+            self.lanes.insert(lane.to_string());
+        }
+    }
+
     /// A run neither runs nor waits for its turn.
     pub fn forget(&mut self, row: &RunRow) {
         let Some((key, is_of_backfill)) = self.keys.remove(&row.run) else {
@@ -87,6 +98,9 @@ impl Turns {
             if turns.is_empty() {
                 self.queued.remove(&key);
             }
+        }
+        if !self.running.contains_key(&key) && !self.queued.contains_key(&key) {
+            self.lanes.remove(&key);
         }
     }
 
@@ -116,9 +130,17 @@ impl Turns {
 
     fn has_room(&self, dag: &Dag, key: &str) -> bool {
         let n = self.running.get(key).map_or(0, BTreeSet::len);
+        self.limit(dag, key).is_none_or(|limit| n < limit as usize)
+    }
+
+    /// How many runs with one key may be running at once; `None` where there is no limit.
+    fn limit(&self, dag: &Dag, key: &str) -> Option<u32> {
+        if self.lanes.contains(key) {
+            return Some(1);
+        }
         dag.concurrency
             .as_ref()
-            .is_none_or(|concurrency| n < concurrency.limit as usize)
+            .map(|concurrency| concurrency.limit)
     }
 
     /// Every condition of a queued run, `None` when it is not queued. All are met exactly when
@@ -142,7 +164,7 @@ impl Turns {
                 holders: running.copied().collect(),
             });
         }
-        if let Some(concurrency) = &dag.concurrency {
+        if let Some(limit) = self.limit(dag, key) {
             let same: Vec<RunNo> = self
                 .running
                 .get(key)
@@ -154,7 +176,7 @@ impl Turns {
                 kind: TurnGateKind::Key,
                 is_open: self.has_room(dag, key),
                 n: same.len(),
-                max: Some(concurrency.limit),
+                max: Some(limit),
                 holders: same,
             });
         }

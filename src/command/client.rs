@@ -82,6 +82,8 @@ impl Client {
                     }
                 })
             }),
+            streams: database.streams,
+            stream_door: None,
             changes: tokio::sync::broadcast::channel(1).0,
             logs: home.logs(),
             elsewhere: None,

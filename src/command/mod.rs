@@ -17,6 +17,7 @@ mod runs;
 mod secrets;
 mod serve;
 mod tasks;
+mod triggers;
 mod validate;
 mod values;
 mod variables;
@@ -55,6 +56,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Runs(verb) => block_on(runs::runs(&printer, &at, verb)),
         Command::Backfills(verb) => block_on(backfills::backfills(&printer, &at, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
+        Command::Triggers(verb) => block_on(triggers::triggers(&printer, &at, verb)),
         Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
         Command::Connections(verb) => block_on(connections::connections(&printer, &at, verb)),
         Command::Variables(verb) => block_on(variables::variables(&printer, &at, verb)),

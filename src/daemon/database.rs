@@ -6,7 +6,7 @@ use crate::daemon::server::store_failure;
 use crate::exit::{Exit, Failure};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidemill_store::{DispatchStore, EngineStore, OutsideStore, PageStore};
+use tidemill_store::{DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore};
 #[cfg(feature = "postgres")]
 use tidemill_store_postgres::{Address, PostgresStore};
 use tidemill_store_sqlite::SqliteStore;
@@ -126,17 +126,20 @@ pub struct Database {
     pub pages: Arc<dyn PageStore>,
     /// Connections and variables.
     pub outside: Arc<dyn OutsideStore>,
+    /// How far streams are read.
+    pub streams: Arc<dyn StreamStore>,
     /// For workers in other processes; a file has none.
     pub dispatch: Option<Arc<dyn DispatchStore>>,
     #[cfg(feature = "postgres")]
     shared: Option<Arc<PostgresStore>>,
 }
 
-impl<S: EngineStore + PageStore + OutsideStore + 'static> From<Arc<S>> for Database {
+impl<S: EngineStore + PageStore + OutsideStore + StreamStore + 'static> From<Arc<S>> for Database {
     fn from(store: Arc<S>) -> Database {
         Database {
             pages: Arc::<S>::clone(&store),
             outside: Arc::<S>::clone(&store),
+            streams: Arc::<S>::clone(&store),
             engine: store,
             dispatch: None,
             #[cfg(feature = "postgres")]

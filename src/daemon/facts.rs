@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidemill_connection::Found;
-use tidemill_model::{Dag, RunRow, Task, TaskIndex, TaskState};
+use tidemill_model::{Dag, RunNo, RunRow, Task, TaskIndex, TaskState};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
@@ -66,10 +66,68 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         map_index: -1,
         map: Map::new(),
         tasks: BTreeMap::new(),
+        trigger: None,
         run_dir: String::new(),
         result: None,
         found: Arc::default(),
     }
+}
+
+/// What the templates of a trigger's `params` see: the batch, before there is a run.
+pub fn of_batch(dag: &Dag, trigger: &Value) -> Facts {
+    Facts {
+        dag_id: dag.id.clone(),
+        timezone: dag.timezone.clone(),
+        run_id: String::new(),
+        run_type: String::new(),
+        logical_date: None,
+        data_interval_start: None,
+        data_interval_end: None,
+        params: Map::new(),
+        conf: Map::new(),
+        task_id: String::new(),
+        try_number: 0,
+        map_index: -1,
+        map: Map::new(),
+        tasks: BTreeMap::new(),
+        trigger: trigger.as_object().cloned(),
+        run_dir: String::new(),
+        result: None,
+        found: Arc::default(),
+    }
+}
+
+/// Has a stream made a run?
+pub fn is_of_stream(row: &RunRow) -> bool {
+    row.cause
+        .as_deref()
+        .is_some_and(|cause| cause.starts_with("kafka:"))
+}
+
+/// Where the records of a run of a stream lie.
+pub fn records_file(runs: &Path, run: RunNo) -> PathBuf {
+    runs.join(run.to_string()).join("records.ndjson")
+}
+
+/// Writes the records of a run, so that the file appears whole.
+///
+/// # Errors
+/// When the run's folder cannot be written.
+pub fn lay_out_records(file: &Path, records: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let draft = file.with_extension("new");
+    std::fs::write(&draft, records)?;
+    std::fs::rename(draft, file)
+}
+
+/// What templates see as `trigger`, with the place of the records.
+pub fn of_trigger(facts: &Value, file: &Path) -> Map<String, Value> {
+    let mut facts = facts.as_object().cloned().unwrap_or_default();
+    let file = file.to_string_lossy().into_owned();
+    facts.insert("records_file".to_string(), Value::from(file));
+    facts
 }
 
 /// What templates see of one upstream task: `states` are those of its instances, by map index.

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
-use tidemill_store::{Change, Command, CommandDoor, Refusal};
+use tidemill_store::{Change, Command, CommandDoor, Refusal, StreamDoor, StreamWish};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::broadcast;
 
@@ -26,6 +26,7 @@ pub struct Front {
     url: String,
     link: String,
     engine: Arc<OnceLock<EngineDoor>>,
+    streams: Arc<OnceLock<StreamDoor>>,
     is_ready: Arc<AtomicBool>,
     /// Changes, as the engine tells them.
     pub changes: broadcast::Sender<Arc<Change>>,
@@ -53,6 +54,7 @@ impl Front {
         })?;
         let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
         let engine: Arc<OnceLock<EngineDoor>> = Arc::default();
+        let streams: Arc<OnceLock<StreamDoor>> = Arc::default();
         let is_ready = Arc::new(AtomicBool::new(false));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let metrics = Arc::new(Metrics::new());
@@ -61,6 +63,8 @@ impl Front {
             pages: Arc::clone(&database.pages),
             metrics: Some(metrics_door(&metrics, database, &commands)),
             commands,
+            streams: Arc::clone(&database.streams),
+            stream_door: Some(late_stream_door(&streams)),
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: database
@@ -88,6 +92,7 @@ impl Front {
             url,
             link,
             engine,
+            streams,
             is_ready,
             changes,
             metrics,
@@ -97,6 +102,11 @@ impl Front {
     /// From here on commands reach the scheduler.
     pub fn lead_to(&self, engine: &EngineDoor) {
         let _ = self.engine.set(engine.clone()); // a process leads once
+    }
+
+    /// From here on wishes about streams reach those who read them.
+    pub fn stream_to(&self, door: StreamDoor) {
+        let _ = self.streams.set(door); // a process leads once
     }
 
     /// Says whether the server does its work.
@@ -199,6 +209,23 @@ fn late_door(engine: &Arc<OnceLock<EngineDoor>>, keeper: &Arc<Keeper>) -> Comman
                 Some(engine) => engine.ask(command).await,
                 None => Err(Refusal::Unavailable {
                     what: "this server is not the scheduler: it starts, or stands by for another"
+                        .to_string(),
+                }),
+            }
+        })
+    })
+}
+
+/// A door to streams that may be read later.
+fn late_stream_door(streams: &Arc<OnceLock<StreamDoor>>) -> StreamDoor {
+    let streams = Arc::clone(streams);
+    Arc::new(move |wish: StreamWish| {
+        let streams = streams.get().cloned();
+        Box::pin(async move {
+            match streams {
+                Some(door) => door(wish).await,
+                None => Err(Refusal::Unavailable {
+                    what: "this server reads no streams: it starts, stands by, or was built without Kafka"
                         .to_string(),
                 }),
             }

@@ -16,4 +16,6 @@ pub mod outside;
 pub mod retention;
 pub mod server;
 pub mod stand_by;
+#[cfg(feature = "kafka")]
+pub mod streams;
 pub mod worker;

@@ -172,6 +172,16 @@ impl Leader<'_> {
         self.front.lead_to(&door);
         let pages = Arc::clone(&self.database.pages);
         tokio::spawn(retention::keep(pages, door.clone(), retention));
+        #[cfg(feature = "kafka")]
+        let streams = crate::daemon::streams::Streams::start(
+            self.database.clone(),
+            door.clone(),
+            term,
+            self.home.runs(),
+        )
+        .map_err(unexpected)?;
+        #[cfg(feature = "kafka")]
+        self.front.stream_to(streams.door());
         tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),
@@ -188,6 +198,8 @@ impl Leader<'_> {
         self.front.set_ready(true);
         self.front.greet(self.options, self.home, None);
         let ended = self.follow(engine, &door, stops).await;
+        #[cfg(feature = "kafka")]
+        tokio::task::block_in_place(|| streams.stop());
         self.front.set_ready(false);
         match ended {
             Ok(Ok(())) => Ok(Exit::Ok),

@@ -301,9 +301,9 @@ impl Engine {
 
     fn make_backfill_run(&mut self, no: BackfillNo, dag_no: DagNo, new: NewRun) -> Option<RunNo> {
         // Said before it is made, so that it never counts among the other runs.
-        let run_no = RunNo(self.last_run + 1);
+        let run_no = self.next_run();
         self.join_backfill(no, run_no);
-        match self.make_run(dag_no, new) {
+        match self.make_run_as(run_no, dag_no, new) {
             Ok(made) => Some(made),
             Err(why) => {
                 tracing::warn!(backfill = %no, %why, "A date of a backfill has made no run");

@@ -168,6 +168,7 @@ impl Engine {
             }
         }
         self.draft.dags.insert(dag_no);
+        self.streams_changed = true;
         self.tick(dag_no);
         Ok(Answer::Done)
     }

@@ -53,7 +53,9 @@ impl Engine {
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
         let values = self.upstream_values(run_no, at);
         let found = self.found(run_no, at);
-        let facts = self.facts(run_no, at, &values, found);
+        let trigger = self.trigger_facts(run_no);
+        let mut facts = self.facts(run_no, at, &values, found);
+        facts.trigger = trigger;
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };

@@ -17,6 +17,7 @@ mod remote;
 mod repin;
 mod schedule;
 mod state;
+mod streams;
 mod turns;
 mod watch;
 mod why;
@@ -40,17 +41,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+pub use streams::{StreamRun, WantedStreams};
 use tidemill_connection::Places;
 use tidemill_executor::Worker;
 use tidemill_model::{Attempt, BackfillNo, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
 use tidemill_store::{
-    Answer, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError, StoredVersion,
+    Answer, BatchRecord, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError,
+    StoredVersion,
 };
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::daemon::definition::{Definition, TaskNames};
 
@@ -73,6 +76,8 @@ pub enum Input {
     FolderRead,
     /// Start nothing more; wait for what runs, at most so long; then interrupt it and end.
     Stop(Duration),
+    /// Streams have made these runs: they are stored.
+    StreamRuns(Vec<StreamRun>),
     /// Workers elsewhere may have said something.
     Arrivals,
     /// End everything now.
@@ -86,9 +91,21 @@ pub struct EngineDoor {
     wake: Arc<OwnedFd>,
     /// Set with the last word: an engine that waits for its database waits no longer.
     must_end: Arc<AtomicBool>,
+    run_numbers: Arc<AtomicI64>,
+    streams: watch::Receiver<Vec<WantedStreams>>,
 }
 
 impl EngineDoor {
+    /// The last number that was given to a run: whoever makes a run raises it.
+    pub fn run_numbers(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.run_numbers)
+    }
+
+    /// The streams that are to be read.
+    pub fn streams(&self) -> watch::Receiver<Vec<WantedStreams>> {
+        self.streams.clone()
+    }
+
     /// Gives the engine an input and wakes it. An engine that is gone takes nothing.
     pub fn send(&self, input: Input) {
         if matches!(input, Input::StopNow) {
@@ -168,7 +185,13 @@ pub struct Engine {
     /// The backfill of each of its runs that is not over.
     backfill_of: HashMap<RunNo, BackfillNo>,
     last_backfill: i64,
-    last_run: i64,
+    /// Shared with the streams, which make runs too.
+    last_run: Arc<AtomicI64>,
+    /// What runs of streams were made of, as far as it was asked for.
+    batches: HashMap<RunNo, BatchRecord>,
+    streams: watch::Sender<Vec<WantedStreams>>,
+    streams_changed: bool,
+    is_folder_read: bool,
     last_seq: i64,
     draft: PassDraft,
     /// Runs to be forgotten, once what is being made of them is written.
@@ -209,12 +232,15 @@ impl Engine {
             err: Box::new(err),
         })?;
         let wake = Arc::new(wake);
+        let loaded = runtime.block_on(database.engine.load())?;
+        let (streams, wanted) = watch::channel(Vec::new());
         let door = EngineDoor {
             inputs: sender,
             wake: Arc::clone(&wake),
             must_end: Arc::default(),
+            run_numbers: Arc::new(AtomicI64::new(loaded.last_run)),
+            streams: wanted,
         };
-        let loaded = runtime.block_on(database.engine.load())?;
         let remote = database.dispatch.clone().map(Remote::new);
         // With workers elsewhere each queue has a number of its own, see `open_queues`.
         let slots = remote.as_ref().map_or(options.slots, |_| u32::MAX);
@@ -245,7 +271,11 @@ impl Engine {
             backfills: BTreeMap::new(),
             backfill_of: HashMap::new(),
             last_backfill: loaded.last_backfill,
-            last_run: loaded.last_run,
+            last_run: door.run_numbers(),
+            batches: HashMap::new(),
+            streams,
+            streams_changed: false,
+            is_folder_read: false,
             last_seq: loaded.last_seq,
             draft: PassDraft::default(),
             forgetting: Vec::new(),
@@ -279,6 +309,7 @@ impl Engine {
             self.admit();
             self.commit()?;
             self.forget_runs()?;
+            self.tell_streams();
             if self.is_done() {
                 return Ok(());
             }
@@ -303,7 +334,12 @@ impl Engine {
                 }
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
                 Ok(Input::Arrivals) => self.hear_bell(),
-                Ok(Input::FolderRead) => self.tick_unarmed(),
+                Ok(Input::FolderRead) => {
+                    self.is_folder_read = true;
+                    self.streams_changed = true;
+                    self.tick_unarmed();
+                }
+                Ok(Input::StreamRuns(runs)) => self.adopt(runs),
                 Ok(Input::Stop(grace)) => self.stopping = Some(Instant::now() + grace),
                 Ok(Input::StopNow) => {
                     self.stopping = Some(Instant::now());
@@ -352,6 +388,11 @@ impl Engine {
         if self.stopping.is_some_and(|until| until <= Instant::now()) {
             self.interrupt();
         }
+    }
+
+    /// The number of a run that is made now.
+    fn next_run(&self) -> RunNo {
+        RunNo(self.last_run.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     /// Moves one run and takes in what follows. The counts of its DAG follow its state here.

@@ -246,6 +246,7 @@ impl Engine {
             {
                 self.admission.forget(&run);
                 self.past.forget(run_no);
+                self.batches.remove(&run_no);
             }
         }
     }

@@ -164,10 +164,20 @@ impl Engine {
 
     /// Makes a run in the pass that is being made. The caller has looked for a conflict.
     pub(super) fn make_run(&mut self, dag_no: DagNo, new: NewRun) -> Result<RunNo, NotMade> {
+        let run_no = self.next_run();
+        self.make_run_as(run_no, dag_no, new)
+    }
+
+    /// The same, with a number that was taken before.
+    pub(super) fn make_run_as(
+        &mut self,
+        run_no: RunNo,
+        dag_no: DagNo,
+        new: NewRun,
+    ) -> Result<RunNo, NotMade> {
         let now = clock::now();
         let state = self.dags.get_mut(&dag_no).ok_or(NotMade::Unreadable)?;
         let definition = state.definition.clone().ok_or(NotMade::Unreadable)?;
-        let run_no = RunNo(self.last_run + 1);
         let row = RunRow {
             run: run_no,
             dag: dag_no,
@@ -193,7 +203,6 @@ impl Engine {
         if self.is_skipped(dag_no, &definition.dag, &key) {
             return Err(NotMade::Skipped { key });
         }
-        self.last_run = run_no.0;
         let mut run = Run::new(row, definition.dag, &definition.task_nos, Vec::new());
         if self.options.no_retry {
             run.tasks.iter_mut().for_each(|task| task.max_tries = 0);

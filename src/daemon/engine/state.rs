@@ -74,6 +74,7 @@ impl Engine {
             self.dags.insert(dag, state);
         }
         self.resume_backfills(loaded.backfills);
+        self.resume_streams();
         for (row, tasks) in loaded.runs {
             self.resume_run(row, tasks);
         }
@@ -165,6 +166,7 @@ impl Engine {
                 self.dags.insert(no, state);
             }
         }
+        self.streams_changed = true;
         self.tick(no);
         self.begin_runs(no);
         self.arm_backfills_of(no);
@@ -176,6 +178,7 @@ impl Engine {
                 state.record.is_stale = true;
             }
         }
+        self.streams_changed = true;
     }
 
     /// A run of a DAG that is over, read again because a person wants something of it.
@@ -205,7 +208,10 @@ impl Engine {
         Some(Run::new(row, definition.dag, &definition.task_nos, tasks))
     }
 
-    fn definition_of(&mut self, version: tidemill_model::VersionNo) -> Option<Definition> {
+    pub(super) fn definition_of(
+        &mut self,
+        version: tidemill_model::VersionNo,
+    ) -> Option<Definition> {
         if let Some(definition) = self.definitions.get(&version) {
             return Some(definition.clone());
         }

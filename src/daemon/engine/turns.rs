@@ -49,9 +49,14 @@ impl Engine {
         let begins_later = waits_to_begin(&run.row, clock::now());
         if let Some(dag) = self.dags.get_mut(&run.row.dag) {
             let is_of_backfill = self.backfill_of.contains_key(&run_no);
-            match begins_later {
-                true => dag.turns.forget(&run.row),
-                false => dag.turns.follow(&run.row, &key, is_of_backfill),
+            let lane = self
+                .batches
+                .get(&run_no)
+                .and_then(|one| one.lane.as_deref());
+            match (begins_later, lane) {
+                (true, _) => dag.turns.forget(&run.row),
+                (false, Some(lane)) => dag.turns.follow_lane(&run.row, lane, is_of_backfill),
+                (false, None) => dag.turns.follow(&run.row, &key, is_of_backfill),
             }
         }
     }

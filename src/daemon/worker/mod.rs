@@ -29,7 +29,7 @@ use tidemill_connection::Places;
 use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo, TaskState};
-use tidemill_store::{Claim, NewWorker, StoreError, WorkerReport, WorkerStore};
+use tidemill_store::{Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore};
 use tidemill_template::TaskFacts;
 
 /// Without a bell, the store is asked so often.
@@ -115,7 +115,7 @@ pub struct RemoteWorker<S> {
     doubts_claims: Option<Instant>,
 }
 
-impl<S: WorkerStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
     /// Enters the store as a new worker. Results that an earlier process could not deliver are
     /// delivered first.
     ///
@@ -351,16 +351,43 @@ impl<S: WorkerStore + 'static> RemoteWorker<S> {
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();
+        let trigger = self.trigger_facts(run)?;
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),
-            facts: facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found),
+            facts: tidemill_template::Facts {
+                trigger,
+                ..facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found)
+            },
             dag: known.dag,
             task: at,
             log: log_path(&self.home.logs(), attempt, claim.try_number),
             dag_dir: definition::folder(&versions, claim.version, has_files),
             run_dir,
         })
+    }
+
+    /// What templates of a run of a stream see as `trigger`; its records are laid out for it.
+    fn trigger_facts(
+        &self,
+        run: &tidemill_model::RunRow,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, String> {
+        if !facts::is_of_stream(run) {
+            return Ok(None);
+        }
+        let away = |err: StoreError| crate::exit::chain(&err);
+        let batch = self.runtime.block_on(self.store.batch(run.run));
+        let Some(batch) = batch.map_err(away)? else {
+            return Ok(None);
+        };
+        let file = facts::records_file(&self.home.runs(), run.run);
+        if !file.exists() {
+            let records = self.runtime.block_on(self.store.records(run.run));
+            let records = records.map_err(away)?.unwrap_or_default();
+            facts::lay_out_records(&file, &records)
+                .map_err(|err| format!("the records of its run cannot be laid out: {err}"))?;
+        }
+        Ok(Some(facts::of_trigger(&batch.facts, &file)))
     }
 
     fn definition(
