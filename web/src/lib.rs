@@ -20,7 +20,9 @@ pub use session::Logins;
 
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use tidemill_store::{Change, CommandDoor, DispatchStore, PageStore, StoreError};
+use tidemill_store::{
+    Change, CommandDoor, DispatchStore, PageStore, StoreError, StreamDoor, StreamStore,
+};
 use tokio::sync::broadcast;
 
 /// Everything that the web reaches of the rest of the process. Clone it to make both routers.
@@ -28,6 +30,10 @@ use tokio::sync::broadcast;
 pub struct Doors {
     /// What pages read.
     pub pages: Arc<dyn PageStore>,
+    /// How far streams are read, and what was made of them.
+    pub streams: Arc<dyn StreamStore>,
+    /// The streams that this process reads; `None` where it reads none.
+    pub stream_door: Option<StreamDoor>,
     /// Where wishes go; each is answered after its commit.
     pub commands: CommandDoor,
     /// Changes, each sent after its commit.

@@ -47,6 +47,8 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("GET", "/admin/pools"),
     ("POST", "/admin/pools"),
     ("POST", "/admin/pools/default_pool"),
+    ("GET", "/streams"),
+    ("POST", "/streams/hello/in"),
     ("GET", "/runs"),
     ("GET", "/events"),
     ("GET", "/metrics"),
@@ -118,6 +120,8 @@ fn pages() -> Router<Web> {
             get(page::outside::variables_page).post(page::outside::make_variable),
         )
         .route("/admin/variables/{key}", post(page::outside::set_variable))
+        .route("/streams", get(page::streams::page))
+        .route("/streams/{dag}/{trigger}", post(page::streams::change))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
         .route("/metrics", get(metrics))

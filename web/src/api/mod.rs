@@ -10,6 +10,7 @@ mod own;
 mod pools;
 mod query;
 mod runs;
+pub(crate) mod streams;
 mod tasks;
 mod values;
 mod variables;
@@ -124,6 +125,14 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
         "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/why",
     ),
     ("GET", "/api/tidemill/v1/runs/hello@latest"),
+    ("GET", "/api/tidemill/v1/triggers"),
+    ("GET", "/api/tidemill/v1/dags/hello/triggers/in"),
+    ("PATCH", "/api/tidemill/v1/dags/hello/triggers/in"),
+    ("POST", "/api/tidemill/v1/dags/hello/triggers/in/seek"),
+    (
+        "POST",
+        "/api/tidemill/v1/dags/hello/triggers/in/quarantine/1/drop",
+    ),
     ("GET", "/api/tidemill/v1/workers"),
     ("PATCH", "/api/tidemill/v1/workers/1"),
 ];
@@ -146,6 +155,19 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(
             "/tidemill/v1/backfills/{backfill}/dates",
             get(backfills::dates),
+        )
+        .route("/tidemill/v1/triggers", get(streams::list))
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}",
+            get(streams::one).patch(streams::patch),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/seek",
+            post(streams::seek),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}/drop",
+            post(streams::drop_poison),
         )
         .route("/tidemill/v1/runs/{reference}", get(own::resolve))
         .route("/tidemill/v1/workers", get(workers::list))

@@ -9,6 +9,7 @@ pub(crate) mod outside;
 pub(crate) mod pools;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod streams;
 pub(crate) mod task;
 pub(crate) mod trigger;
 pub(crate) mod why;

@@ -110,6 +110,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
             scope: tidemill_model::dag::RetryScope::Failed,
         },
         rerun_with_latest_version: false,
+        triggers: Vec::new(),
         params: vec![
             param(
                 "currency",
@@ -305,6 +306,8 @@ fn doors(
 ) -> Doors {
     let known = store.clone();
     Doors {
+        streams: store.clone(),
+        stream_door: None,
         pages: store,
         commands: Arc::new(move |command| {
             asked.lock().unwrap().push(command.clone());

@@ -1,0 +1,187 @@
+//! The streams: what each does, how far it is, what was made of it, and what is in quarantine.
+
+use super::{Frame, PageResult, go, show};
+use crate::Web;
+use crate::api::streams as api;
+use crate::view::text;
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, State};
+use serde_json::Value;
+use std::collections::HashMap;
+
+struct StreamLine {
+    dag: String,
+    name: String,
+    url: String,
+    dag_url: String,
+    state: String,
+    why: String,
+    is_bad: bool,
+    is_paused: bool,
+    lag: String,
+    taken: i64,
+    filtered: i64,
+    quarantined: i64,
+    deduped: i64,
+    lost: i64,
+    partitions: Vec<PartitionLine>,
+    batches: Vec<BatchLine>,
+    poison: Vec<PoisonLine>,
+}
+
+struct PartitionLine {
+    name: String,
+    next: i64,
+    end: String,
+    lag: String,
+    read_up_to: String,
+    halted: String,
+}
+
+struct BatchLine {
+    run: String,
+    url: String,
+    state: String,
+    range: String,
+    records: i64,
+    bytes: i64,
+}
+
+struct PoisonLine {
+    id: i64,
+    place: String,
+    class: String,
+    message: String,
+    is_sent: bool,
+}
+
+#[derive(Template)]
+#[template(path = "streams.html")]
+struct Streams {
+    frame: Frame,
+    lines: Vec<StreamLine>,
+}
+
+/// Batches and poison that the page shows of each stream.
+const SHOWN: u32 = 10;
+
+/// The page.
+pub(crate) async fn page(State(web): State<Web>) -> PageResult {
+    let live = api::live(&web).await;
+    let mut lines = Vec::new();
+    for record in web.doors.streams.triggers().await? {
+        let body = api::told(&web, &record, &live).await?;
+        let mut line = line(&body);
+        for one in web.doors.streams.batches(record.trigger, SHOWN).await? {
+            line.batches
+                .push(batch(&record.dag_id, &api::batch(&web, &one).await?));
+        }
+        let held = web.doors.streams.quarantine(record.trigger, SHOWN).await?;
+        line.poison = held.iter().map(|one| poison(&api::poison(one))).collect();
+        lines.push(line);
+    }
+    show(&Streams {
+        frame: Frame::new("Streams", None, web.doors.version),
+        lines,
+    })
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "unknown".to_string(),
+        Value::String(text) => text::inert(text),
+        other => other.to_string(),
+    }
+}
+
+fn number(body: &Value, key: &str) -> i64 {
+    body[key].as_i64().unwrap_or(0)
+}
+
+fn line(body: &Value) -> StreamLine {
+    let (dag, name) = (word(&body["dag_id"]), word(&body["trigger"]));
+    let state = word(&body["state"]);
+    let partitions = body["partitions"].as_array().into_iter().flatten();
+    StreamLine {
+        url: format!("/streams/{}/{}", text::segment(&dag), text::segment(&name)),
+        dag_url: format!("/dags/{}", text::segment(&dag)),
+        why: body["why"].as_str().map(text::inert).unwrap_or_default(),
+        is_bad: matches!(state.as_str(), "waiting" | "halted" | "stopped"),
+        state: state.replace('_', " "),
+        is_paused: body["is_paused"] == true,
+        lag: word(&body["lag"]),
+        taken: number(body, "taken"),
+        filtered: number(body, "filtered"),
+        quarantined: number(body, "quarantined"),
+        deduped: number(body, "deduped"),
+        lost: number(body, "lost"),
+        partitions: partitions.map(partition).collect(),
+        batches: Vec::new(),
+        poison: Vec::new(),
+        dag,
+        name,
+    }
+}
+
+fn partition(body: &Value) -> PartitionLine {
+    PartitionLine {
+        name: format!("{}/{}", word(&body["topic"]), body["partition"]),
+        next: number(body, "next_offset"),
+        end: word(&body["high"]),
+        lag: word(&body["lag"]),
+        read_up_to: body["read_up_to"].as_str().unwrap_or("").to_string(),
+        halted: body["halted"].as_str().map(text::inert).unwrap_or_default(),
+    }
+}
+
+fn batch(dag: &str, body: &Value) -> BatchLine {
+    let run = word(&body["dag_run_id"]);
+    BatchLine {
+        url: format!("/dags/{}/runs/{}", text::segment(dag), text::segment(&run)),
+        run,
+        state: word(&body["state"]),
+        range: format!(
+            "{}/{} {}–{}",
+            word(&body["topic"]),
+            body["partition"],
+            body["first_offset"],
+            body["last_offset"]
+        ),
+        records: number(body, "records"),
+        bytes: number(body, "bytes"),
+    }
+}
+
+fn poison(body: &Value) -> PoisonLine {
+    PoisonLine {
+        id: number(body, "id"),
+        place: format!(
+            "{}/{} {}",
+            word(&body["topic"]),
+            body["partition"],
+            body["offset"]
+        ),
+        class: word(&body["class"]),
+        message: word(&body["message"]),
+        is_sent: !body["sent_at"].is_null(),
+    }
+}
+
+/// Pauses or resumes a stream, or drops a record of its quarantine.
+pub(crate) async fn change(
+    State(web): State<Web>,
+    Path((dag, name)): Path<(String, String)>,
+    Form(form): Form<HashMap<String, String>>,
+) -> PageResult {
+    match form.get("do").map(String::as_str) {
+        Some("pause") => api::pause(&web, &dag, &name, true).await?,
+        Some("resume") => api::pause(&web, &dag, &name, false).await?,
+        Some("drop") => {
+            let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
+            api::drop_one(&web, &dag, &name, id).await?;
+        }
+        _ => {}
+    }
+    Ok(go("/streams"))
+}
