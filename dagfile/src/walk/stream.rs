@@ -50,14 +50,14 @@ impl Walk<'_> {
                 );
             }
             self.check_keys(inner, &Place::Trigger(name.clone()), keys::TRIGGER);
-            if let Some(keys) = self.trigger(inner, name, key.span(), dag) {
+            if let Some(keys) = self.stream(inner, name, key.span(), dag) {
                 triggers.push(keys);
             }
         }
         triggers
     }
 
-    fn trigger(
+    fn stream(
         &mut self,
         table: &Table,
         name: String,

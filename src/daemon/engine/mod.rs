@@ -53,7 +53,8 @@ use tidemill_store::{
     Answer, BatchRecord, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError,
     StoredVersion,
 };
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::watch as watched;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::daemon::definition::{Definition, TaskNames};
 
@@ -92,7 +93,7 @@ pub struct EngineDoor {
     /// Set with the last word: an engine that waits for its database waits no longer.
     must_end: Arc<AtomicBool>,
     run_numbers: Arc<AtomicI64>,
-    streams: watch::Receiver<Vec<WantedStreams>>,
+    streams: watched::Receiver<Vec<WantedStreams>>,
 }
 
 impl EngineDoor {
@@ -102,7 +103,7 @@ impl EngineDoor {
     }
 
     /// The streams that are to be read.
-    pub fn streams(&self) -> watch::Receiver<Vec<WantedStreams>> {
+    pub fn streams(&self) -> watched::Receiver<Vec<WantedStreams>> {
         self.streams.clone()
     }
 
@@ -189,7 +190,7 @@ pub struct Engine {
     last_run: Arc<AtomicI64>,
     /// What runs of streams were made of, as far as it was asked for.
     batches: HashMap<RunNo, BatchRecord>,
-    streams: watch::Sender<Vec<WantedStreams>>,
+    streams: watched::Sender<Vec<WantedStreams>>,
     streams_changed: bool,
     is_folder_read: bool,
     last_seq: i64,
@@ -233,7 +234,7 @@ impl Engine {
         })?;
         let wake = Arc::new(wake);
         let loaded = runtime.block_on(database.engine.load())?;
-        let (streams, wanted) = watch::channel(Vec::new());
+        let (streams, wanted) = watched::channel(Vec::new());
         let door = EngineDoor {
             inputs: sender,
             wake: Arc::clone(&wake),
