@@ -76,6 +76,17 @@ impl Login {
     }
 }
 
+/// Why a client cannot be made. librdkafka's own words may hold the value of a property, which
+/// may be a password: they are left out.
+pub(crate) fn cannot_make(err: &rdkafka::error::KafkaError) -> String {
+    match err {
+        rdkafka::error::KafkaError::ClientConfig(_, _, name, _) => {
+            format!("the Kafka client does not take the property `{name}` as it is")
+        }
+        other => format!("the Kafka client cannot be made: {other}"),
+    }
+}
+
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Login({})", self.brokers.join(","))

@@ -2,7 +2,7 @@
 //! and where they come from. At least once; whoever reads them tells doubles by
 //! `tidemill.error.id`. A topic that is away holds nothing up.
 
-use crate::client::Login;
+use crate::client::{Login, cannot_make};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rdkafka::client::ClientContext;
@@ -57,7 +57,7 @@ impl DeadLetters {
         let producer = login
             .writer()
             .create_with_context(Confirmed::default())
-            .map_err(|err| format!("the client of the dead-letter topic cannot be made: {err}"))?;
+            .map_err(|err| cannot_make(&err))?;
         Ok(DeadLetters {
             topic: topic.to_string(),
             producer,

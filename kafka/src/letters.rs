@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// What the thread needs.
 pub(crate) struct Letters {
-    pub login: Login,
+    pub login: Arc<dyn Fn() -> Result<Login, String> + Send + Sync>,
     pub topic: String,
     pub dag_id: String,
     pub trigger_name: String,
@@ -38,7 +38,7 @@ impl Letters {
                 continue;
             }
             if sender.is_none() {
-                match DeadLetters::new(&self.login, &self.topic) {
+                match (self.login)().and_then(|login| DeadLetters::new(&login, &self.topic)) {
                     Ok(made) => sender = Some(made),
                     Err(why) => tracing::warn!(topic = %self.topic, why, "Dead letters wait"),
                 }

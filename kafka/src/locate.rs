@@ -1,6 +1,6 @@
 //! Where a person's wish to read on elsewhere leads.
 
-use crate::client::{Login, Quiet};
+use crate::client::{Login, Quiet, cannot_make};
 use crate::source::start::{offset_at, watermarks};
 use rdkafka::consumer::BaseConsumer;
 use tidemill_model::trigger::KafkaTrigger;
@@ -20,7 +20,7 @@ pub fn locate(
     let client: BaseConsumer<Quiet> = login
         .reader(kafka, "tidemill.seek")
         .create_with_context(Quiet)
-        .map_err(|err| format!("the Kafka client cannot be made: {err}"))?;
+        .map_err(|err| cannot_make(&err))?;
     let offsets = cursors.iter().map(|cursor| {
         let at = &cursor.partition;
         let (low, high) = watermarks(&client, at).map_err(|trouble| trouble.to_string())?;

@@ -17,5 +17,8 @@ pub mod retention;
 pub mod server;
 pub mod stand_by;
 #[cfg(feature = "kafka")]
+pub mod stream_login;
+pub mod stream_metrics;
+#[cfg(feature = "kafka")]
 pub mod streams;
 pub mod worker;

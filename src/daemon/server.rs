@@ -177,6 +177,7 @@ impl Leader<'_> {
             self.database.clone(),
             door.clone(),
             term,
+            Arc::clone(self.keeper),
             self.home.runs(),
         )
         .map_err(unexpected)?;

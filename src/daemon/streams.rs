@@ -2,14 +2,17 @@
 
 use crate::daemon::database::Database;
 use crate::daemon::engine::{EngineDoor, Input, StreamRun, WantedStreams};
+use crate::daemon::outside::Keeper;
+use crate::daemon::stream_login::Logins;
 use crate::daemon::{clock, facts};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidemill_kafka::{Login, Ports, Source, SourceSpec};
-use tidemill_model::trigger::{Cluster, KafkaTrigger};
+use tidemill_connection::Places;
+use tidemill_kafka::{Ports, Source, SourceSpec};
+use tidemill_model::trigger::KafkaTrigger;
 use tidemill_model::{Dag, DagNo, Trigger, VersionNo};
 use tidemill_store::{
     Committed, Counts, Cut, LIVE, NewStreamRun, Refusal, SeekTo, StoreError, StreamDoor,
@@ -35,6 +38,7 @@ struct Shared {
     database: Database,
     door: EngineDoor,
     term: i64,
+    logins: Logins,
     /// Where run folders lie.
     runs: PathBuf,
     runtime: tokio::runtime::Handle,
@@ -50,12 +54,19 @@ impl Streams {
         database: Database,
         door: EngineDoor,
         term: i64,
+        keeper: Arc<Keeper>,
         runs: PathBuf,
     ) -> std::io::Result<Streams> {
+        let logins = Logins {
+            keeper,
+            places: Places::of_process(),
+            runtime: tokio::runtime::Handle::current(),
+        };
         let shared = Arc::new(Shared {
             database,
             door,
             term,
+            logins,
             runs,
             runtime: tokio::runtime::Handle::current(),
             sources: Mutex::default(),
@@ -174,9 +185,10 @@ impl Shared {
                 record.dag_id
             ))
         })?;
-        let login = login(&kafka.cluster).map_err(conflict)?;
         let asked = cursors.clone();
+        let logins = self.logins.clone();
         let found = tokio::task::spawn_blocking(move || {
+            let login = logins.of(&kafka.cluster)?;
             tidemill_kafka::locate(&login, &kafka, &asked, &to)
         });
         let found = found.await.map_err(|err| conflict(err.to_string()))?;
@@ -280,7 +292,6 @@ impl Shared {
             version: wanted.version,
             trigger: Arc::new(trigger.clone()),
             is_one_of_many: dag.triggers.len() > 1,
-            login: login(&trigger.kafka.cluster),
             term: self.term,
             open_runs_high: 2 * active,
             open_runs_low: active,
@@ -293,6 +304,10 @@ impl Shared {
             run_numbers: self.door.run_numbers(),
             conf: Box::new(move |facts| conf(&dag, &params, facts)),
             made: Box::new(move |made| hand_over(&door, &runs, made)),
+            login: {
+                let (logins, cluster) = (self.logins.clone(), trigger.kafka.cluster.clone());
+                Arc::new(move || logins.of(&cluster))
+            },
             now: clock::now,
         };
         Ok(Running {
@@ -305,14 +320,6 @@ impl Shared {
 fn away(err: StoreError) -> Refusal {
     Refusal::Unavailable {
         what: crate::exit::chain(&err),
-    }
-}
-
-/// Where the brokers are.
-fn login(cluster: &Cluster) -> Result<Login, String> {
-    match cluster {
-        Cluster::Brokers(brokers) => Ok(Login::open(brokers)),
-        Cluster::Connection(name) => Err(format!("the connection `{name}` cannot be read")),
     }
 }
 

@@ -38,8 +38,6 @@ pub struct SourceSpec {
     pub trigger: Arc<Trigger>,
     /// Has its DAG other triggers? Then the names of runs say which.
     pub is_one_of_many: bool,
-    /// Where the brokers are, or why that is not known.
-    pub login: Result<Login, String>,
     /// The term that fences what it writes.
     pub term: i64,
     /// It reads nothing more while so many of its runs are not over …
@@ -60,6 +58,9 @@ pub struct Ports {
     pub conf: Box<dyn Fn(&Value) -> Value + Send + Sync>,
     /// Takes runs that are committed.
     pub made: Box<dyn Fn(Vec<NewStreamRun>) + Send + Sync>,
+    /// Where the brokers are and how one is let in, or why that is not known. Asked anew whenever
+    /// reading begins.
+    pub login: Arc<dyn Fn() -> Result<Login, String> + Send + Sync>,
     /// The clock.
     pub now: fn() -> Ts,
 }
@@ -155,7 +156,7 @@ impl Worker {
             .put_trigger(spec.dag, &spec.trigger.name, (ports.now)());
         let record = ports.runtime.block_on(record).ok()?;
         Some(Letters {
-            login: spec.login.clone().ok()?,
+            login: Arc::clone(&ports.login),
             topic,
             dag_id: spec.dag_id.clone(),
             trigger_name: spec.trigger.name.clone(),

@@ -13,6 +13,8 @@ use tidemill_template::{Expression, Verdict};
 
 /// Runs that one transaction makes at most, but for those of one range.
 pub(crate) const RUNS_PER_COMMIT: usize = 500;
+/// Its bytes are not kept.
+const OVERSIZE: &str = "oversize";
 /// Passing over records alone moves the cursor so often.
 const ADVANCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -153,6 +155,9 @@ impl Reading {
                 OnRecordError::Skip => self.counts.skipped += 1,
                 OnRecordError::Dlq => {
                     self.counts.quarantined += 1;
+                    if class != OVERSIZE {
+                        self.n_bytes += record.n_bytes();
+                    }
                     self.opened.get_or_insert(now);
                     self.poison.push(self.poisoned(record, class, message));
                 }
@@ -168,7 +173,7 @@ impl Reading {
         if n_bytes as u64 > kafka.max_record_bytes {
             let max = kafka.max_record_bytes;
             return Judged::Poison(
-                "oversize",
+                OVERSIZE,
                 format!("it has {n_bytes} bytes, more than max_record_bytes = {max}"),
             );
         }
@@ -212,7 +217,7 @@ impl Reading {
     }
 
     fn poisoned(&self, record: &Record, class: &str, message: String) -> NewPoison {
-        let by_reference = class == "oversize";
+        let by_reference = class == OVERSIZE;
         let bytes = |bytes: &Option<std::sync::Arc<[u8]>>| {
             bytes
                 .as_ref()

@@ -4,7 +4,7 @@ use super::control::Control;
 use super::reading::{Reading, Rules};
 use super::start::{partitions, resolve, watermarks};
 use super::{SourceSpec, Worker};
-use crate::client::Quiet;
+use crate::client::{Quiet, cannot_make};
 use crate::record::Record;
 use crate::status::State;
 use rdkafka::Message;
@@ -108,14 +108,11 @@ impl<'w> Session<'w> {
         });
         let spec = &worker.spec;
         let kafka = &spec.trigger.kafka;
-        let login = spec
-            .login
-            .as_ref()
-            .map_err(|why| Trouble::Outside(why.clone()))?;
+        let login = (worker.ports.login)().map_err(Trouble::Outside)?;
         let client: BaseConsumer<Quiet> = login
             .reader(kafka, &group_of(spec))
             .create_with_context(Quiet)
-            .map_err(|err| Trouble::Outside(format!("the Kafka client cannot be made: {err}")))?;
+            .map_err(|err| Trouble::Outside(cannot_make(&err)))?;
         let store = &worker.ports.store;
         let now = (worker.ports.now)();
         let record =
