@@ -59,12 +59,13 @@ impl Front {
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let metrics = Arc::new(Metrics::new());
         let commands = late_door(&engine, keeper);
+        let stream_door = late_stream_door(&streams);
         let doors = tidemill_web::Doors {
             pages: Arc::clone(&database.pages),
-            metrics: Some(metrics_door(&metrics, database, &commands)),
+            metrics: Some(metrics_door(&metrics, database, &commands, &stream_door)),
             commands,
             streams: Arc::clone(&database.streams),
-            stream_door: Some(late_stream_door(&streams)),
+            stream_door: Some(stream_door),
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: database
@@ -185,13 +186,14 @@ fn metrics_door(
     metrics: &Arc<Metrics>,
     database: &Database,
     commands: &CommandDoor,
+    streams: &StreamDoor,
 ) -> tidemill_web::MetricsDoor {
     let (metrics, database) = (Arc::clone(metrics), database.clone());
-    let commands = Arc::clone(commands);
+    let (commands, streams) = (Arc::clone(commands), Arc::clone(streams));
     Arc::new(move || {
         let (metrics, database) = (Arc::clone(&metrics), database.clone());
-        let commands = Arc::clone(&commands);
-        Box::pin(async move { metrics.text(&database, &commands).await })
+        let (commands, streams) = (Arc::clone(&commands), Arc::clone(&streams));
+        Box::pin(async move { metrics.text(&database, &commands, &streams).await })
     })
 }
 

@@ -5,6 +5,7 @@
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
+use crate::daemon::stream_metrics;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -16,7 +17,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use tidemill_model::{RunState, TaskState, Ts};
-use tidemill_store::{Answer, Command, CommandDoor, PoolState, RunRow, StoreError, TaskRow};
+use tidemill_store::{
+    Answer, Command, CommandDoor, PoolState, RunRow, StoreError, StreamDoor, TaskRow,
+};
 
 /// DAGs that have a label of their own; the others share [`OTHER_DAGS`].
 const DAG_LABELS_MAX: usize = 1_000;
@@ -230,8 +233,10 @@ impl Metrics {
         &self,
         database: &Database,
         commands: &CommandDoor,
+        streams: &StreamDoor,
     ) -> Result<String, StoreError> {
-        let there = there_now(database, commands).await?;
+        let mut there = there_now(database, commands).await?;
+        stream_metrics::register(&mut there, database, streams).await?;
         let mut text = String::new();
         let written = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &there))
