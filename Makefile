@@ -19,9 +19,9 @@ test: ## Install what the tests need, then run every test
 check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --offline --workspace --all-targets -- -D warnings
-	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-store-postgres --exclude tidemill-store-conformance
+	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-store-postgres --exclude tidemill-store-conformance --exclude tidemill-wasm
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
-	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
+	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
 
 soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 of workers and of PostgreSQL; and a snapshot held open for ten minutes
 	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1

@@ -6,6 +6,8 @@ mod operate;
 mod outside;
 mod triggers;
 
+#[cfg(feature = "wasm")]
+mod wasm;
 mod worker;
 
 pub use backfills::{Backfills, CreateBackfill};
@@ -13,6 +15,8 @@ pub use import::{Import, ImportCrontab};
 pub use operate::*;
 pub use outside::*;
 pub use triggers::{Quarantine, Seek, Triggers};
+#[cfg(feature = "wasm")]
+pub use wasm::Wasm;
 pub use worker::{Part, Worker, Workers};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -185,6 +189,10 @@ pub enum Command {
         after_help = "Examples:\n  tidemill db check\n  tidemill db migrate --database postgres://tidemill@db.example/tidemill?sslmode=verify-full\n  tidemill db export > everything.jsonl"
     )]
     Db(Db),
+    /// WebAssembly modules.
+    #[cfg(feature = "wasm")]
+    #[command(subcommand)]
+    Wasm(Wasm),
     /// Print a fresh one-time login link for the pages.
     LoginLink,
     /// Print what the exit statuses mean.

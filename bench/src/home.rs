@@ -203,6 +203,12 @@ impl Server {
         answer(&mut stream)
     }
 
+    /// The folder of its logs.
+    pub fn logs(&self) -> PathBuf {
+        // The socket lies in the home, unless its path is too long.
+        self.socket.parent().unwrap_or(Path::new("")).join("logs")
+    }
+
     /// What `server.json` says.
     pub fn ready(&self) -> &Value {
         &self.ready
@@ -227,6 +233,26 @@ impl Server {
         &self,
         what: &str,
         every: Duration,
+        ask: impl FnMut(&Server) -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.wait_up_to(PATIENCE, what, every, ask)
+    }
+
+    /// The same for what takes long on any machine.
+    pub fn wait_longer<T>(
+        &self,
+        what: &str,
+        every: Duration,
+        ask: impl FnMut(&Server) -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.wait_up_to(12 * PATIENCE, what, every, ask)
+    }
+
+    fn wait_up_to<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        every: Duration,
         mut ask: impl FnMut(&Server) -> Result<Option<T>>,
     ) -> Result<T> {
         let begin = Instant::now();
@@ -234,8 +260,8 @@ impl Server {
             if let Some(answer) = ask(self)? {
                 return Ok(answer);
             }
-            if begin.elapsed() > PATIENCE {
-                bail!("waited {PATIENCE:?} for {what}");
+            if begin.elapsed() > patience {
+                bail!("waited {patience:?} for {what}");
             }
             std::thread::sleep(every);
         }

@@ -8,6 +8,8 @@ mod contest;
 mod counted;
 mod graph;
 mod home;
+mod logs;
+mod modules;
 mod postgres;
 mod procfs;
 mod report;
@@ -18,8 +20,8 @@ use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, postgres; all of these when none is given; held (a snapshot held open for --held SECONDS) only when named";
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, postgres, wasm, log (of --log-gib, 10 unless said otherwise); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named";
 
 /// What to measure and how often.
 pub struct Options {
@@ -31,6 +33,8 @@ pub struct Options {
     pub idle_seconds: u64,
     /// How long a snapshot is held open, in seconds.
     pub held_seconds: u64,
+    /// How large the large log is, in GiB.
+    pub log_gib: u64,
     json: bool,
     what: Vec<String>,
 }
@@ -43,7 +47,7 @@ impl Options {
 
 const ALL: &[&str] = &[
     "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
-    "idle", "cli", "wide", "postgres", "held",
+    "idle", "cli", "wide", "postgres", "held", "wasm", "log",
 ];
 
 fn options() -> Result<Options> {
@@ -57,6 +61,7 @@ fn options() -> Result<Options> {
         rounds: 3,
         idle_seconds: 20,
         held_seconds: 600,
+        log_gib: 10,
         json: false,
         what: Vec::new(),
     };
@@ -85,6 +90,12 @@ fn options() -> Result<Options> {
                     .parse::<u64>()
                     .context("--held takes seconds")?
                     .clamp(8, 7200)
+            }
+            "--log-gib" => {
+                options.log_gib = value()?
+                    .parse::<u64>()
+                    .context("--log-gib takes a number")?
+                    .clamp(1, 1000)
             }
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
             "-h" | "--help" => {
@@ -151,6 +162,14 @@ fn measure() -> Result<()> {
     if options.what.iter().any(|one| one == "held") {
         let done = postgres::held(&options, folder, &mut report);
         report.keep("held", done);
+    }
+    if options.wants("wasm") {
+        let done = modules::run(&options, folder, &mut report);
+        report.keep("wasm", done);
+    }
+    if options.wants("log") {
+        let done = logs::run(&options, folder, &mut report);
+        report.keep("log", done);
     }
     report.end()
 }

@@ -6,7 +6,7 @@ mod wait;
 pub(crate) use crate::kafka_keys::*;
 pub(crate) use wait::*;
 
-use crate::operator::{OperatorKeys, http, python};
+use crate::operator::{OperatorKeys, http, python, wasm};
 
 /// A key of a table of the format.
 #[derive(Debug)]
@@ -251,7 +251,7 @@ pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
     key("http", Kind::OperatorDefaults(&http::HTTP), "", "Settings of every http task."),
     later("sql", "Settings of every sql task."),
     key("python", Kind::OperatorDefaults(&python::PYTHON), "", "Settings of every python task."),
-    later("wasm", "Settings of every wasm task."),
+    key("wasm", Kind::OperatorDefaults(&wasm::WASM), "", "Settings of every wasm task."),
 ];
 
 /// `[tasks.NAME]`.
@@ -263,7 +263,7 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
     key("python", Kind::Operator(&python::PYTHON), "", "A Python script, or a table with `script` or `call`."),
     key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
-    later("wasm", "A WebAssembly module."),
+    key("wasm", Kind::Operator(&wasm::WASM), "", "A WebAssembly module of the DAG's folder: its file, or a table."),
     later("sql", "A statement, a load or a check in a database."),
     later("kafka_produce", "Writes records to a topic."),
     later("kafka_consume", "Reads a fixed range of a topic."),

@@ -6,7 +6,7 @@ mod environment;
 mod expand;
 mod here;
 mod live;
-pub mod log;
+mod log;
 mod masked;
 pub mod operator;
 mod render;
@@ -20,6 +20,7 @@ mod worker;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_log::Keeper;
 use tidemill_model::{Attempt, Dag, Outcome, TaskIndex, Ts};
 use tidemill_template::Facts;
 
@@ -61,6 +62,8 @@ pub struct WorkerOptions {
     pub lease: Duration,
     /// The most that one try may log, in bytes; the rest is counted and dropped.
     pub log_bytes_max: u64,
+    /// Packs finished logs; they stay as they are when `None`.
+    pub keeper: Option<Arc<Keeper>>,
     /// What can run inside this process.
     pub operators: operator::Operators,
     /// The program whose `supervise` is the supervisor; this one when `None`.

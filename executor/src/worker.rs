@@ -108,7 +108,7 @@ impl Worker {
         if let Err(mut outcome) = self.try_launch(spec) {
             masked::outcome(&found.masker(), &mut outcome);
             if let (Verdict::Failed, Some(message)) = (outcome.verdict, &outcome.message)
-                && let Err(err) = crate::log::append_note(&log, message)
+                && let Err(err) = tidemill_log::append_note(&log, message)
             {
                 tracing::warn!(%err, log = %log.display(), "cannot write a task's log");
             }
@@ -195,6 +195,7 @@ impl Worker {
             masker: Arc::new(spec.facts.found.masker()),
             bytes_max: self.options.log_bytes_max,
             keep_stdout: false,
+            keeper: self.options.keeper.clone(),
         };
         let log = self.logs.open_here(id, plan);
         let job = Job::new(spec, log);
@@ -237,6 +238,7 @@ impl Worker {
             masker: Arc::clone(&masker),
             bytes_max: self.options.log_bytes_max,
             keep_stdout,
+            keeper: self.options.keeper.clone(),
         };
         let order = Order::Start(Box::new(start));
         let sent = self.logs.open(id, plan).and_then(|pipes| {

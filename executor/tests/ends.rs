@@ -8,8 +8,8 @@ use rustix::process::{Pid, Signal};
 use std::io::BufRead;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tidemill_executor::log::NOTE;
 use tidemill_executor::{Worker, WorkerError};
+use tidemill_log::NOTE;
 use tidemill_model::Reason;
 use tidemill_model::attempt::Verdict;
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Place, eventually, shell, shell_with, texts, value};
-use tidemill_executor::log::{LINE_MAX, NOTE, STDERR, STDOUT, read_lines};
+use tidemill_log::{LINE_MAX, NOTE, STDERR, STDOUT, read_from};
 use tidemill_model::Reason;
 use tidemill_model::attempt::Verdict;
 
@@ -37,9 +37,9 @@ fn a_log_can_be_read_while_it_grows_even_an_unfinished_line() {
     let mut next = 0;
     let mut seen = Vec::new();
     eventually("both lines are there", || {
-        let (lines, after) = read_lines(&path, next, 1 << 16).unwrap();
-        next = after;
-        seen.extend(lines.into_iter().map(|line| line.text));
+        let chunk = read_from(&path, next, 1 << 16, false).unwrap();
+        next = chunk.next;
+        seen.extend(chunk.lines.into_iter().map(|line| line.text));
         seen == ["first", "unfinished"]
     });
     std::fs::write(go, "").unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Place, in_process, texts, value};
 use serde_json::{Value, json};
-use tidemill_executor::log::{STDERR, STDOUT};
+use tidemill_log::{STDERR, STDOUT};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Outcome, Reason};
 

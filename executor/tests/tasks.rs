@@ -5,7 +5,7 @@ mod common;
 
 use common::{Place, shell, shell_with, task, texts, value};
 use serde_json::json;
-use tidemill_executor::log::{NOTE, STDERR, STDOUT};
+use tidemill_log::{NOTE, STDERR, STDOUT};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{Secret, ShellBody, ShellOutput};
 use tidemill_model::{Operator, Reason};

@@ -64,6 +64,16 @@ crate::state::named!(
         DefinitionLost = "definition_lost",
         /// What it asked for was refused or did not come: an answer, a statement, a condition.
         Refused = "refused",
+        /// It used all instructions that it was given.
+        OutOfFuel = "out_of_fuel",
+        /// It wanted more memory than it may have.
+        OutOfMemory = "out_of_memory",
+        /// It wanted larger tables than it may have.
+        TableLimit = "table_limit",
+        /// Its calls were deeper than its stack.
+        StackOverflow = "stack_overflow",
+        /// It did what no module may do: an instruction that traps.
+        Trap = "trap",
     }
 );
 

@@ -16,6 +16,7 @@ pub mod retry;
 pub mod row;
 pub mod schedule;
 pub mod scope;
+pub mod size;
 pub mod state;
 pub mod time;
 pub mod trigger;

@@ -147,6 +147,12 @@ pub enum Tasks {
         /// Which try; the last when absent.
         #[arg(long = "try", value_name = "N")]
         try_number: Option<i32>,
+        /// Only lines that match a regular expression; the server looks through the whole log.
+        #[arg(long, value_name = "RE", conflicts_with = "follow")]
+        grep: Option<String>,
+        /// Print terminal escapes as the task wrote them.
+        #[arg(long)]
+        raw: bool,
     },
     /// Why a task does not run: every condition, met or not, with numbers and who holds what.
     #[command(after_help = "Example:\n  tidemill tasks why etl@latest load")]

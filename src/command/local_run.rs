@@ -417,7 +417,7 @@ impl Running {
                 epoch: task.epoch,
             };
             let log = engine::log_path(&self.logs, attempt, task.try_number);
-            for last in tidemill_executor::log::tail(&log, LAST_LINES).unwrap_or_default() {
+            for last in tidemill_log::tail(&log, LAST_LINES).unwrap_or_default() {
                 line(&format!("  | {}", last.text));
             }
         }

@@ -9,6 +9,7 @@ mod db;
 mod file;
 mod local_record;
 mod local_run;
+mod logs;
 mod next;
 mod pools;
 mod print;
@@ -21,6 +22,8 @@ mod triggers;
 mod validate;
 mod values;
 mod variables;
+#[cfg(feature = "wasm")]
+mod wasm;
 mod why;
 mod worker;
 
@@ -62,6 +65,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Variables(verb) => block_on(variables::variables(&printer, &at, verb)),
         Command::Secrets(verb) => block_on(secrets::secrets(&printer, &at, verb)),
         Command::Db(verb) => block_on(db::db(&at, verb)),
+        #[cfg(feature = "wasm")]
+        Command::Wasm(verb) => wasm::wasm(&printer, verb),
         Command::LoginLink => block_on(serve::login_link(&at)),
         Command::ExitCodes => {
             for (_, code, meaning) in Exit::ALL {

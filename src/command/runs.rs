@@ -41,7 +41,7 @@ pub async fn runs(printer: &Printer, at: &Where, verb: Runs) -> Result<Exit, Fai
         }
         Runs::Logs { run, tail } => {
             let run = RunRef::find(&client, &run).await?;
-            tasks::all_logs(&client, &run, tail).await
+            super::logs::of_run(&client, &run, tail).await
         }
         Runs::Clear {
             run,

@@ -8,9 +8,6 @@ use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A follower looks for more output so often.
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
-
 /// Runs one of the verbs.
 pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, Failure> {
     let client = Client::of(at).await?;
@@ -24,9 +21,20 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             task,
             follow,
             try_number,
+            grep,
+            raw,
         } => {
             let run = RunRef::find(&client, &run).await?;
-            logs(&client, &run, &task, try_number, follow).await
+            let log = super::logs::Wanted {
+                run: &run,
+                task: &task,
+                try_number,
+                is_raw: raw,
+            };
+            match grep {
+                Some(pattern) => super::logs::grep(&client, &log, &pattern).await,
+                None => super::logs::print(&client, &log, follow).await,
+            }
         }
         Tasks::Why {
             run,
@@ -86,7 +94,7 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
     }
 }
 
-async fn instances(client: &Client, run: &RunRef) -> Result<Vec<Value>, Failure> {
+pub(super) async fn instances(client: &Client, run: &RunRef) -> Result<Vec<Value>, Failure> {
     let mut all: Vec<Value> = Vec::new();
     loop {
         let page = client
@@ -132,70 +140,6 @@ pub async fn list(printer: &Printer, client: &Client, run: &RunRef) -> Result<Ex
         rows,
         &json!(found),
     );
-    Ok(Exit::Ok)
-}
-
-async fn logs(
-    client: &Client,
-    run: &RunRef,
-    task: &str,
-    try_number: Option<i32>,
-    follow: bool,
-) -> Result<Exit, Failure> {
-    let path = format!("{}/taskInstances/{}", run.path(), escape(task));
-    let mut n_printed = 0;
-    loop {
-        let instance = client.get(&path).await?;
-        let last_try = instance["try_number"].as_i64().unwrap_or(0);
-        let try_number = try_number.map_or(last_try, i64::from);
-        if try_number > 0 {
-            let lines = try_lines(client, &path, try_number).await?;
-            lines.iter().skip(n_printed).for_each(|text| line(text));
-            n_printed = lines.len();
-        }
-        let state = instance["state"].as_str().unwrap_or("none");
-        let is_over = matches!(
-            state,
-            "success" | "failed" | "skipped" | "upstream_failed" | "removed"
-        );
-        if !follow || is_over {
-            return Ok(Exit::Ok);
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-async fn try_lines(client: &Client, path: &str, try_number: i64) -> Result<Vec<String>, Failure> {
-    let log = client
-        .get(&format!("{path}/logs/{try_number}?full_content=true"))
-        .await?;
-    let entries = log["content"].as_array().cloned().unwrap_or_default();
-    Ok(entries
-        .iter()
-        .map(|entry| {
-            entry
-                .as_str()
-                .unwrap_or_else(|| text(entry, "event"))
-                .to_string()
-        })
-        .collect())
-}
-
-/// Prints the logs of all tasks of a run, each line behind its task's name.
-pub async fn all_logs(client: &Client, run: &RunRef, tail: Option<usize>) -> Result<Exit, Failure> {
-    for task in instances(client, run).await? {
-        let name = text(&task, "task_id");
-        let last_try = task["try_number"].as_i64().unwrap_or(0);
-        for try_number in 1..=last_try {
-            let path = format!("{}/taskInstances/{}", run.path(), escape(name));
-            let lines = try_lines(client, &path, try_number).await?;
-            let skip = tail.map_or(0, |n| lines.len().saturating_sub(n));
-            lines
-                .iter()
-                .skip(skip)
-                .for_each(|text| line(&format!("{name} | {text}")));
-        }
-    }
     Ok(Exit::Ok)
 }
 

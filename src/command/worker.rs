@@ -6,7 +6,9 @@ use super::serve::start_log;
 use crate::args::{self, Workers};
 use crate::daemon::database::{Database, Place};
 use crate::daemon::home::Home;
-use crate::daemon::server::{store_failure, unexpected, worker_failure, worker_options};
+use crate::daemon::server::{
+    store_failure, unexpected, with_kept_logs, worker_failure, worker_options,
+};
 use crate::daemon::worker::{Bell, RemoteWorker, log_door, ring_for_work};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
@@ -58,6 +60,7 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
             options.env_passthrough.clone(),
         )
     };
+    let settings = with_kept_logs(&home, settings)?;
     let started = tokio::task::spawn_blocking(move || Worker::start(settings, TAKE_OVER_WAIT));
     let worker = started.await.map_err(unexpected)?.map_err(worker_failure)?;
     let identity = identity(&options, &home, lease).await?;

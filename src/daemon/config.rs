@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use tidemill_log::KeepRules;
 use tidemill_model::dag::is_pool_name;
 use tidemill_model::time::parse_span;
 use tidemill_store::PoolRecord;
@@ -15,6 +16,17 @@ pub struct Settings {
     pub pools: Vec<PoolRecord>,
     /// How long history is kept.
     pub retention: Retention,
+    /// How long logs are kept, and how large one may be.
+    pub logs: LogSettings,
+}
+
+/// What the file says about logs. They go with their run in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// What is kept of the logs of runs that stay; all when it says nothing.
+    pub keep: KeepRules,
+    /// The most that one try may log, in bytes.
+    pub try_max: Option<u64>,
 }
 
 /// How long history is kept.
@@ -43,6 +55,17 @@ struct Config {
     pools: BTreeMap<String, Pool>,
     #[serde(default)]
     retention: RetentionTable,
+    #[serde(default)]
+    logs: LogTable,
+}
+
+/// `[logs]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    max_age: Option<String>,
+    max_bytes: Option<String>,
+    max_try_bytes: Option<String>,
 }
 
 /// `[retention]`.
@@ -82,6 +105,7 @@ pub fn read(path: &Path) -> Result<Settings, String> {
             .map(|(name, pool)| record(path, name, pool))
             .collect::<Result<_, _>>()?,
         retention: retention(path, config.retention)?,
+        logs: logs(path, &config.logs)?,
     })
 }
 
@@ -100,6 +124,36 @@ fn retention(path: &Path, table: RetentionTable) -> Result<Retention, String> {
     Ok(Retention {
         runs,
         keep_last: table.keep_last.unwrap_or(default.keep_last),
+    })
+}
+
+fn logs(path: &Path, table: &LogTable) -> Result<LogSettings, String> {
+    let wrong = |key: &str, text: &str, what: String| {
+        format!("{}: logs.{key} = \"{text}\": {what}", path.display())
+    };
+    let age = table.max_age.as_deref();
+    let age =
+        age.map(|text| parse_span(text).map_err(|err| wrong("max_age", text, err.to_string())));
+    let bytes = |key: &str, text: &Option<String>| {
+        let text = text.as_deref();
+        let size = text.map(|text| {
+            let what = || {
+                wrong(
+                    key,
+                    text,
+                    "write a size such as 512MiB or 10GiB".to_string(),
+                )
+            };
+            tidemill_model::size::parse(text).ok_or_else(what)
+        });
+        size.transpose()
+    };
+    Ok(LogSettings {
+        keep: KeepRules {
+            max_age: age.transpose()?,
+            max_bytes: bytes("max_bytes", &table.max_bytes)?,
+        },
+        try_max: bytes("max_try_bytes", &table.max_try_bytes)?,
     })
 }
 
@@ -176,6 +230,20 @@ mod tests {
         let short = retention("[retention]\nruns = '2d'\nkeep_last = 1\n");
         assert_eq!(short.runs, Some(Duration::from_secs(2 * 86_400)));
         assert_eq!(short.keep_last, 1);
+    }
+
+    #[test]
+    fn logs_are_kept_with_their_runs_or_as_the_file_says() {
+        let logs = |text: &str| settings(text).map(|settings| settings.logs);
+        assert_eq!(logs("").unwrap(), LogSettings::default());
+        let text = "[logs]\nmax_age = '30d'\nmax_bytes = '10GiB'\nmax_try_bytes = '5MiB'\n";
+        let found = logs(text).unwrap();
+        assert_eq!(found.keep.max_age, Some(Duration::from_secs(30 * 86_400)));
+        assert_eq!(found.keep.max_bytes, Some(10 << 30));
+        assert_eq!(found.try_max, Some(5 << 20));
+        for wrong in ["max_age = 'soon'", "max_bytes = '10GB'", "size = 1"] {
+            assert!(logs(&format!("[logs]\n{wrong}\n")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
+use tidemill_log::Keeper;
 use tidemill_store::{Change, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
@@ -303,8 +304,26 @@ async fn ring_for_arrivals(database: Database, door: EngineDoor) {
 async fn start_worker(options: &ServeOptions, home: &Home) -> Result<Worker, Failure> {
     let passthrough = options.env_passthrough.clone();
     let options = worker_options(home, options.slots, options.kill_grace, passthrough);
+    let options = with_kept_logs(home, options)?;
     let started = tokio::task::spawn_blocking(move || Worker::start(options, TAKE_OVER_WAIT)).await;
     started.map_err(unexpected)?.map_err(worker_failure)
+}
+
+/// The settings of a worker that looks after its logs as the configuration of its home says.
+///
+/// # Errors
+/// When the configuration cannot be read.
+pub fn with_kept_logs(home: &Home, options: WorkerOptions) -> Result<WorkerOptions, Failure> {
+    let settings = crate::daemon::config::read(&home.config());
+    let settings = settings
+        .map_err(|what| Failure::new(Exit::Usage, what))?
+        .logs;
+    let keeper = Keeper::start(home.logs(), settings.keep).map_err(unexpected)?;
+    Ok(WorkerOptions {
+        keeper: Some(Arc::new(keeper)),
+        log_bytes_max: settings.try_max.unwrap_or(options.log_bytes_max),
+        ..options
+    })
 }
 
 /// The settings of a worker in a state folder, for `serve` and for `run`.
@@ -321,7 +340,8 @@ pub fn worker_options(
         kill_grace,
         lease: LEASE,
         log_bytes_max: LOG_BYTES_MAX,
-        operators: tidemill_executor::operator::Operators::built_in(),
+        keeper: None,
+        operators: tidemill_executor::operator::Operators::built_in(home.path()),
         supervisor_program: None,
     }
 }

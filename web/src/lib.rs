@@ -8,7 +8,7 @@ mod definitions;
 mod error;
 mod layout;
 mod live;
-pub mod log;
+mod log;
 mod page;
 mod router;
 mod session;
@@ -74,6 +74,15 @@ pub type MetricsDoor = Arc<
 pub(crate) struct App {
     pub(crate) doors: Doors,
     pub(crate) definitions: definitions::Definitions,
+    /// Turns at looking through whole logs.
+    pub(crate) searches: tokio::sync::Semaphore,
+}
+
+/// Looks through whole logs that may be on their way at once.
+const SEARCHES_MAX: usize = 2;
+
+pub(crate) fn searches() -> tokio::sync::Semaphore {
+    tokio::sync::Semaphore::new(SEARCHES_MAX)
 }
 
 /// Shared by the handlers of one router.

@@ -37,6 +37,7 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("GET", "/dags/hello/runs/one/tasks/greet"),
     ("GET", "/dags/hello/runs/one/tasks/greet/log"),
     ("GET", "/dags/hello/runs/one/tasks/greet/raw"),
+    ("GET", "/dags/hello/runs/one/tasks/greet/lines"),
     ("POST", "/dags/hello/runs/one/tasks/greet/mark"),
     ("POST", "/dags/hello/runs/one/tasks/greet/note"),
     ("POST", "/dags/hello/runs/one/mark-tasks"),
@@ -77,11 +78,15 @@ fn pages() -> Router<Web> {
         .route("/dags/{dag}/runs/{run}/tasks/{task}", get(page::task::page))
         .route(
             "/dags/{dag}/runs/{run}/tasks/{task}/log",
-            get(page::task::log),
+            get(page::log::log),
         )
         .route(
             "/dags/{dag}/runs/{run}/tasks/{task}/raw",
-            get(page::task::raw),
+            get(page::log::raw),
+        )
+        .route(
+            "/dags/{dag}/runs/{run}/tasks/{task}/lines",
+            get(page::log::part),
         )
         .route(
             "/dags/{dag}/runs/{run}/tasks/{task}/mark",
@@ -167,6 +172,7 @@ pub fn tcp_router(doors: Doors) -> Router {
     tcp(Arc::new(App {
         doors,
         definitions: Definitions::default(),
+        searches: crate::searches(),
     }))
 }
 
@@ -186,6 +192,7 @@ pub fn socket_router(doors: Doors) -> Router {
     socket(Arc::new(App {
         doors,
         definitions: Definitions::default(),
+        searches: crate::searches(),
     }))
 }
 

@@ -3,6 +3,7 @@
 
 mod api;
 mod fixture;
+mod logs;
 mod pages;
 
 use crate::{Logins, api as routes, router};

@@ -4,6 +4,7 @@
 
 pub(crate) mod http;
 pub(crate) mod python;
+pub(crate) mod wasm;
 
 use crate::diagnostic::Diagnostic;
 use crate::keys::Key;

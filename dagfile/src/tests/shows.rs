@@ -215,3 +215,36 @@ proptest::proptest! {
 fn the_rich_file_is_right() {
     good(RICH);
 }
+
+#[test]
+fn a_module_is_pinned_and_its_settings_are_read() {
+    let loaded = good(
+        "
+[tasks.short]
+wasm = 'lib/x.wasm'
+[tasks.long]
+outputs = { n = '{{ result.n + exit_code }}', all = '{{ stdout }}' }
+[tasks.long.wasm]
+module = './lib/x.wasm'
+args = ['--day', '{{ ds }}']
+stdin_file = '{{ run_dir }}/in'
+dirs = [{ host = '{{ run_dir }}', guest = '/data', mode = 'rw' }]
+allow_hosts = ['api.example.com:443']
+fuel = 5_000_000_000
+max_memory = '64MiB'
+output = 'json'
+",
+    );
+    assert_eq!(loaded.files.len(), 1, "{:?}", loaded.files);
+    let dag = loaded.dag.unwrap();
+    let tidemill_model::Operator::InProcess(work) = &dag.tasks[1].operator else {
+        panic!("{:?}", dag.tasks[1].operator);
+    };
+    let want = serde_json::json!({
+        "module": "lib/x.wasm", "args": ["--day", "{{ ds }}"], "stdin_file": "{{ run_dir }}/in",
+        "dirs": [{ "host": "{{ run_dir }}", "guest": "/data", "mode": "rw" }],
+        "allow_hosts": ["api.example.com:443"], "fuel": 5_000_000_000u64, "max_memory": 64 << 20,
+        "output": "json",
+    });
+    assert_eq!(serde_json::to_value(&work.settings).unwrap(), want);
+}

@@ -1,14 +1,13 @@
 //! The log of one running attempt: both pipes, masked, cut into lines, capped, written.
 
-use super::{Clock, LINE_MAX, NOTE, STDERR, STDOUT};
+use super::last::LastLine;
 use crate::operator::Stream as Whose;
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidemill_connection::Masker;
+use tidemill_log::{Clock, Keeper, LINE_MAX, NOTE, STDERR, STDOUT, Writer};
 
 /// An unfinished line is written after this long.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
@@ -25,6 +24,8 @@ pub(crate) struct LogPlan {
     pub bytes_max: u64,
     /// Keep standard output whole?
     pub keep_stdout: bool,
+    /// Whom to tell when it is complete.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 /// What the worker needs of the output, masked.
@@ -47,16 +48,14 @@ struct Stream {
     held: Vec<u8>,
     /// The line that is not written yet.
     line: Vec<u8>,
-    /// The beginning of the task's current line, for `last`.
-    current: Vec<u8>,
-    last: Option<Vec<u8>>,
+    last: LastLine,
 }
 
 pub(crate) struct Sink {
     plan: LogPlan,
     streams: [Stream; 2],
     clock: Clock,
-    file: Option<File>,
+    file: Option<Writer>,
     is_broken: bool,
     written: u64,
     dropped: u64,
@@ -154,7 +153,6 @@ impl Sink {
             Ok(0) => {
                 masker.finish(&mut self.streams[which].held, &mut plain);
                 self.take(which, &plain);
-                self.streams[which].end_line();
                 self.streams[which].pipe = None;
                 if self.is_drained() {
                     self.flush(); // here, so that the end itself has no file work to do
@@ -212,16 +210,7 @@ impl Sink {
                 .extend_from_slice(&bytes[..bytes.len().min(room)]);
             self.is_cut |= bytes.len() > room;
         }
-        let stream = &mut self.streams[which];
-        for part in bytes.split_inclusive(|&b| b == b'\n') {
-            let room = LINE_MAX - stream.current.len();
-            stream
-                .current
-                .extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") {
-                stream.end_line();
-            }
-        }
+        self.streams[which].last.feed(bytes);
     }
 
     /// Writes unfinished lines. What may be the beginning of a secret stays.
@@ -263,9 +252,9 @@ impl Sink {
             return;
         }
         let result = match &mut self.file {
-            Some(file) => file.write_all(lines),
-            None => super::open(&self.plan.path).and_then(|mut file| {
-                let result = file.write_all(lines);
+            Some(file) => file.write(lines),
+            None => Writer::open(&self.plan.path).and_then(|mut file| {
+                let result = file.write(lines);
                 self.file = Some(file);
                 result
             }),
@@ -283,15 +272,31 @@ impl Sink {
             self.end_streams();
             self.flush();
             self.write_notes();
-            self.file = None;
+            self.complete();
         }
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let [stdout, stderr] = &mut self.streams;
         Captured {
             stdout: text(std::mem::take(&mut self.stdout)),
             is_cut: self.is_cut,
-            last_line: stdout.last.take().map(text),
-            last_error: stderr.last.take().map(text),
+            last_line: stdout.last.take(),
+            last_error: stderr.last.take(),
+        }
+    }
+
+    /// Nobody writes the file any more.
+    fn complete(&mut self) {
+        let Some(writer) = self.file.take() else {
+            return;
+        };
+        let path = &self.plan.path;
+        match writer.finish() {
+            Ok(()) => {
+                if let Some(keeper) = &self.plan.keeper {
+                    keeper.finished(path.clone());
+                }
+            }
+            Err(err) => tracing::warn!(%err, log = %path.display(), "cannot complete a log"),
         }
     }
 
@@ -302,7 +307,6 @@ impl Sink {
             masker.finish(&mut self.streams[which].held, &mut plain);
             self.take(which, &plain);
             self.streams[which].pipe = None;
-            self.streams[which].end_line();
         }
     }
 
@@ -323,22 +327,11 @@ impl Sink {
     }
 }
 
-impl Stream {
-    fn end_line(&mut self) {
-        let line = self.current.trim_ascii_end();
-        if !line.trim_ascii_start().is_empty() {
-            self.last = Some(line.to_vec());
-        }
-        self.current.clear();
-    }
-}
-
 /// Appends a line of the file and empties `line`.
 fn put_line(out: &mut Vec<u8>, at: &str, mark: char, line: &mut Vec<u8>) {
     out.extend_from_slice(at.as_bytes());
     out.extend_from_slice(&[b' ', mark as u8, b' ']);
-    let text = line.strip_suffix(b"\r").unwrap_or(line);
-    out.extend_from_slice(String::from_utf8_lossy(text).as_bytes());
+    out.extend_from_slice(line);
     out.push(b'\n');
     line.clear();
 }

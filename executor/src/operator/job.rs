@@ -36,6 +36,8 @@ pub enum Stream {
 pub struct Done {
     /// The task's output, `return_value`; masked and capped before it is kept.
     pub output: Option<Value>,
+    /// Its exit status, where it has one.
+    pub exit_code: Option<i32>,
     /// More values by key.
     pub values: Vec<(String, Value)>,
     /// Names that `outputs` may use besides `result`, which is the output.
@@ -58,6 +60,8 @@ pub struct Failure {
     pub reason: Reason,
     /// One line for people.
     pub message: String,
+    /// Its exit status, where it has one.
+    pub exit_code: Option<i32>,
     /// The status of the answer that made it fail.
     pub http_status: Option<u16>,
     /// What is known about trying again.
@@ -70,6 +74,7 @@ impl Failure {
         Failure {
             reason: Reason::Refused,
             message: message.into(),
+            exit_code: None,
             http_status: None,
             again: None,
         }
@@ -209,6 +214,34 @@ impl Job {
         }
     }
 
+    /// The task's own environment: `env`, and `secrets` by their variables.
+    ///
+    /// # Errors
+    /// What is wrong with a template, or where a secret was looked for.
+    pub fn environment(&self) -> Result<Vec<(String, String)>, Failure> {
+        let task = self.task();
+        let mut env = Vec::new();
+        for (name, text) in &task.env {
+            env.push((name.clone(), self.text(&format!("env.{name}"), text)?));
+        }
+        for secret in &task.secrets {
+            if secret.as_file {
+                let message = format!(
+                    "the secret `{}` cannot be a file here: only tasks with a process see files of secrets",
+                    secret.env
+                );
+                return Err(Failure::could_not_start(message).for_good());
+            }
+            env.push((secret.env.clone(), self.secret(&secret.from)?));
+        }
+        Ok(env)
+    }
+
+    /// Does the file name values to keep after success?
+    pub fn has_outputs(&self) -> bool {
+        !self.task().outputs.is_empty()
+    }
+
     /// Writes a line of Tidemill's own into the log.
     pub fn note(&self, text: &str) {
         self.log.write(Stream::Note, format!("{text}\n").as_bytes());
@@ -280,14 +313,15 @@ impl Closing {
         let masker = Masker::new(&hidden);
         drop(hidden);
         let failure = match end {
-            Ok(done) => match self.values(done, &masker) {
-                Ok(values) => {
+            Ok(done) => match (done.exit_code, self.values(done, &masker)) {
+                (exit_code, Ok(values)) => {
                     return Outcome {
                         values,
+                        exit_code,
                         ..Outcome::success()
                     };
                 }
-                Err(message) => Failure::bad_output(message),
+                (_, Err(message)) => Failure::bad_output(message),
             },
             Err(End::Skipped(why)) => {
                 let (verdict, reason) = (Verdict::Skipped, Reason::SkippedItself);
@@ -297,6 +331,7 @@ impl Closing {
         };
         let message = masker.text(&failure.message).into_owned();
         Outcome {
+            exit_code: failure.exit_code,
             http_status: failure.http_status,
             again: failure.again,
             ..Outcome::without_process(Verdict::Failed, failure.reason, message)

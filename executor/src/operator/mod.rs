@@ -8,12 +8,15 @@ mod http;
 mod job;
 pub(crate) mod python;
 pub(crate) mod shell;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 pub(crate) use job::Closing;
 pub use job::{Done, End, Failure, Job, Results, Stream};
 
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The work of one attempt. It is dropped when the attempt must end, so whatever it has started
@@ -28,9 +31,14 @@ pub(crate) type Run = Arc<dyn Fn(Job) -> Work + Send + Sync>;
 pub struct Operators(BTreeMap<&'static str, Run>);
 
 impl Operators {
-    /// Those of this crate. A new one is a line here.
-    pub fn built_in() -> Operators {
-        Operators::default().with("http", |job| Box::pin(http::run(job)))
+    /// Those of this crate, for a worker with that state folder. A new one is a line here.
+    pub fn built_in(home: &Path) -> Operators {
+        let all = Operators::default().with("http", |job| Box::pin(http::run(job)));
+        #[cfg(feature = "wasm")]
+        let all = all.with_wasm(tidemill_wasm::Settings::new(&home.join("wasm-cache")));
+        #[cfg(not(feature = "wasm"))]
+        let _ = home; // only modules keep something there
+        all
     }
 
     /// Adds one, or takes the place of one.

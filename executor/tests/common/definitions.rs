@@ -28,7 +28,8 @@ pub fn options(home: &Path) -> WorkerOptions {
         kill_grace: Duration::from_millis(200),
         lease: Duration::from_secs(60),
         log_bytes_max: 64 * 1024 * 1024,
-        operators: tidemill_executor::operator::Operators::built_in(),
+        keeper: None,
+        operators: tidemill_executor::operator::Operators::built_in(home),
         supervisor_program: None,
     }
 }

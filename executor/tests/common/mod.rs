@@ -13,8 +13,8 @@ pub use definitions::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tidemill_executor::log::LogLine;
 use tidemill_executor::{Worker, WorkerOptions};
+use tidemill_log::LogLine;
 use tidemill_model::{Attempt, Outcome, Task};
 
 /// Nothing here takes nearly as long.
@@ -97,7 +97,7 @@ impl Place {
     }
 
     pub fn log(&self, attempt: Attempt) -> Vec<LogLine> {
-        tidemill_executor::log::tail(&self.log_path(attempt), 1_000_000).unwrap()
+        tidemill_log::tail(&self.log_path(attempt), 1_000_000).unwrap()
     }
 
     pub fn log_path(&self, attempt: Attempt) -> PathBuf {

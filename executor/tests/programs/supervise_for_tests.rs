@@ -10,6 +10,11 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["supervise"] => std::process::exit(tidemill_executor::supervise()),
+        #[cfg(feature = "wasm")]
+        [tidemill_wasm::COMPILE_ARGUMENT, ..] => {
+            let ended = tidemill_wasm::compile_for_parent(&args[1..]);
+            std::process::exit(i32::from(ended != std::process::ExitCode::SUCCESS));
+        }
         ["worker", folder, lease_ms, command] => worker(folder, lease_ms, command),
         _ => std::process::exit(2),
     }

@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tidemill_log::Log;
 use tokio::net::TcpListener;
 
 /// The most bytes of one answer.
@@ -84,11 +85,10 @@ pub fn is_log(run: &str, name: &str) -> bool {
 }
 
 fn bytes_from(path: &std::path::Path, from: u64) -> io::Result<Vec<u8>> {
-    let mut file = std::fs::File::open(path)?;
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(CHUNK_MAX as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    match Log::open(path)? {
+        Some(mut log) => log.bytes(from, CHUNK_MAX),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use super::ApiResult;
 use super::query::Pairs;
 use crate::Web;
 use crate::error::Fault;
-use crate::log::{self, LogLine};
-use crate::page::task;
+use crate::page::log::{asked, beside, is_complete, log_path, look_through};
+use crate::page::task::{self, Instance};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use tidemill_model::TaskState;
+use tidemill_log::{CHUNK_MAX, LogLine, read_from};
 
 /// `GET …/logs/{try}`: JSON, or NDJSON where that is asked for. The continuation token is the
 /// byte to go on at; there is none when the log is over.
@@ -21,31 +21,17 @@ pub(crate) async fn one(
     query: Pairs,
     headers: HeaderMap,
 ) -> ApiResult {
-    let found = task::find(&web, &dag_id, &run_id, &task_id, query.map_index()?).await?;
+    let (found, number) = tried(&web, &dag_id, &run_id, &task_id, &query, number).await?;
     let row = &found.row;
-    if number < 0 || number > row.try_number.max(1) {
-        return Err(Fault::not_found(format!("`{task_id}` has had no try {number}")).into());
-    }
-    let number = if number == 0 { row.try_number } else { number };
     let from = match query.get("token") {
         None => 0,
         Some(text) => text
             .parse()
             .map_err(|_| Fault::invalid("query", "token", "not a token of this server"))?,
     };
-    let is_live = matches!(
-        row.state,
-        TaskState::Queued | TaskState::Running | TaskState::Restarting
-    );
-    let done = number < row.try_number || !is_live;
-    let (run, task, map) = (row.run, row.task_no, row.map_index);
-    let path = log::located(&web.doors, run, task, map, number).await;
-    let chunk =
-        tokio::task::spawn_blocking(move || log::read_from(&path, from, log::CHUNK_MAX, done))
-            .await;
-    let chunk = chunk
-        .map_err(|err| Fault::internal(&err))?
-        .map_err(|err| Fault::internal(&err))?;
+    let done = is_complete(row, number);
+    let path = log_path(&web, row, number).await;
+    let chunk = beside(move || read_from(&path, from, CHUNK_MAX, done)).await?;
     let token = (!done || chunk.next < chunk.size).then(|| chunk.next.to_string());
     let lines = chunk.lines.iter().map(line);
     let wants_lines = headers
@@ -66,6 +52,62 @@ pub(crate) async fn one(
     }
     let content: Vec<Value> = lines.collect();
     Ok(Json(json!({ "content": content, "continuation_token": token })).into_response())
+}
+
+/// The instance and the try that is meant: 0 is the last.
+async fn tried(
+    web: &Web,
+    dag_id: &str,
+    run_id: &str,
+    task_id: &str,
+    query: &Pairs,
+    number: i32,
+) -> Result<(Instance, i32), Fault> {
+    let found = task::find(web, dag_id, run_id, task_id, query.map_index()?).await?;
+    let last = found.row.try_number;
+    if number < 0 || number > last.max(1) {
+        return Err(Fault::not_found(format!(
+            "`{task_id}` has had no try {number}"
+        )));
+    }
+    Ok((found, if number == 0 { last } else { number }))
+}
+
+/// `GET …/logs/{try}/search`: lines that contain `q`, or match it with `re=true`; `ignore_case`.
+/// One answer has at most 200 of them and looks through 256 MiB; `from=NEXT` goes on.
+pub(crate) async fn search(
+    State(web): State<Web>,
+    Path((dag_id, run_id, task_id, number)): Path<(String, String, String, i32)>,
+    query: Pairs,
+) -> ApiResult {
+    let (found, number) = tried(&web, &dag_id, &run_id, &task_id, &query, number).await?;
+    let from = match query.get("from") {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Fault::invalid("query", "from", "not a place in a log"))?,
+    };
+    let flag = |key| Ok::<_, Fault>(query.flag(key)?.unwrap_or(false));
+    let wanted = asked(
+        query.get("q").unwrap_or_default(),
+        flag("re")?,
+        flag("ignore_case")?,
+    );
+    let wanted = wanted.map_err(|what| Fault::invalid("query", "q", what))?;
+    let path = log_path(&web, &found.row, number).await;
+    let found = look_through(&web, path, wanted, from).await?;
+    let matches = found.lines.iter().map(|(at, text)| {
+        let mut body = line(text);
+        body["place"] = json!(at);
+        body
+    });
+    Ok(Json(json!({
+        "matches": matches.collect::<Vec<Value>>(),
+        "next": found.next,
+        "size": found.size,
+        "done": found.next >= found.size,
+    }))
+    .into_response())
 }
 
 fn line(line: &LogLine) -> Value {

@@ -124,6 +124,10 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
         "GET",
         "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/why",
     ),
+    (
+        "GET",
+        "/api/tidemill/v1/dags/hello/dagRuns/one/taskInstances/greet/logs/1/search?q=x",
+    ),
     ("GET", "/api/tidemill/v1/runs/hello@latest"),
     ("GET", "/api/tidemill/v1/triggers"),
     ("GET", "/api/tidemill/v1/dags/hello/triggers/in"),
@@ -151,6 +155,10 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(
             "/tidemill/v1/dags/{dag}/dagRuns/{run}/taskInstances/{task}/why",
             get(why::task),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{try}/search",
+            get(logs::search),
         )
         .route(
             "/tidemill/v1/backfills/{backfill}/dates",

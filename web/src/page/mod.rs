@@ -5,6 +5,7 @@ pub(crate) mod code;
 pub(crate) mod dag;
 pub(crate) mod dags;
 pub(crate) mod graph;
+pub(crate) mod log;
 pub(crate) mod outside;
 pub(crate) mod pools;
 pub(crate) mod run;

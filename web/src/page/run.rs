@@ -24,7 +24,7 @@ pub(crate) struct Failure {
     note: String,
     tries: String,
     exit: Option<&'static str>,
-    lines: Vec<super::task::ShownLine>,
+    lines: Vec<super::log::ShownLine>,
 }
 
 #[derive(Template)]
@@ -151,7 +151,7 @@ async fn failure(
         row.try_number,
     )
     .await;
-    let lines = tokio::task::spawn_blocking(move || log::tail(&path, LAST_LINES)).await;
+    let lines = tokio::task::spawn_blocking(move || tidemill_log::tail(&path, LAST_LINES)).await;
     let map = if row.map_index.0 < 0 {
         String::new()
     } else {
@@ -171,7 +171,7 @@ async fn failure(
         note: rows::note(row),
         tries: rows::tries_text(row),
         exit: row.exit_code.and_then(exit_text),
-        lines: super::task::shown(&lines, None),
+        lines: super::log::shown(&lines, None),
     })
 }
 

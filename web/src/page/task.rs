@@ -1,52 +1,23 @@
 //! A task instance: its tries, and its log, which follows while it is written.
 
+use super::log::{ShownLine, is_complete, log_path, shown, size_text};
 use super::why::{self, ConditionLine};
 use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
 use crate::Web;
 use crate::api::conditions;
 use crate::error::Fault;
-use crate::log::{self, LogEnds, LogLine};
 use crate::view::rows::{self, TaskLine};
 use crate::view::{self, Badge, When, exit_text, span_text, text};
 use askama::Template;
 use axum::Form;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use tidemill_log::Ends;
 use tidemill_model::{MapIndex, TaskNo, TaskState, Ts};
 use tidemill_store::{Command, Reach, RunRecord, TaskNote, TaskRow, WhyOf};
 
 const HEAD: usize = 500;
 const TAIL: usize = 2_000;
-
-/// A line of a log, ready for a page.
-pub(crate) struct ShownLine {
-    pub(crate) number: Option<usize>,
-    pub(crate) at: String,
-    pub(crate) stream: char,
-    pub(crate) text: String,
-}
-
-/// Lines made harmless; numbered from `first` on where that is known.
-pub(crate) fn shown(lines: &[LogLine], first: Option<usize>) -> Vec<ShownLine> {
-    let line = |(place, line): (usize, &LogLine)| ShownLine {
-        number: first.map(|first| first + place),
-        at: clock(&line.at),
-        stream: line.stream,
-        text: text::inert(&line.text),
-    };
-    lines.iter().enumerate().map(line).collect()
-}
-
-/// `06:04:10` of an instant of RFC 3339.
-fn clock(at: &str) -> String {
-    at.split_once('T')
-        .map(|(_, time)| time.chars().take(8).collect())
-        .unwrap_or_default()
-}
 
 struct TryLine {
     number: i32,
@@ -81,6 +52,8 @@ struct Task {
     duration: String,
     waited: String,
     log_url: String,
+    lines_url: String,
+    size_text: String,
     head: Vec<ShownLine>,
     gap: u64,
     gap_from: u64,
@@ -94,12 +67,6 @@ struct Task {
     conditions: Vec<ConditionLine>,
     /// What a person has noted on it.
     noted: String,
-}
-
-#[derive(Template)]
-#[template(path = "lines.html")]
-struct Lines {
-    lines: Vec<ShownLine>,
 }
 
 /// One instance and the tries that it had.
@@ -158,32 +125,18 @@ async fn is_expanded(
     Ok(all.iter().any(|row| row.task_no == no))
 }
 
-fn map_index(query: &HashMap<String, String>) -> MapIndex {
+pub(super) fn map_index(query: &HashMap<String, String>) -> MapIndex {
     query
         .get("map_index")
         .and_then(|text| text.parse().ok())
         .map_or(MapIndex::NONE, MapIndex)
 }
 
-fn wanted_try(query: &HashMap<String, String>, row: &TaskRow) -> i32 {
+pub(super) fn wanted_try(query: &HashMap<String, String>, row: &TaskRow) -> i32 {
     query
         .get("try")
         .and_then(|text| text.parse().ok())
         .unwrap_or(row.try_number)
-}
-
-/// Can no more come into this try's log?
-fn is_complete(row: &TaskRow, try_number: i32) -> bool {
-    try_number < row.try_number
-        || !matches!(
-            row.state,
-            TaskState::Queued | TaskState::Running | TaskState::Restarting
-        )
-}
-
-async fn log_path(web: &Web, row: &TaskRow, try_number: i32) -> PathBuf {
-    let (run, task, map) = (row.run, row.task_no, row.map_index);
-    log::located(&web.doors, run, task, map, try_number).await
 }
 
 /// The page.
@@ -204,7 +157,8 @@ pub(crate) async fn page(
         .unwrap_or(row);
     let is_done = is_complete(row, shown_try);
     let path = log_path(&web, row, shown_try).await;
-    let ends = tokio::task::spawn_blocking(move || log::ends(&path, HEAD, TAIL, is_done)).await;
+    let ends =
+        tokio::task::spawn_blocking(move || tidemill_log::ends(&path, HEAD, TAIL, is_done)).await;
     let ends = ends
         .map_err(|err| Fault::internal(&err))?
         .map_err(|err| Fault::internal(&err))?;
@@ -265,7 +219,7 @@ fn try_line(row: &TaskRow, shown_try: i32, now: Ts) -> TryLine {
     }
 }
 
-fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: LogEnds) -> Task {
+fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: Ends) -> Task {
     let Instance { facts, run, row } = found;
     let (dag_id, run_id) = (&run.dag_id, &run.row.run_id);
     let id = facts.names.id(row.task_no);
@@ -298,6 +252,8 @@ fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: 
         task_id: id.to_string(),
         title: format!("{}{map}", line.map_or(id, |line| line.title.as_str())),
         log_url: format!("{base}/log?try={shown_try}&map_index={}", row.map_index),
+        lines_url: format!("{base}/lines?try={shown_try}&map_index={}", row.map_index),
+        size_text: size_text(ends.size),
         url: base,
         map_index: row.map_index.0,
         operator: line.map_or(String::new(), |line| line.operator.to_string()),
@@ -331,96 +287,6 @@ fn view_of(web: &Web, found: &Instance, of_try: &TaskRow, shown_try: i32, ends: 
         conditions: Vec::new(),
         noted: String::new(),
     }
-}
-
-/// Lines of a log from a byte on: NDJSON, or finished HTML for the page's own script. The headers
-/// `x-next` and `x-done` say where to go on and whether there will be more.
-pub(crate) async fn log(
-    State(web): State<Web>,
-    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-) -> PageResult {
-    let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
-    let number = wanted_try(&query, &found.row);
-    let from = query
-        .get("from")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0u64);
-    let done = is_complete(&found.row, number);
-    let path = log_path(&web, &found.row, number).await;
-    let chunk =
-        tokio::task::spawn_blocking(move || log::read_from(&path, from, 256 * 1024, done)).await;
-    let chunk = chunk
-        .map_err(|err| Fault::internal(&err))?
-        .map_err(|err| Fault::internal(&err))?;
-    let over = done && chunk.next >= chunk.size;
-    let headers = [
-        ("x-next", chunk.next.to_string()),
-        ("x-done", over.to_string()),
-    ];
-    if query.get("as").is_some_and(|kind| kind == "html") {
-        let lines = Lines {
-            lines: shown(&chunk.lines, None),
-        };
-        return Ok((headers, Html(lines.render()?)).into_response());
-    }
-    let mut body = String::new();
-    for line in &chunk.lines {
-        let json = serde_json::json!({ "at": line.at, "stream": line.stream.to_string(), "text": line.text });
-        body.push_str(&json.to_string());
-        body.push('\n');
-    }
-    Ok((
-        headers,
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
-        body,
-    )
-        .into_response())
-}
-
-/// The whole log as a file, piece by piece.
-pub(crate) async fn raw(
-    State(web): State<Web>,
-    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
-    Query(query): Query<HashMap<String, String>>,
-) -> PageResult {
-    let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
-    let number = wanted_try(&query, &found.row);
-    let path = log_path(&web, &found.row, number).await;
-    let file = match tokio::fs::File::open(&path).await {
-        Ok(file) => file,
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Fault::not_found(format!(
-                "try {number} of `{task_id}` has written no log"
-            ))
-            .into());
-        }
-        Err(err) => return Err(Fault::internal(&err).into()),
-    };
-    let name: String = task_id
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-        .collect();
-    let disposition = format!("attachment; filename=\"{name}.{number}.log\"");
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            "text/plain; charset=utf-8".to_string(),
-        ),
-        (header::CONTENT_DISPOSITION, disposition),
-    ];
-    let pieces = futures_util::stream::unfold(file, |mut file| async move {
-        let mut piece = vec![0u8; 64 * 1024];
-        match tokio::io::AsyncReadExt::read(&mut file, &mut piece).await {
-            Ok(0) => None,
-            Ok(n) => {
-                piece.truncate(n);
-                Some((Ok::<_, std::io::Error>(piece), file))
-            }
-            Err(err) => Some((Err(err), file)),
-        }
-    });
-    Ok((headers, Body::from_stream(pieces)).into_response() as Response)
 }
 
 /// Says that the instance has ended so.

@@ -19,7 +19,7 @@ pub(crate) struct Fixture {
     pub(crate) web: Web,
     pub(crate) asked: Arc<Mutex<Vec<Command>>>,
     pub(crate) store: Arc<MemoryStore>,
-    _logs: tempfile::TempDir,
+    pub(crate) logs: tempfile::TempDir,
 }
 
 const DAY: i64 = 1_763_700_000_000_000;
@@ -267,7 +267,7 @@ pub(crate) async fn fixture() -> Fixture {
     let folder = logs.path().join("1");
     std::fs::create_dir(&folder).unwrap();
     let lines = format!(
-        "2026-11-21T06:04:10Z O connecting\n2026-11-21T06:04:12Z E \u{1b}[31m{HOSTILE}\u{1b}[0m\n2026-11-21T06:04:12Z T ended with 127\n"
+        "2026-11-21T06:04:10.000000Z O connecting\n2026-11-21T06:04:12.000000Z E \u{1b}[31m{HOSTILE}\u{1b}[0m\n2026-11-21T06:04:12.000000Z T ended with 127\n"
     );
     std::fs::write(folder.join(format!("{}.-1.1", stored.task_nos[0])), lines).unwrap();
     store
@@ -277,10 +277,14 @@ pub(crate) async fn fixture() -> Fixture {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let doors = doors(store.clone(), logs.path().to_path_buf(), asked.clone());
     Fixture {
-        web: Arc::new(App { doors, definitions }),
+        web: Arc::new(App {
+            doors,
+            definitions,
+            searches: crate::searches(),
+        }),
         asked,
         store,
-        _logs: logs,
+        logs,
     }
 }
 

@@ -167,7 +167,8 @@ fn judge(
     (Verdict::Failed, Some(Reason::ExitStatus), Some(message))
 }
 
-fn quote(line: &str) -> &str {
+/// The beginning of a task's own words, for a message.
+pub(crate) fn quote(line: &str) -> &str {
     let line = line.trim();
     line.char_indices()
         .nth(QUOTE_MAX)

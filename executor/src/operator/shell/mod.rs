@@ -3,7 +3,7 @@
 mod end;
 mod run;
 
-pub(crate) use end::{Fate, Traces, after_timeout, note, of};
+pub(crate) use end::{Fate, Traces, after_timeout, note, of, quote};
 pub(crate) use run::{Prepared, default_interpreter, prepare};
 
 use super::python;
