@@ -1,5 +1,5 @@
 /* Reads words, one or more a line, and prints how often each occurs: the count, a tab, the word,
-   sorted by the word. The same as `tr -s '[:space:]' '\n' | sort | uniq -c` in the C locale. */
+   sorted by the word in the order of its bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
-use tidemill_log::Keeper;
 use tidemill_store::{Change, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, oneshot};
@@ -318,7 +317,7 @@ pub fn with_kept_logs(home: &Home, options: WorkerOptions) -> Result<WorkerOptio
     let settings = settings
         .map_err(|what| Failure::new(Exit::Usage, what))?
         .logs;
-    let keeper = Keeper::start(home.logs(), settings.keep).map_err(unexpected)?;
+    let keeper = tidemill_log::Keeper::start(home.logs(), settings.keep).map_err(unexpected)?;
     Ok(WorkerOptions {
         keeper: Some(Arc::new(keeper)),
         log_bytes_max: settings.try_max.unwrap_or(options.log_bytes_max),
