@@ -202,7 +202,8 @@ pub enum Command {
 /// `db`.
 #[derive(Subcommand, Debug)]
 pub enum Db {
-    /// Bring its schema up to this program's.
+    /// Bring its schema up to this program's; make it where there is none.
+    #[command(visible_alias = "init")]
     Migrate,
     /// Say whether it answers and has this program's schema.
     Check,

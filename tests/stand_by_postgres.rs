@@ -7,6 +7,8 @@ mod support;
 
 use rustix::process::Signal;
 use serde_json::json;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 use support::postgres::Server as Postgres;
 use support::waiting::wait_for;
@@ -59,6 +61,51 @@ fn a_stand_by_shows_pages_and_refuses_commands_with_the_reason() {
         said.contains(&format!("pid {}", leader.child.id())),
         "it says who the scheduler is: {said}"
     );
+}
+
+/// One request over TCP, with a cookie; the answer is read as it comes.
+fn by_tcp(server: &Server, path: &str, cookie: &str) -> BufReader<TcpStream> {
+    let host = server.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\r\n"
+    )
+    .unwrap();
+    BufReader::new(stream)
+}
+
+/// The stream of events of a server, as a browser that has logged in hears it.
+fn live_events(server: &Server, topic: &str) -> BufReader<TcpStream> {
+    let (_, link) = server.send("POST", "/api/tidemill/v1/login-links", &json!({}));
+    let login = by_tcp(server, link["path"].as_str().unwrap(), "");
+    let mut lines = login.lines().map(|line| line.unwrap().to_lowercase());
+    let cookie = lines.find_map(|line| Some(line.strip_prefix("set-cookie: ")?.to_string()));
+    let cookie = cookie.unwrap();
+    let cookie = cookie.split(';').next().unwrap();
+    by_tcp(server, &format!("/events?topics={topic}"), cookie)
+}
+
+#[test]
+fn pages_beside_the_scheduler_are_told_what_it_does() {
+    let (place, beside) = two_places();
+    let (leader, stand_by) = pair(&place, &beside);
+    let third = place.beside();
+    let mut command = third.serve_command();
+    let pages = third.follow(command.args(["--only", "api"]).spawn().unwrap());
+    let streams = [&stand_by, &pages].map(|server| live_events(server, "dag:hello"));
+    let run = place.trigger("hello", &[]);
+    leader.wait_for_end("hello", &run);
+    for stream in streams {
+        let mut lines = stream.lines().map(Result::unwrap);
+        let told = lines.find(|line| line.contains("\"run_state\":\"success\""));
+        assert!(told.is_some());
+    }
+    for (place, why) in [(&beside, "stands by"), (&third, "only shows pages")] {
+        let refused = place.call(&["dags", "trigger", "hello"]);
+        assert!(stderr(&refused).contains(why), "{}", told(&refused));
+    }
 }
 
 fn two_places() -> (Place, Place) {

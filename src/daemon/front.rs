@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tidemill_store::{Change, Command, CommandDoor, Refusal, StreamDoor, StreamWish};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::broadcast;
@@ -28,6 +28,8 @@ pub struct Front {
     engine: Arc<OnceLock<EngineDoor>>,
     streams: Arc<OnceLock<StreamDoor>>,
     is_ready: Arc<AtomicBool>,
+    /// Why commands are refused while no scheduler is behind this front.
+    why_not: Arc<RwLock<String>>,
     /// Changes, as the engine tells them.
     pub changes: broadcast::Sender<Arc<Change>>,
     /// What is counted here.
@@ -58,7 +60,8 @@ impl Front {
         let is_ready = Arc::new(AtomicBool::new(false));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let metrics = Arc::new(Metrics::new());
-        let commands = late_door(&engine, keeper);
+        let why_not = Arc::new(RwLock::new("it starts".to_string()));
+        let commands = late_door(&engine, keeper, &why_not);
         let stream_door = late_stream_door(&streams);
         let doors = tidemill_web::Doors {
             pages: Arc::clone(&database.pages),
@@ -81,6 +84,10 @@ impl Front {
             logins: Arc::new(tidemill_web::Logins::new()),
             version: env!("CARGO_PKG_VERSION"),
         };
+        if database.dispatch.is_some() {
+            let (pages, copies) = (Arc::clone(&database.pages), home.log_copies());
+            tokio::spawn(log_fetch::sweep_copies(pages, copies));
+        }
         let link = format!("{url}{}", doors.logins.new_link_path());
         let socket = own_socket(home)?;
         let (pages, commands) = (
@@ -95,6 +102,7 @@ impl Front {
             engine,
             streams,
             is_ready,
+            why_not,
             changes,
             metrics,
         })
@@ -108,6 +116,11 @@ impl Front {
     /// From here on wishes about streams reach those who read them.
     pub fn stream_to(&self, door: StreamDoor) {
         let _ = self.streams.set(door); // a process leads once
+    }
+
+    /// Says why commands are refused here for now.
+    pub fn refuse_because(&self, why: &str) {
+        *self.why_not.write().unwrap_or_else(PoisonError::into_inner) = why.to_string();
     }
 
     /// Says whether the server does its work.
@@ -198,10 +211,19 @@ fn metrics_door(
 }
 
 /// A door to an engine that may come later, and to the keeper of the secrets.
-fn late_door(engine: &Arc<OnceLock<EngineDoor>>, keeper: &Arc<Keeper>) -> CommandDoor {
+fn late_door(
+    engine: &Arc<OnceLock<EngineDoor>>,
+    keeper: &Arc<Keeper>,
+    why_not: &Arc<RwLock<String>>,
+) -> CommandDoor {
     let (engine, keeper) = (Arc::clone(engine), Arc::clone(keeper));
+    let why_not = Arc::clone(why_not);
     Arc::new(move |command: Command| {
         let (engine, keeper) = (engine.get().cloned(), Arc::clone(&keeper));
+        let why = why_not
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Box::pin(async move {
             // The engine has nothing to decide about them.
             if let Command::Outside(wish) = command {
@@ -210,8 +232,7 @@ fn late_door(engine: &Arc<OnceLock<EngineDoor>>, keeper: &Arc<Keeper>) -> Comman
             match engine {
                 Some(engine) => engine.ask(command).await,
                 None => Err(Refusal::Unavailable {
-                    what: "this server is not the scheduler: it starts, or stands by for another"
-                        .to_string(),
+                    what: format!("this server is not the scheduler: {why}"),
                 }),
             }
         })

@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_store::{DispatchStore, LogDoor};
+use tidemill_model::RunNo;
+use tidemill_store::{DispatchStore, LogDoor, PageStore};
 use tidemill_web::LogsElsewhere;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
@@ -18,6 +19,8 @@ use tokio::sync::Mutex;
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// One look at a log brings at most this many answers of a mebibyte.
 const ANSWERS_MAX: usize = 64;
+/// Copies of runs that are gone are looked for so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// Finds logs that are not on this machine. A shared log folder needs none of this: there each
 /// log is here already.
@@ -46,6 +49,29 @@ pub fn elsewhere(store: Arc<dyn DispatchStore>, copies: PathBuf) -> LogsElsewher
             copy.exists().then_some(copy)
         })
     })
+}
+
+/// Copies go with their runs: looked for now and then, in every process that keeps some.
+pub async fn sweep_copies(pages: Arc<dyn PageStore>, copies: PathBuf) {
+    loop {
+        let mut folders = match tokio::fs::read_dir(&copies).await {
+            Ok(folders) => Some(folders),
+            Err(_) => None, // there are none yet
+        };
+        while let Some(found) = &mut folders
+            && let Ok(Some(folder)) = found.next_entry().await
+        {
+            let number = folder
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let Some(number) = number else { continue };
+            if let Ok(None) = pages.run_by_no(RunNo(number)).await {
+                let _ = tokio::fs::remove_dir_all(folder.path()).await; // else the next time
+            }
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
 }
 
 /// Adds to the copy what it lacks. `false` when the worker has no such log.

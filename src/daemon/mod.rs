@@ -8,6 +8,7 @@ pub mod database;
 pub mod definition;
 pub mod engine;
 pub mod facts;
+pub mod follow;
 pub mod front;
 pub mod home;
 pub mod log_fetch;

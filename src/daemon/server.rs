@@ -5,6 +5,7 @@ use crate::daemon::config::{self, Settings};
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
+use crate::daemon::follow::follow;
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
 use crate::daemon::outside::{Keeper, KeyPlace};
@@ -97,6 +98,8 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     let keeper = open_keeper(&database, &home)?;
     let front = Front::open(options.listen, &home, &database, &keeper).await?;
     if options.only == Some(Part::Api) {
+        front.refuse_because("it only shows pages; send commands to the scheduler's own server");
+        let _following = Following::of(&database, &front).await;
         front.announce(&home)?;
         front.set_ready(true);
         front.greet(
@@ -143,6 +146,8 @@ async fn become_leader(
         Err(err @ StoreError::Owned { .. }) => err,
         Err(err) => return Err(store_failure(err)),
     };
+    front.refuse_because(&format!("it stands by, since {holder}"));
+    let _following = Following::of(database, front).await;
     front.announce(home)?;
     front.greet(options, home, Some(&format!("stands by: {holder}")));
     tracing::info!("This server stands by: {holder}");
@@ -152,6 +157,23 @@ async fn become_leader(
     };
     tracing::warn!(term, "This stand-by is the scheduler now");
     Ok(Some(term))
+}
+
+/// Live pages of a process that is not the scheduler, for as long as the value is there.
+struct Following(tokio::task::JoinHandle<()>);
+
+impl Following {
+    async fn of(database: &Database, front: &Front) -> Following {
+        let (pages, changes) = (Arc::clone(&database.pages), front.changes.clone());
+        let last = pages.last_change().await.ok(); // else it is asked again
+        Following(tokio::spawn(follow(pages, changes, last)))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A server that has the term.

@@ -213,6 +213,9 @@ pub trait PageStore: Send + Sync {
     /// What is wrong with files, by file.
     async fn import_errors(&self) -> Result<Vec<ImportErrors>, StoreError>;
 
+    /// The number of the newest change; 0 when there is none.
+    async fn last_change(&self) -> Result<i64, StoreError>;
+
     /// Changes after `seq`, oldest first, at most `limit`.
     async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError>;
 

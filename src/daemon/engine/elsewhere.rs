@@ -23,6 +23,11 @@ const HELD_MIN: Duration = Duration::from_secs(35);
 /// The supervisor hears so often that this process lives.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 
+/// Has this process not been seen to have the term for so long that its attempts must end?
+fn must_end(since_held: Duration) -> bool {
+    since_held > HELD_MIN
+}
+
 /// Whose attempts are gone because this process could start.
 #[derive(Clone, Debug)]
 pub enum EarlierWorkers {
@@ -76,7 +81,7 @@ impl Engine {
         if self.database.is_held() {
             self.last_held = Instant::now();
             self.is_fenced = false;
-        } else if self.last_held.elapsed() > HELD_MIN && !self.is_fenced {
+        } else if must_end(self.last_held.elapsed()) && !self.is_fenced {
             tracing::error!("The database is out of reach for too long; running tasks are ended");
             self.is_fenced = true;
             self.worker.kill_all_now();
@@ -118,6 +123,35 @@ impl Engine {
                 }
                 answer => return answer,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::engine::IDLE_WAIT_MAX;
+
+    /// A confirmation of the term counts for so long.
+    const CONFIRMED_FOR: Duration = Duration::from_secs(10);
+
+    /// Whenever the engine looks: cut off from its database at 0, it has ended its attempts before
+    /// anybody else may start them again.
+    #[test]
+    fn whoever_is_cut_off_has_ended_its_attempts_before_they_count_as_gone() {
+        for first_look in (0..=10_000).step_by(100).map(Duration::from_millis) {
+            let (mut now, mut last_held) = (first_look, Duration::ZERO);
+            while !must_end(now - last_held) {
+                if now < CONFIRMED_FOR {
+                    last_held = now;
+                }
+                now += IDLE_WAIT_MAX;
+            }
+            assert!(
+                now < GONE_AFTER,
+                "first look at {first_look:?}: ended at {now:?}"
+            );
+            assert!(now > HELD_MIN);
         }
     }
 }

@@ -33,6 +33,17 @@ fn uptime() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
+/// May attempts run so long after the last renewal was sent? What is left of the lease is for
+/// ending them.
+fn may_run(lease: Duration, since_renewed: Duration) -> bool {
+    since_renewed < lease * 3 / 4
+}
+
+/// Is a renewal so young that it may be passed on to the supervisor, whose own time begins then?
+fn is_fresh(lease: Duration, since_renewed: Duration) -> bool {
+    since_renewed < lease / 12
+}
+
 impl WorkerLease {
     /// Keeps the lease of a worker that has just entered. `wake` is rung after each renewal.
     pub fn keep<S: WorkerStore + 'static>(
@@ -81,7 +92,7 @@ impl WorkerLease {
     /// the last renewal: what is left of it is for ending them.
     pub fn holds(&self) -> bool {
         let state = self.state();
-        state.is_alive && uptime().saturating_sub(state.renewed) < self.lease * 3 / 4
+        state.is_alive && may_run(self.lease, uptime().saturating_sub(state.renewed))
     }
 
     /// Was it asked to claim nothing more?
@@ -93,12 +104,40 @@ impl WorkerLease {
     /// on to the supervisor as a sign of life.
     pub fn fresh_mark(&self) -> Option<Duration> {
         let renewed = self.state().renewed;
-        (uptime().saturating_sub(renewed) < self.lease / 12).then_some(renewed)
+        is_fresh(self.lease, uptime().saturating_sub(renewed)).then_some(renewed)
     }
 }
 
 impl Drop for WorkerLease {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_end_before_the_lease_does_and_not_for_one_late_renewal() {
+        for seconds in [2, 3, 15, 60, 3600] {
+            let lease = Duration::from_secs(seconds);
+            let beat = lease / RENEWALS_PER_LEASE;
+            for (since_renewed, expected) in [
+                (Duration::ZERO, true),
+                (beat, true),
+                // One renewal was missed, and the next is on its way.
+                (2 * beat + beat / 2, true),
+                (lease * 3 / 4, false),
+                (lease, false),
+            ] {
+                assert_eq!(
+                    may_run(lease, since_renewed),
+                    expected,
+                    "{since_renewed:?} of {lease:?}"
+                );
+            }
+            assert!(is_fresh(lease, Duration::ZERO) && !is_fresh(lease, beat / 2));
+        }
     }
 }

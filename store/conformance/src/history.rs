@@ -368,6 +368,9 @@ pub(crate) async fn changes_come_in_order_and_the_oldest_go<S: EngineStore + Pag
         [CHANGES_TRIMMED_EVERY + 1, far - 1, far, far + 1]
     );
     assert_eq!(scene.store.load().await.unwrap().last_seq, far + 1);
+    let newest = scene.store.changes_after(0, u32::MAX).await.unwrap();
+    let newest = newest.last().map_or(0, |change| change.seq);
+    assert_eq!(scene.store.last_change().await.unwrap(), newest);
     let told = scene.store.changes_after(far, 1).await.unwrap();
     assert_eq!(told[0].body, json!({"dag_id": "etl", "tasks": []}));
 }

@@ -52,6 +52,7 @@ texts! {
     IMPORT_ERRORS = "import_errors",
     PASS = "pass",
     OLD_RUNS = "old_runs",
+    LAST_CHANGE = "last_change",
     POOLS = "pools",
     RUN_CONFLICTING = "run_conflicting",
     RUN_COUNTS = "run_counts",

@@ -238,20 +238,24 @@ fn reader_pool(path: &Path) -> SqlitePool {
 
 /// A reader cannot migrate, so the schema must be the one that this program knows.
 async fn check_schema(readers: &SqlitePool) -> Result<(), Trouble> {
-    let newest_known = sql::MIGRATIONS
-        .iter()
-        .map(|(version, _, _)| *version)
-        .max()
-        .unwrap_or(0);
-    let row = sqlx::query("select max(version) from _sqlx_migrations")
-        .fetch_one(readers)
+    let known = || sql::MIGRATIONS.iter().map(|(version, ..)| *version);
+    let found = sqlx::query("select version from _sqlx_migrations where success order by version")
+        .fetch_all(readers)
         .await?;
-    let version: Option<i64> = row.try_get(0)?;
-    match version.unwrap_or(0) {
-        version if version > newest_known => Err(Trouble::newer_schema(version)),
-        version if version < newest_known => Err(Trouble::Unreadable(format!(
-            "its schema {version} is older than this program's {newest_known}; start the server once to bring it up"
+    let applied: Result<Vec<i64>, sqlx::Error> = found.iter().map(|row| row.try_get(0)).collect();
+    let applied = applied?;
+    // Numbers are given to what is made at the same time, so one may be missing in the middle.
+    if let Some(unknown) = applied
+        .iter()
+        .rev()
+        .find(|found| known().all(|one| one != **found))
+    {
+        return Err(Trouble::newer_schema(*unknown));
+    }
+    match known().find(|version| !applied.contains(version)) {
+        None => Ok(()),
+        Some(missing) => Err(Trouble::Unreadable(format!(
+            "its schema is older than this program: {missing} is missing; start the server once to bring it up"
         ))),
-        _ => Ok(()),
     }
 }

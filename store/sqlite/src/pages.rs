@@ -153,6 +153,11 @@ impl PageStore for SqliteStore {
             .await
     }
 
+    async fn last_change(&self) -> Result<i64, StoreError> {
+        let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.next());
+        Ok(last.await?.unwrap_or(0))
+    }
+
     async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
         self.list(
             sqlx::query(sql::CHANGES_AFTER).bind(seq).bind(limit),

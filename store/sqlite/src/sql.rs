@@ -50,6 +50,7 @@ texts! {
     OLD_RUNS = "old_runs",
     POOL_DELETE = "pool_delete",
     POOL_PUT = "pool_put",
+    LAST_CHANGE = "last_change",
     POOLS = "pools",
     ROLLBACK = "rollback",
     RUN_CONFLICTING = "run_conflicting",

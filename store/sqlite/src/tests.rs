@@ -277,6 +277,22 @@ async fn a_newer_schema_is_refused_with_its_number() {
 }
 
 #[tokio::test]
+async fn a_reader_refuses_a_schema_with_a_gap_and_says_where() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    store.close().await.unwrap();
+    let mut conn = connect(&place.path).await;
+    conn.execute("delete from _sqlx_migrations where version = 4")
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    match SqliteStore::open_read_only(&place.path).await.map(drop) {
+        Err(StoreError::Unreadable { what }) => assert!(what.contains("4 is missing"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let place = place();
     let text = "not a database, but long enough that SQLite looks at it. ".repeat(100);

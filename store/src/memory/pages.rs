@@ -232,6 +232,11 @@ impl PageStore for MemoryStore {
         Ok(self.lock().import_errors.values().cloned().collect())
     }
 
+    async fn last_change(&self) -> Result<i64, StoreError> {
+        let tables = self.lock();
+        Ok(tables.changes.last_key_value().map_or(0, |(seq, _)| *seq))
+    }
+
     async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
         let tables = self.lock();
         let Some(first) = seq.checked_add(1) else {

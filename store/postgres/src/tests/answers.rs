@@ -255,7 +255,9 @@ async fn a_claim_whose_answer_is_lost_is_found_by_asking_what_is_held() {
         ..scene.pass(3, TaskState::Running)
     };
     store.commit_pass(&pass).await.unwrap();
-    assert_eq!(store.held(worker).await.unwrap(), held);
+    let later = store.held(worker).await.unwrap();
+    assert_eq!((told(&later), later[0].try_number), (attempts.to_vec(), 1));
+    assert!(held[0].is_whole && !later[0].is_whole && later[1].is_whole);
     // What has been told of is not held any more, although no pass has taken that in.
     let report = WorkerReport {
         attempt: attempts[0],
