@@ -1,5 +1,6 @@
 //! The command line. What it prints and how it exits are part of the interface.
 
+mod assets;
 mod backfills;
 mod import;
 mod operate;
@@ -10,6 +11,7 @@ mod triggers;
 mod wasm;
 mod worker;
 
+pub use assets::Assets;
 pub use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
 pub use operate::*;
@@ -165,6 +167,9 @@ pub enum Command {
     /// Task instances on the server.
     #[command(subcommand, alias = "task")]
     Tasks(Tasks),
+    /// Assets: data that tasks write and runs wait for.
+    #[command(subcommand, alias = "asset")]
+    Assets(Assets),
     /// Pools: slots that tasks of all DAGs share.
     #[command(subcommand, alias = "pool")]
     Pools(Pools),

@@ -56,6 +56,7 @@ const CODES: &[(&str, &str)] = &[
     ("TM0149", "TM0149: a task that waits for something does not say what, or says it twice.\nA time sensor has one of `at` and `after`. An external_task_sensor names one task, several, or a group, or none of them for the whole run, and each state stands in one list only."),
     ("TM0150", "TM0150: the default of a parameter does not fit its own declaration."),
     ("TM0151", "TM0151: a parameter has no default, but the DAG has a schedule.\nA scheduled run has nobody to ask. Give the parameter a default, or allow \"null\" as its type."),
+    ("TM0152", "TM0152: the address of an asset holds a password.\nAddresses of assets are shown on pages and in answers. Leave the password out."),
     ("TM0160", "TM0160: a trigger does not say where its records come from.\nIt has one `kafka` table, with `connection` or `brokers`, and with `topics`."),
     ("TM0161", "TM0161: two settings of a trigger cannot both hold.\nRuns that wait by key need runs of one key: `ordering = \"key\"` goes with `mode = \"record\"` or `batch_by = \"key\"`. A lane that blocks needs lanes. No record may be dropped, so a DAG with triggers has no `[dag.concurrency]` with the policy skip or replace, and lanes take the place of such a key. Its runs are of the type asset_triggered."),
     ("TM0162", "TM0162: a property of the Kafka client that a file may not set.\nWhat lets the client in belongs to the connection; what decides where it reads belongs to the trigger. `tidemill explain triggers.kafka.config` names those that may be set."),
@@ -77,4 +78,5 @@ const CODES: &[(&str, &str)] = &[
     ("TM0310", "TM0310: an untrusted value stands in a shell command.\nWhoever triggers a run chooses its parameters, and the shell reads them as code. Pass them in `env` and write \"$NAME\", or put them through the filter `quote`."),
     ("TM0311", "TM0311: both ends of the data interval are used, but they are one instant.\nBy default a run is about its tick, as in Airflow 3. Write interval = \"previous\" in [dag.schedule] for the time since the tick before, \"period\" for the same with the logical date at its start (Airflow 2), or a duration; or interval = \"tick\" when one instant is what you mean."),
     ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),
+    ("TM0313", "TM0313: an asset is named and not declared in this file.\nIt is known by its name alone, and a slip of the pen would wait for ever. Declare it: [assets.NAME] with its `uri`."),
 ];

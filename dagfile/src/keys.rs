@@ -64,6 +64,10 @@ pub(crate) enum Kind {
     OperatorDefaults(&'static OperatorKeys),
     /// A text, or a table with more.
     TextOr(&'static [Key]),
+    /// Names of assets, joined by `all` and `any`.
+    AssetCondition,
+    /// Names of assets, or tables that say more about their events.
+    Outlets,
     /// A time of day, or an instant.
     TimeOrDate,
     /// A table, or a template that gives one.
@@ -91,6 +95,7 @@ pub(crate) enum Entry {
     Group,
     Param,
     Trigger,
+    Asset,
 }
 
 pub(crate) const fn key(
@@ -127,7 +132,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("groups", Kind::Named(Entry::Group), "", "Groups of tasks, for pages and for `depends_on`."),
     key("tasks", Kind::Named(Entry::Task), "", "The tasks: a table each, or one command as a text."),
     key("triggers", Kind::Named(Entry::Trigger), "", "Streams that make runs: records of Kafka topics."),
-    later("assets", "Data that tasks write and runs wait for."),
+    key("assets", Kind::Named(Entry::Asset), "", "Data that tasks write and runs wait for, by name."),
 ];
 
 pub(crate) const RUN_TYPES: &[&str] = &["scheduled", "manual", "backfill", "asset_triggered"];
@@ -192,7 +197,7 @@ pub(crate) const SCHEDULE: &[Key] = &[
     key("interval", Kind::Interval, "\"tick\"", "What the data interval of a run is: `tick` (start and end are the tick), `previous` (from the tick before), `period` (the same, with the logical date at its start) or a duration up to the tick."),
     key("jitter", Kind::Duration, "\"0s\"", "Runs begin up to so much after their tick, always by the same distance for one DAG."),
     key("run_immediately", Kind::Switch, "", "Run the last tick before the DAG was first seen, when it has no `start_date`? True, false, or when it was within a duration; within a tenth of the period or 5m when absent."),
-    later("assets", "Run when assets are fresh."),
+    key("assets", Kind::AssetCondition, "", "Make a run when these assets have events: names, which all must have, or `{ all = […] }` and `{ any = […] }` in each other. Beside `cron`, `every` or `at` it means or."),
     later("partition_key", "A name for each partition."),
 ];
 
@@ -232,8 +237,8 @@ macro_rules! common_keys {
             key("max_active_tis_per_dag", Kind::Int(1, 100_000), "", "How many of it may be live over all runs."),
             key("max_active_tis_per_dagrun", Kind::Int(1, 100_000), "", "How many of it may be live in one run."),
             later("resources", "Limits of processor and memory."),
-            later("inlets", "Assets that it reads."),
-            later("outlets", "Assets that it writes."),
+            key("inlets", Kind::Names, "[]", "Assets that it reads, for people."),
+            key("outlets", Kind::Outlets, "[]", "Assets that it writes: its success is an event of each. Names, or tables with `asset` and `extra`, whose texts see what `outputs` sees."),
             key("retry_policy", Kind::Tables(RETRY_RULE), "", "What to do about particular failures; the first rule that matches wins."),
             later("on_failure", "What is told when it fails."),
             later("on_success", "What is told when it succeeds."),

@@ -141,9 +141,11 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
         Some(table) => walk.default_args(table, &Place::DefaultArgs),
         None => Common::default(),
     };
-    let is_scheduled = !dag.schedule.is_manual();
+    let is_scheduled = !dag.schedule.is_manual() || dag.asset_schedule.is_some();
     let params = walk.table(root, "params").unwrap_or(&empty);
     let params = walk.params(params, is_scheduled);
+    let assets = walk.table(root, "assets").unwrap_or(&empty);
+    let assets = walk.assets(assets);
     let groups = walk.table(root, "groups").unwrap_or(&empty);
     let groups = walk.groups(groups);
     let triggers = walk.table(root, "triggers").unwrap_or(&empty);
@@ -170,6 +172,7 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
         dag,
         defaults,
         params,
+        assets,
         groups,
         triggers,
         tasks,

@@ -131,6 +131,11 @@ fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item =
             };
             (&one.text, role)
         });
+    let extras = common
+        .outlets
+        .iter()
+        .flatten()
+        .flat_map(|outlet| &outlet.extra);
     let plain = common
         .run_if
         .iter()
@@ -147,6 +152,7 @@ fn templates<'c>(common: &'c Common, task: &'c TaskKeys) -> impl Iterator<Item =
                 .iter()
                 .map(move |(_, text)| (text, Role::Output(results))),
         )
+        .chain(extras.map(move |(_, text)| (text, Role::Output(results))))
         .chain(of_settings)
         .filter(|(text, _)| is_template(&text.value))
 }

@@ -8,6 +8,7 @@ use crate::parse::Table;
 use crate::refs;
 use crate::streams;
 use crate::upstream;
+use crate::walk::asset::OutletKeys;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
 use crate::walk::flow::{BranchKeys, WhenKeys};
@@ -17,8 +18,8 @@ use crate::walk::stream::TriggerKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
 use tidemill_model::dag::{
-    Branch, Case, DEFAULT_POOL, Dag, Gate, Group, InProcess, OnLost, Operator, Param, RetryPolicy,
-    Shell, ShellBody, ShellOutput, Task, When,
+    Asset, Branch, Case, DEFAULT_POOL, Dag, Gate, Group, InProcess, OnLost, Operator, Param,
+    RetryPolicy, Shell, ShellBody, ShellOutput, Task, When,
 };
 use tidemill_model::graph::{Graph, TaskIndex};
 use tidemill_model::scope::Scopes;
@@ -30,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) dag: DagKeys,
     pub(crate) defaults: Common,
     pub(crate) params: Vec<Param>,
+    pub(crate) assets: Vec<Asset>,
     pub(crate) groups: Vec<GroupKeys>,
     pub(crate) triggers: Vec<TriggerKeys>,
     pub(crate) tasks: Vec<TaskKeys>,
@@ -41,6 +43,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         dag,
         defaults,
         params,
+        mut assets,
         groups,
         triggers,
         tasks,
@@ -48,6 +51,13 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     let names = Names::new(walk, &tasks, &groups);
     let commons = merged(&names, &defaults);
     check_waits(walk, &tasks, &commons);
+    let mut named = std::mem::take(&mut walk.named_assets);
+    for common in &commons {
+        named.extend(common.inlets.iter().flatten().cloned());
+        let outlets = common.outlets.iter().flatten();
+        named.extend(outlets.map(|outlet| outlet.name.clone()));
+    }
+    walk.undeclared(&mut assets, &named);
     check_settings(walk, &tasks, &commons);
     if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
         lint::empty_interval(walk, table, &dag.schedule, &commons);
@@ -102,6 +112,8 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         owner: dag.owner,
         tags: dag.tags,
         schedule: dag.schedule,
+        asset_schedule: dag.asset_schedule,
+        assets,
         schedule_text: dag.schedule_text,
         timezone: dag.timezone,
         start_date: dag.start_date,
@@ -223,6 +235,8 @@ fn task(
         OperatorKey::None => return None,
     };
     let value = |text: Option<Text>| text.map(|text| text.value);
+    let names = |texts: Vec<Text>| texts.into_iter().map(|text| text.value).collect();
+    let outlets = common.outlets.unwrap_or_default();
     let values = |texts: Texts| {
         texts
             .into_iter()
@@ -264,7 +278,9 @@ fn task(
         inherit_env: common.inherit_env.unwrap_or(true),
         secrets: common.secrets,
         run_as_user: common.run_as_user,
-        outputs: values(common.outputs),
+        inlets: names(common.inlets.unwrap_or_default()),
+        outlets: names(outlets.iter().map(|outlet| outlet.name.clone()).collect()),
+        outputs: with_extras(values(common.outputs), outlets),
         do_xcom_push: common.do_xcom_push.unwrap_or(true),
         on_lost: common.on_lost.unwrap_or(if retries > 0 {
             OnLost::Retry
@@ -286,6 +302,19 @@ fn all_uses(mut uses: Uses, task: &Task) -> Uses {
         uses.add_connection(id);
     }
     uses
+}
+
+/// Outputs, and what is said about the events of outlets: it is rendered with them.
+fn with_extras(
+    mut outputs: Vec<(String, String)>,
+    outlets: Vec<OutletKeys>,
+) -> Vec<(String, String)> {
+    for outlet in outlets {
+        let named = outlet.extra.into_iter();
+        outputs
+            .extend(named.map(|(key, text)| (format!("@{}.{key}", outlet.name.value), text.value)));
+    }
+    outputs
 }
 
 fn branch(keys: BranchKeys) -> Branch {

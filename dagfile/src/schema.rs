@@ -102,6 +102,13 @@ fn of_kind(kind: &Kind) -> Json {
         }
         Kind::TextOr(keys) => json!({ "oneOf": [{ "type": "string" }, table(keys)] }),
         Kind::TimeOrDate => json!({ "type": "string" }),
+        Kind::AssetCondition => json!({ "type": ["string", "array", "object"] }),
+        Kind::Outlets => one_or_many(json!({ "oneOf": [{ "type": "string" }, {
+            "type": "object",
+            "properties": { "asset": { "type": "string" }, "extra": { "type": "object" } },
+            "required": ["asset"],
+            "additionalProperties": false,
+        }] })),
         Kind::Object => json!({ "type": ["string", "object"] }),
         Kind::List => json!({ "type": ["string", "array"] }),
         Kind::Expand => json!({
@@ -131,6 +138,7 @@ fn named(entry: Entry) -> Json {
         Entry::Task => json!({ "oneOf": [{ "type": "string", "minLength": 1 }, task()] }),
         Entry::Group => table(keys::GROUP),
         Entry::Trigger => table(keys::TRIGGER),
+        Entry::Asset => table(keys::ASSET),
         Entry::Param => json!({ "oneOf": [
             { "type": ["string", "number", "boolean", "array"] },
             table(keys::PARAM),

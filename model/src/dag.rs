@@ -1,5 +1,6 @@
 //! A DAG that cannot be wrong: only the file format's resolver builds one.
 
+pub use crate::asset::*;
 pub use crate::limit::*;
 pub use crate::operator::*;
 pub use crate::param::Param;
@@ -32,6 +33,10 @@ pub struct Dag {
     pub tags: Vec<String>,
     /// When it runs by itself.
     pub schedule: Schedule,
+    /// The assets whose events make runs, beside the schedule or alone.
+    pub asset_schedule: Option<AssetCondition>,
+    /// The assets that it declares or names, by name.
+    pub assets: Vec<Asset>,
     /// Its schedule as the file says it, for people; empty when there is none.
     pub schedule_text: String,
     /// The IANA name of its time zone.
@@ -216,7 +221,12 @@ pub struct Task {
     pub secrets: Vec<Secret>,
     /// The user it runs as.
     pub run_as_user: Option<String>,
-    /// Values to keep after success, as templates by key.
+    /// The assets that it reads, by name.
+    pub inlets: Vec<String>,
+    /// The assets that it writes: its success is an event of each.
+    pub outlets: Vec<String>,
+    /// Values to keep after success, as templates by key; one that begins with `@` belongs to the
+    /// event of the outlet that it names (`@ASSET.KEY`).
     pub outputs: Vec<(String, String)>,
     /// Keep its output at all?
     pub do_xcom_push: bool,

@@ -29,6 +29,10 @@ number!(/// The number of a backfill in its store.
     BackfillNo(i64));
 number!(/// The number of a trigger in its store.
     TriggerNo(i64));
+number!(/// The number of an asset in its store.
+    AssetNo(i64));
+number!(/// The number of an event of an asset; rises with each.
+    EventNo(i64));
 number!(/// The fencing number of an attempt: raised each time a task instance is queued.
     Epoch(i64));
 number!(/// The place of an instance among the instances of a mapped task; -1 when not mapped.

@@ -3,6 +3,7 @@
 //! This room knows no IO, no clock and no randomness: the present moment and chance come in as
 //! arguments. Every other room meets the others only in these words.
 
+pub mod asset;
 pub mod attempt;
 pub mod cron;
 pub mod dag;
@@ -27,7 +28,7 @@ pub mod weight;
 pub use attempt::{Attempt, Outcome, Reason};
 pub use dag::{Dag, Operator, Task};
 pub use graph::{Graph, TaskIndex};
-pub use id::{BackfillNo, DagNo, Epoch, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo};
+pub use id::{AssetNo, BackfillNo, DagNo, Epoch, EventNo, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo};
 pub use row::{MapItem, RunRow, TaskRow};
 pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;

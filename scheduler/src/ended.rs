@@ -9,7 +9,8 @@ use crate::wait;
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{
-    Attempt, MapItem, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState, Ts,
+    Attempt, Json, JsonObject, MapItem, Outcome, Reason, TaskEvent, TaskIndex, TaskNo, TaskState,
+    Ts,
 };
 
 /// So many losses in a row are not blamed on the task; after them its own retries are used up.
@@ -77,9 +78,7 @@ pub(crate) fn attempt_ended(
             let follows = outcome.follows.map(|names| followed(run, at, &names));
             run.tasks[at.at()].followed = follows;
             run.apply(at, TaskEvent::Succeed);
-            for (key, value) in outcome.values {
-                effects.push(Effect::KeepValue(at, key, value));
-            }
+            keep_values(at, outcome.values, run, effects);
             over(run, at, now, effects);
         }
         Verdict::Skipped => {
@@ -91,6 +90,30 @@ pub(crate) fn attempt_ended(
             failed(run, at, status, again, now, effects);
         }
         Verdict::Lost => {}
+    }
+}
+
+/// A success keeps its values, and is an event of each asset that the task writes. A value that
+/// begins with `@` belongs to such an event: `@ASSET.KEY`.
+pub(crate) fn keep_values(
+    at: TaskIndex,
+    values: Vec<(String, Json)>,
+    run: &Run,
+    effects: &mut Vec<Effect>,
+) {
+    let mut extras: BTreeMap<String, JsonObject> = BTreeMap::new();
+    for (key, value) in values {
+        match key.strip_prefix('@').and_then(|key| key.split_once('.')) {
+            Some((asset, key)) => {
+                let extra = extras.entry(asset.to_string()).or_default();
+                extra.insert(key.to_string(), value);
+            }
+            None => effects.push(Effect::KeepValue(at, key, value)),
+        }
+    }
+    for asset in &run.task(at).outlets {
+        let extra = Json::Object(extras.remove(asset).unwrap_or_default());
+        effects.push(Effect::Emit(at, asset.clone(), extra));
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Effect {
     Wake(TaskIndex, Ts),
     /// The run waits for its next try as a whole: it may begin at that instant.
     BeginAt(Ts),
+    /// This instance has written an asset, and says this about it.
+    Emit(TaskIndex, String, Json),
     /// This instance waits for something outside of its run: tell how that stands, now and
     /// whenever it changes, by [`crate::Event::Heard`].
     Watch(TaskIndex),

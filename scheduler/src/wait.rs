@@ -3,7 +3,7 @@
 //! over at the latest, and one timer looks after it. What happens elsewhere is told by
 //! [`crate::Event::Heard`]; nothing asks again and again.
 
-use crate::ended::{failed, failed_for_good, over};
+use crate::ended::{failed, failed_for_good, keep_values, over};
 use crate::run::{Effect, Run};
 use tidemill_model::attempt::ChildWish;
 use tidemill_model::dag::{ExternalTask, TimeSensor, TimeTarget, TriggerDagRun};
@@ -267,6 +267,7 @@ fn end(
     match judged {
         Judged::Good | Judged::Wait => {
             run.apply(at, TaskEvent::Succeed);
+            keep_values(at, Vec::new(), run, effects);
             over(run, at, now, effects);
         }
         Judged::Skip => {

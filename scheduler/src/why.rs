@@ -5,6 +5,8 @@ use crate::past::{PastGate, PastTask};
 use crate::rule::{Decision, UpstreamCounts, decide};
 use crate::run::Run;
 use crate::turns::{TurnGate, Turns};
+use std::collections::BTreeSet;
+use tidemill_model::dag::AssetCondition;
 use tidemill_model::{Dag, RunState, RunType, TaskIndex, TaskState, TriggerRule, Ts};
 
 /// One condition of a task, a run or a DAG.
@@ -72,6 +74,13 @@ pub enum CheckKind {
         next: Option<Ts>,
         /// Its end date, when that is why there is none.
         end_date: Option<Ts>,
+    },
+    /// The assets of its schedule have events.
+    Assets {
+        /// What the schedule waits for.
+        condition: AssetCondition,
+        /// Those of its assets that have none.
+        missing: Vec<String>,
     },
     /// A new run would begin at once: `max_active_runs` has room.
     ActiveRuns {
@@ -206,13 +215,15 @@ pub struct DagStand<'a> {
     pub high: Option<Ts>,
     /// The next fire time.
     pub next: Option<Ts>,
+    /// The assets that have events for its next run.
+    pub has_events: &'a BTreeSet<String>,
 }
 
 /// The conditions under which a schedule makes runs at all. The engine asks them before each tick.
 pub fn may_tick(stand: &DagStand<'_>) -> Vec<Check> {
     let dag = stand.dag;
     let has_schedule = dag.is_some_and(has_schedule_of_its_own);
-    let is_allowed = dag.is_some_and(|dag| dag.allowed_run_types.contains(&RunType::Scheduled));
+    let is_allowed = dag.is_some_and(|dag| dag.allowed_run_types.contains(&own_type(dag)));
     vec![
         check(CheckKind::FileThere, dag.is_some() && !stand.is_stale),
         check(CheckKind::NotPaused, !stand.is_paused),
@@ -222,7 +233,28 @@ pub fn may_tick(stand: &DagStand<'_>) -> Vec<Check> {
 }
 
 fn has_schedule_of_its_own(dag: &Dag) -> bool {
-    !dag.schedule.is_manual()
+    !dag.schedule.is_manual() || dag.asset_schedule.is_some()
+}
+
+/// The type of the runs that come by themselves.
+fn own_type(dag: &Dag) -> RunType {
+    match dag.schedule.is_manual() && dag.asset_schedule.is_some() {
+        true => RunType::AssetTriggered,
+        false => RunType::Scheduled,
+    }
+}
+
+fn assets(condition: &AssetCondition, stand: &DagStand<'_>) -> Check {
+    let has_event = |name: &str| stand.has_events.contains(name);
+    let missing = condition
+        .names()
+        .into_iter()
+        .filter(|name| !has_event(name));
+    let kind = CheckKind::Assets {
+        condition: condition.clone(),
+        missing: missing.map(str::to_string).collect(),
+    };
+    check(kind, condition.is_met(&has_event))
 }
 
 /// Why a DAG has no new run now, or had none for an instant.
@@ -233,6 +265,7 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
     };
     match at {
         Some(at) => checks.extend(why_instant(dag, stand, at, now)),
+        None if dag.schedule.is_manual() => {}
         None => {
             let next = dag.schedule.next_after(stand.high.unwrap_or(now));
             let is_past_end = |next: Ts| dag.end_date.is_some_and(|end| next > end);
@@ -242,6 +275,11 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
             checks.push(check(CheckKind::Due { next, end_date }, is_due));
         }
     }
+    checks.extend(
+        dag.asset_schedule
+            .iter()
+            .map(|condition| assets(condition, stand)),
+    );
     let room = CheckKind::ActiveRuns {
         n_running: turns.n_running(),
         n_queued: turns.n_queued(),

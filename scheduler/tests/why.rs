@@ -195,7 +195,9 @@ const DAY: i64 = 86_400_000_000;
 
 /// Names of the conditions that are not met.
 fn blocked(dag: &Dag, at: Option<Ts>, change: impl FnOnce(&mut DagStand<'_>)) -> Vec<&'static str> {
+    let none = std::collections::BTreeSet::new();
     let mut stand = DagStand {
+        has_events: &none,
         dag: Some(dag),
         is_paused: false,
         is_stale: false,

@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod assets;
 mod backfills;
 mod client;
 mod connections;
@@ -60,6 +61,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Backfills(verb) => block_on(backfills::backfills(&printer, &at, verb)),
         Command::Tasks(verb) => block_on(tasks::tasks(&printer, &at, verb)),
         Command::Triggers(verb) => block_on(triggers::triggers(&printer, &at, verb)),
+        Command::Assets(verb) => block_on(assets::assets(&printer, &at, verb)),
         Command::Pools(verb) => block_on(pools::pools(&printer, &at, verb)),
         Command::Connections(verb) => block_on(connections::connections(&printer, &at, verb)),
         Command::Variables(verb) => block_on(variables::variables(&printer, &at, verb)),

@@ -1,6 +1,7 @@
 //! What the templates of one attempt see, from stored rows. The engine and workers in other
 //! processes tell it alike.
 
+use crate::daemon::engine::{RUN_ITSELF, TRIGGERING_EVENTS};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         run_dir: String::new(),
         result: None,
         found: Arc::default(),
+        asset_events: Map::new(),
     }
 }
 
@@ -94,6 +96,7 @@ pub fn of_batch(dag: &Dag, trigger: &Value) -> Facts {
         run_dir: String::new(),
         result: None,
         found: Arc::default(),
+        asset_events: Map::new(),
     }
 }
 
@@ -128,6 +131,14 @@ pub fn of_trigger(facts: &Value, file: &Path) -> Map<String, Value> {
     let file = file.to_string_lossy().into_owned();
     facts.insert("records_file".to_string(), Value::from(file));
     facts
+}
+
+/// The events that a run was made for, from the values that it keeps of its own.
+pub fn asset_events(values: &[ValueRow]) -> Map<String, Value> {
+    let mut own = values.iter().filter(|value| value.task_no == RUN_ITSELF);
+    let found = own.find(|value| value.key == TRIGGERING_EVENTS);
+    let events = found.and_then(|found| found.value.as_object());
+    events.cloned().unwrap_or_default()
 }
 
 /// What templates see of one upstream task: `states` are those of its instances, by map index.

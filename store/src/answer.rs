@@ -1,5 +1,6 @@
 //! What the engine tells of itself: how pools are used, and why something has not happened.
 
+use crate::asset::{AssetEventRow, AssetRow};
 use crate::record::PoolRecord;
 use serde::Serialize;
 use tidemill_model::{MapIndex, TaskState};
@@ -90,5 +91,30 @@ impl PoolState {
         }
         let occupied = i64::try_from(self.n_occupied).unwrap_or(i64::MAX);
         (self.pool.slots - occupied).max(0)
+    }
+}
+
+/// An asset, with who writes it and who waits for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssetState {
+    /// The asset.
+    pub row: AssetRow,
+    /// The tasks that write it, with their DAGs: DAG, task.
+    pub producers: Vec<(String, String)>,
+    /// The tasks that read it: DAG, task.
+    pub readers: Vec<(String, String)>,
+    /// The DAGs whose schedule names it, with the events that wait for the next run of each.
+    pub consumers: Vec<(String, Vec<AssetEventRow>)>,
+}
+
+impl AssetState {
+    /// An asset that nobody writes or waits for.
+    pub fn of(row: AssetRow) -> AssetState {
+        AssetState {
+            row,
+            producers: Vec::new(),
+            readers: Vec::new(),
+            consumers: Vec::new(),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! What people ask of the engine, and what it answers. The one door back.
 
-use crate::answer::{Condition, PoolState, Touched};
+use crate::answer::{AssetState, Condition, PoolState, Touched};
+use crate::asset::AssetEventRow;
 use crate::backfill::BackfillRow;
 use crate::forget::Forgotten;
 use crate::outside::ConnectionRecord;
 use crate::record::RunRow;
 use tidemill_connection::{Connection, Secret, Variable};
-use tidemill_model::{BackfillNo, MapIndex, Reprocess, RunNo, RunState, TaskState, Ts};
+use tidemill_model::{AssetNo, BackfillNo, MapIndex, Reprocess, RunNo, RunState, TaskState, Ts};
 
 /// A wish of a person or an API call. The engine answers after its commit.
 #[derive(Clone, Debug)]
@@ -52,6 +53,24 @@ pub enum Command {
     CancelBackfill {
         /// Which.
         backfill: BackfillNo,
+    },
+    /// Tell every asset, with who writes it and who waits for it.
+    Assets,
+    /// Say that an asset has been written.
+    EmitAsset {
+        /// Its name.
+        name: String,
+        /// What is said about it, an object.
+        extra: serde_json::Map<String, serde_json::Value>,
+        /// By whom, for people: `cli`, `ui`, `api`.
+        emitted_by: String,
+    },
+    /// Forget events that wait for a DAG's next run.
+    DropAssetEvents {
+        /// Of this DAG; of all when absent.
+        dag_id: Option<String>,
+        /// Of this asset; of all when absent.
+        asset: Option<AssetNo>,
     },
     /// Run task instances again.
     Clear {
@@ -240,6 +259,10 @@ pub enum Answer {
     Why(Vec<Condition>),
     /// This backfill, as it is now.
     Backfill(Box<BackfillRow>),
+    /// The assets, by name.
+    Assets(Vec<AssetState>),
+    /// This event was made.
+    AssetEvent(Box<AssetEventRow>),
     /// These dates.
     Dates(Vec<Ts>),
     /// These task instances, as they were before.

@@ -5,6 +5,7 @@
 //! the suite in `store/conformance`.
 
 pub mod answer;
+pub mod asset;
 pub mod backfill;
 pub mod command;
 pub mod fault;
@@ -15,7 +16,8 @@ pub mod record;
 pub mod stream;
 pub mod worker;
 
-pub use answer::{Condition, Holder, PoolState, Touched};
+pub use answer::{AssetState, Condition, Holder, PoolState, Touched};
+pub use asset::*;
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
 pub use command::{
     Answer, BackfillWish, Command, CommandDoor, ConnectionChange, OutsideWish, PoolChange, Reach,
@@ -28,7 +30,9 @@ pub use stream::*;
 pub use worker::*;
 
 use async_trait::async_trait;
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, TaskState, Ts, VersionNo};
+use tidemill_model::{
+    BackfillNo, DagNo, EventNo, MapIndex, RunNo, TaskNo, TaskState, Ts, VersionNo,
+};
 
 /// A store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +201,21 @@ pub trait PageStore: Send + Sync {
 
     /// The dates of a backfill that were dealt with, in order.
     async fn backfill_dates(&self, backfill: BackfillNo) -> Result<Vec<BackfillDate>, StoreError>;
+
+    /// All assets by name.
+    async fn assets(&self) -> Result<Vec<AssetRow>, StoreError>;
+
+    /// Events of assets, newest first.
+    async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError>;
+
+    /// The newest event of each asset that has one.
+    async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError>;
+
+    /// The events that wait for the next run of a DAG, by DAG, oldest first.
+    async fn waiting_asset_events(&self) -> Result<Vec<(DagNo, AssetEventRow)>, StoreError>;
+
+    /// The runs that these events were part of, by event.
+    async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError>;
 
     /// All pools by name.
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError>;

@@ -4,6 +4,7 @@
 //! conformance suite compares them with it. A run without a server uses it too. What it holds
 //! ends with the process.
 
+mod assets;
 mod forget;
 mod outside;
 mod pages;
@@ -13,11 +14,11 @@ mod worker;
 
 use crate::forget::Forgotten;
 use crate::record::*;
-use crate::{BackfillDate, BackfillRow, EngineStore, StoreError};
+use crate::{AssetEventRow, AssetRow, BackfillDate, BackfillRow, EngineStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
+use tidemill_model::{AssetNo, BackfillNo, DagNo, EventNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
 
 /// How many of the newest changes every store keeps at least.
 pub const CHANGES_KEPT: i64 = 100_000;
@@ -54,6 +55,9 @@ struct Tables {
     streams: stream::Streams,
     backfills: BTreeMap<BackfillNo, BackfillRow>,
     backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,
+    assets: BTreeMap<AssetNo, AssetRow>,
+    asset_events: BTreeMap<EventNo, AssetEventRow>,
+    deliveries: BTreeMap<(DagNo, EventNo), Option<RunNo>>,
 }
 
 impl MemoryStore {
@@ -263,6 +267,13 @@ impl Tables {
             task_names: names.collect(),
             pools: self.pools.values().cloned().collect(),
             backfills: self.open_backfills(),
+            assets: self.assets_by_name(),
+            waiting_events: self.waiting_events(),
+            last_event: self
+                .asset_events
+                .keys()
+                .next_back()
+                .map_or(0, |last| last.0),
             last_backfill: self.backfills.keys().next_back().map_or(0, |last| last.0),
             last_run: self.last_run,
             last_seq: self.changes.keys().next_back().copied().unwrap_or(0),

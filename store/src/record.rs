@@ -1,10 +1,13 @@
 //! The records that cross the seam between the rooms and the memory.
 
+use crate::asset::{AssetDelivery, AssetEventRow, AssetRow};
 use crate::backfill::{BackfillDate, BackfillRow};
 use crate::worker::{Dispatch, Kill};
 use serde::{Deserialize, Serialize};
 pub use tidemill_model::row::{RunRow, TaskRow};
-use tidemill_model::{Attempt, DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts, VersionNo};
+use tidemill_model::{
+    Attempt, DagNo, EventNo, MapIndex, RunNo, RunState, RunType, TaskNo, Ts, VersionNo,
+};
 
 /// An earlier try of a task instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,6 +159,15 @@ pub struct Pass {
     pub backfills: Vec<BackfillRow>,
     /// Dates of backfills that were dealt with.
     pub backfill_dates: Vec<BackfillDate>,
+    /// Assets that are new or changed.
+    pub assets: Vec<AssetRow>,
+    /// Events of assets.
+    pub asset_events: Vec<AssetEventRow>,
+    /// Events that wait no more for a DAG, and are part of no run of it. They go before those of
+    /// `deliveries` come.
+    pub dropped_deliveries: Vec<(DagNo, EventNo)>,
+    /// Events that wait for a DAG's next run, or are part of one now.
+    pub deliveries: Vec<AssetDelivery>,
 }
 
 impl Pass {
@@ -179,6 +191,10 @@ impl Pass {
             && self.settled.is_empty()
             && self.backfills.is_empty()
             && self.backfill_dates.is_empty()
+            && self.assets.is_empty()
+            && self.asset_events.is_empty()
+            && self.dropped_deliveries.is_empty()
+            && self.deliveries.is_empty()
     }
 }
 
@@ -197,6 +213,12 @@ pub struct Loaded {
     pub pools: Vec<PoolRecord>,
     /// Backfills that are not over, with their runs that are active.
     pub backfills: Vec<(BackfillRow, Vec<RunNo>)>,
+    /// All assets, by name.
+    pub assets: Vec<AssetRow>,
+    /// Events that wait for a DAG's next run, by DAG, oldest first.
+    pub waiting_events: Vec<(DagNo, AssetEventRow)>,
+    /// The highest number of an event.
+    pub last_event: i64,
     /// The highest number of a backfill.
     pub last_backfill: i64,
     /// The highest run number.

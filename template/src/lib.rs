@@ -64,6 +64,8 @@ pub struct Facts {
     pub result: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
     /// The connections and variables that it uses.
     pub found: Arc<Found>,
+    /// The events of assets that the run was made for, by asset: a list each.
+    pub asset_events: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What an upstream task left.

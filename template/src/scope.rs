@@ -16,8 +16,7 @@ pub(crate) const NAMES: &[&str] = &[
     "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
     "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
-    "var", "conn",
-    "trigger",
+    "var", "conn", "trigger", "triggering_asset_events",
 ];
 
 /// Names that exist only once the task's own work has been done; which of them, its operator says.
@@ -37,7 +36,7 @@ pub(crate) const RESULT_NAMES: &[&str] = &[
 #[rustfmt::skip]
 pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
-    "prev_end_date_success", "inlets", "outlets", "triggering_asset_events",
+    "prev_end_date_success", "inlets", "outlets",
     "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
     "traceparent",
 ];
@@ -104,9 +103,30 @@ impl Object for Scope {
             )),
             "conn" => Some(Value::from_object(Connections(Arc::clone(&facts.found)))),
             "var" => Some(crate::outside::variables(&facts.found)),
+            "triggering_asset_events" => Some(Value::from_object(AssetEvents(facts.clone()))),
             "test_mode" => Some(Value::from(false)),
             _ => result.and_then(|result| result.get(name)).map(json),
         }
+    }
+}
+
+/// The events that a run was made for, by asset: a list each, empty where there are none.
+#[derive(Debug)]
+struct AssetEvents(Arc<Facts>);
+
+impl Object for AssetEvents {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let events = self.0.asset_events.get(key.as_str()?);
+        Some(events.map_or_else(|| Value::from(Vec::<Value>::new()), |events| json(&events)))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
+        let names = self
+            .0
+            .asset_events
+            .keys()
+            .map(|name| Value::from(name.as_str()));
+        minijinja::value::Enumerator::Values(names.collect())
     }
 }
 

@@ -50,6 +50,7 @@ fn facts() -> Facts {
         trigger: None,
         run_dir: "/runs/1".to_string(),
         result: None,
+        asset_events: serde_json::Map::new(),
         found: Arc::new(found()),
     }
 }

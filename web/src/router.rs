@@ -50,6 +50,8 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("POST", "/admin/pools/default_pool"),
     ("GET", "/streams"),
     ("POST", "/streams/hello/in"),
+    ("GET", "/assets"),
+    ("POST", "/assets/orders/emit"),
     ("GET", "/runs"),
     ("GET", "/events"),
     ("GET", "/metrics"),
@@ -127,6 +129,8 @@ fn pages() -> Router<Web> {
         .route("/admin/variables/{key}", post(page::outside::set_variable))
         .route("/streams", get(page::streams::page))
         .route("/streams/{dag}/{trigger}", post(page::streams::change))
+        .route("/assets", get(page::assets::page))
+        .route("/assets/{name}/emit", post(page::assets::emit))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
         .route("/metrics", get(metrics))

@@ -1,6 +1,15 @@
-//! The keys of operators that wait for, or make, something outside of their run.
+//! The keys of assets, and of operators that wait for, or make, something outside of their run.
 
 use super::{Key, Kind, key};
+
+/// `[assets.NAME]`.
+#[rustfmt::skip]
+pub(crate) const ASSET: &[Key] = &[
+    key("uri", Kind::Text, "", "What it is, as an address without a password; its name when absent."),
+    key("group", Kind::Text, "\"asset\"", "The group that it is shown in."),
+    key("description", Kind::Text, "", "One line about it."),
+    key("extra", Kind::Any, "{}", "More about it, for machines."),
+];
 
 /// What sensors have in common.
 #[rustfmt::skip]

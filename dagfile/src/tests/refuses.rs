@@ -163,6 +163,8 @@ const CASES: &[(&str, &str)] = &[
     ("[default_args.http]\ntimeot = '3s'\n[tasks]\nt = 'true'", "TM0104 2:1"),
     ("[tasks.t]\nshell = 'true'\ndepends_on_past = 'yes'", "TM0101 3:19"),
     ("[tasks.t]\ntime_sensor = {}", "TM0149 2:15"),
+    ("[assets.o]\nuri = 'postgres://me:secret@host/db'\nT", "TM0152 2:7"),
+    ("[tasks.t]\nshell = 'true'\noutlets = ['nowhere']", "TM0313 3:12"),
     ("[tasks.t]\nshell = 'true'\ntrigger_rule = 'all_well'", "TM0103 3:16"),
     ("[tasks.t]\nshell = 'true'\nsetup = true\nteardown = true", "TM0145 4:12"),
     ("[tasks.t]\nshell = 'true'\nsetups = []", "TM0145 3:10"),
@@ -187,7 +189,7 @@ const CASES: &[(&str, &str)] = &[
     ("[tasks.t]\nbranch = 'x'\nexpand = { a = [1] }", "TM0148 3:10"),
     ("[tasks.t]\nshell = 'true'\nsetup = true\nexpand = { a = ['{{ x }}'] }", "TM0148 4:10, TM0202 4:21"),
     ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0190 1:2"),
-    ("[dag.schedule]\ncron = '@daily'\nassets = ['a']\npartition_key = '%Y'\nT", "TM0190 3:1, TM0190 4:1"),
+    ("[dag.schedule]\ncron = '@daily'\nassets = ['a']\npartition_key = '%Y'\nT", "TM0313 3:11, TM0190 4:1"),
     ("[tasks.t]\nshell = 'echo {{ inlets }}'", "TM0190 2:18"),
     // Templates.
     ("[tasks.t]\nshell = 'echo {{ ds | }}'", "TM0201 2:"),

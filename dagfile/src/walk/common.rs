@@ -1,5 +1,6 @@
 //! The keys that every task has, from a task, a group's defaults or the DAG's.
 
+use super::asset::OutletKeys;
 use super::value::{is_env_name, is_id};
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
@@ -49,6 +50,8 @@ pub(crate) struct Common {
     pub(crate) on_lost: Option<OnLost>,
     pub(crate) do_xcom_push: Option<bool>,
     pub(crate) outputs: Texts,
+    pub(crate) inlets: Option<Vec<Text>>,
+    pub(crate) outlets: Option<Vec<OutletKeys>>,
     pub(crate) shell: ShellKeys,
     /// Settings of operators that run inside the worker, by their key: a task's own one, or
     /// defaults for several.
@@ -109,6 +112,8 @@ impl Common {
             inherit_env,
             run_as_user,
             on_lost,
+            inlets,
+            outlets,
             do_xcom_push
         )
     }
@@ -209,6 +214,8 @@ impl Walk<'_> {
                 .and_then(|word| OnLost::from_name(&word)),
             do_xcom_push: self.boolean(table, "do_xcom_push"),
             outputs: self.outputs(table),
+            inlets: self.inlets(table),
+            outlets: self.outlets(table),
             shell: ShellKeys::default(),
             settings: Vec::new(),
         }
@@ -317,7 +324,11 @@ impl Walk<'_> {
         None
     }
 
-    fn named_texts(&mut self, table: &Table, name: &str) -> Vec<(String, Range<usize>, Text)> {
+    pub(crate) fn named_texts(
+        &mut self,
+        table: &Table,
+        name: &str,
+    ) -> Vec<(String, Range<usize>, Text)> {
         let Some(inner) = self.table(table, name) else {
             return Vec::new();
         };

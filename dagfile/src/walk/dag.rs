@@ -8,7 +8,7 @@ use crate::parse::Table;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
-use tidemill_model::dag::{Concurrency, ConcurrencyPolicy, RunRetry};
+use tidemill_model::dag::{AssetCondition, Concurrency, ConcurrencyPolicy, RunRetry};
 use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{RunType, Ts};
 
@@ -22,6 +22,7 @@ pub(crate) struct DagKeys {
     pub(crate) owner: String,
     pub(crate) tags: Vec<String>,
     pub(crate) schedule: Schedule,
+    pub(crate) asset_schedule: Option<AssetCondition>,
     pub(crate) schedule_text: String,
     pub(crate) timezone: String,
     pub(crate) start_date: Option<Ts>,
@@ -61,7 +62,16 @@ impl Walk<'_> {
             let start = table.get("start_date").map_or(0..0, |value| value.span());
             self.report(one.label("the end").other(start, "the start"));
         }
-        let (schedule, schedule_text) = self.schedule(table, &zone, start_date);
+        let (schedule, mut schedule_text) = self.schedule(table, &zone, start_date);
+        let asset_schedule = self.asset_schedule(table);
+        if let Some(condition) = &asset_schedule {
+            let joint = if schedule_text.is_empty() {
+                ""
+            } else {
+                "; or "
+            };
+            schedule_text = format!("{schedule_text}{joint}assets: {condition}");
+        }
         let max_active_runs = self.active_runs(table, &schedule);
         self.int(table, "format", 1, 1);
         DagKeys {
@@ -76,6 +86,7 @@ impl Walk<'_> {
             tags: self.strings(table, "tags").unwrap_or_default(),
             schedule,
             schedule_text,
+            asset_schedule,
             timezone,
             start_date,
             end_date,

@@ -1,5 +1,6 @@
 //! The walk over the tree: every key looked at once, every mistake reported with its place.
 
+pub(crate) mod asset;
 pub(crate) mod common;
 pub(crate) mod dag;
 pub(crate) mod flow;
@@ -41,6 +42,7 @@ pub(crate) enum Place {
     DefaultArgs,
     Param(String),
     Group(String),
+    Asset(String),
     Task(String),
     Shell(Box<Place>),
     /// The settings of another operator of a task.
@@ -71,6 +73,7 @@ impl std::fmt::Display for Place {
             Place::DefaultArgs => f.write_str("[default_args]"),
             Place::Param(name) => write!(f, "[params.{name}]"),
             Place::Group(name) => write!(f, "[groups.{name}]"),
+            Place::Asset(name) => write!(f, "[assets.{name}]"),
             Place::Task(name) => write!(f, "[tasks.{name}]"),
             Place::Operator(parent, name) => match parent.as_ref() {
                 Place::Task(task) => write!(f, "[tasks.{task}.{name}]"),
@@ -100,6 +103,8 @@ pub(crate) struct Walk<'s> {
     pub(crate) lines: Lines,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) n_dropped: usize,
+    /// Assets that the schedule names.
+    pub(crate) named_assets: Vec<Text>,
     /// The DAG's time zone.
     pub(crate) zone: jiff::tz::TimeZone,
     /// Files that keys name, in the order of the file.
@@ -115,6 +120,7 @@ impl<'s> Walk<'s> {
             lines: Lines::new(source),
             diagnostics,
             n_dropped: n_found.saturating_sub(DIAGNOSTICS_MAX),
+            named_assets: Vec::new(),
             zone: jiff::tz::TimeZone::UTC,
             files: Vec::new(),
             seen_files: HashSet::new(),

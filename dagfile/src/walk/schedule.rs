@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::Ts;
 use tidemill_model::cron::Cron;
+use tidemill_model::dag::AssetCondition;
 use tidemill_model::schedule::{First, Interval, Schedule, Ticks};
 use toml::de::DeValue;
 
@@ -172,14 +173,15 @@ impl Walk<'_> {
             }
             [(_, value)] => self.instants(value, zone),
             [] => {
-                let has_other = keys::SCHEDULE
-                    .iter()
-                    .any(|key| !key.is_built && table.contains_key(key.name));
+                let has_other = table.contains_key("assets")
+                    || keys::SCHEDULE
+                        .iter()
+                        .any(|key| !key.is_built && table.contains_key(key.name));
                 if !has_other {
                     let message = "the schedule does not say when";
                     self.report(
                         Diagnostic::error("TM0102", span, message)
-                            .help("give it `cron`, `every` or `at`"),
+                            .help("give it `cron`, `every`, `at` or `assets`"),
                     );
                 }
                 none
@@ -191,6 +193,14 @@ impl Walk<'_> {
                 none
             }
         }
+    }
+
+    /// `assets` of a schedule that is a table.
+    pub(crate) fn asset_schedule(&mut self, dag: &Table) -> Option<AssetCondition> {
+        let DeValue::Table(schedule) = dag.get("schedule")?.get_ref() else {
+            return None;
+        };
+        self.asset_condition(schedule.get("assets")?)
     }
 
     /// `at`: instants in any order.

@@ -109,6 +109,8 @@ pub fn task(operator: Operator) -> Task {
         inherit_env: true,
         secrets: Vec::new(),
         run_as_user: None,
+        inlets: Vec::new(),
+        outlets: Vec::new(),
         outputs: Vec::new(),
         do_xcom_push: true,
         on_lost: OnLost::Fail,
@@ -152,6 +154,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         trigger: None,
         run_dir: run_dir.display().to_string(),
         result: None,
+        asset_events: serde_json::Map::new(),
         found: Arc::new(found),
     };
     let attempt = Attempt {
@@ -181,6 +184,8 @@ fn dag(task: Task) -> Dag {
         owner: "someone".to_string(),
         tags: Vec::new(),
         schedule: Schedule::MANUAL,
+        asset_schedule: None,
+        assets: Vec::new(),
         schedule_text: String::new(),
         timezone: "UTC".to_string(),
         start_date: None,

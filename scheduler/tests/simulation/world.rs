@@ -254,6 +254,7 @@ impl World {
                 // A killed attempt ends some time later, like any other.
                 Effect::Kill(..) | Effect::Task(_) | Effect::Run | Effect::KeepTry(_) => {}
                 Effect::BeginAt(_)
+                | Effect::Emit(..)
                 | Effect::Watch(_)
                 | Effect::MakeChild(..)
                 | Effect::Replace(_)
@@ -360,6 +361,8 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
         owner: String::new(),
         tags: Vec::new(),
         schedule: Schedule::MANUAL,
+        asset_schedule: None,
+        assets: Vec::new(),
         schedule_text: String::new(),
         timezone: "UTC".to_string(),
         start_date: None,
@@ -422,6 +425,8 @@ fn task(at: u32, retries: u32) -> Task {
         inherit_env: true,
         secrets: Vec::new(),
         run_as_user: None,
+        inlets: Vec::new(),
+        outlets: Vec::new(),
         outputs: Vec::new(),
         do_xcom_push: true,
         on_lost: if retries > 0 {

@@ -31,6 +31,15 @@ impl Engine {
         match command {
             Command::Trigger { .. } => self.trigger(command),
             Command::SetPaused { dag_id, paused } => self.set_paused(&dag_id, paused),
+            Command::Assets => Ok(self.tell_assets()),
+            Command::EmitAsset {
+                name,
+                extra,
+                emitted_by,
+            } => self.emit_asset(&name, extra, emitted_by),
+            Command::DropAssetEvents { dag_id, asset } => {
+                self.drop_asset_events(dag_id.as_deref(), asset)
+            }
             Command::CreateBackfill(wish) => self.create_backfill(wish),
             Command::PlanBackfill(wish) => self.plan_backfill(&wish),
             Command::PauseBackfill { backfill, paused } => self.pause_backfill(backfill, paused),
@@ -169,6 +178,7 @@ impl Engine {
         }
         self.draft.dags.insert(dag_no);
         self.streams_changed = true;
+        self.assets.due.insert(dag_no);
         self.tick(dag_no);
         Ok(Answer::Done)
     }

@@ -1,13 +1,14 @@
 //! Slots: who gets the next one, and what its attempt is told.
 
 use super::Engine;
+use super::RUN_ITSELF;
 use super::remote::dispatch_of;
 use crate::daemon::{clock, definition, facts, outside};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_connection::Found;
 use tidemill_executor::AttemptSpec;
-use tidemill_model::{Attempt, RunNo, TaskIndex, TaskNo, TaskState, Ts, Uses};
+use tidemill_model::{Attempt, RunNo, RunType, TaskIndex, TaskNo, TaskState, Ts, Uses};
 use tidemill_store::ValueRow;
 use tidemill_template::{Facts, TaskFacts};
 
@@ -90,7 +91,9 @@ impl Engine {
         let run_dir = self.options.runs.join(run_no.to_string());
         let tasks = self.upstream_facts(run_no, at, values);
         let at = run.index_of(at);
-        facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks, found)
+        let mut facts = facts::of_attempt(&run.row, &run.dag, at, place, &run_dir, tasks, found);
+        facts.asset_events = facts::asset_events(values);
+        facts
     }
 
     /// The connections and variables that the task uses.
@@ -145,7 +148,10 @@ impl Engine {
             return Vec::new();
         };
         let reads = run.task(at).reads.iter();
-        let task_nos: Vec<TaskNo> = reads.map(|read| run.tasks[read.at()].task_no).collect();
+        let mut task_nos: Vec<TaskNo> = reads.map(|read| run.tasks[read.at()].task_no).collect();
+        if run.row.run_type == RunType::AssetTriggered {
+            task_nos.push(RUN_ITSELF);
+        }
         if task_nos.is_empty() {
             return Vec::new();
         }

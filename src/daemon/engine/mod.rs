@@ -3,6 +3,7 @@
 //! It is the only writer of runs and task instances. Nothing is stepped on uncommitted state and
 //! nothing is started, killed or answered before the commit that says so.
 
+mod assets;
 mod backfill;
 mod children;
 mod commands;
@@ -27,6 +28,7 @@ use crate::daemon::clock;
 use crate::daemon::database::Database;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::outside::Keeper;
+pub use assets::{RUN_ITSELF, TRIGGERING_EVENTS};
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;
@@ -180,6 +182,7 @@ pub struct Engine {
     admission: Admission,
     pools: BTreeMap<String, PoolRecord>,
     timers: BinaryHeap<Reverse<(Ts, Timer)>>,
+    assets: assets::Assets,
     past: past::Past,
     watches: watch::Watches,
     backfills: BTreeMap<BackfillNo, Backfill>,
@@ -267,6 +270,7 @@ impl Engine {
             admission,
             pools: BTreeMap::new(),
             timers: BinaryHeap::new(),
+            assets: assets::Assets::default(),
             past: past::Past::default(),
             watches: watch::Watches::default(),
             backfills: BTreeMap::new(),
@@ -306,6 +310,7 @@ impl Engine {
             self.take_remote();
             self.take_timers();
             self.take_past();
+            self.take_assets();
             self.take_watches();
             self.admit();
             self.commit()?;

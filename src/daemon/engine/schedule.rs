@@ -56,7 +56,9 @@ impl Engine {
             return;
         };
         // The same conditions that `dags why` tells.
-        let may_tick = may_tick(&stand(state)).iter().all(|check| check.is_ok);
+        let none = std::collections::BTreeSet::new();
+        let may_tick = may_tick(&stand(state, &none));
+        let may_tick = may_tick.iter().all(|check| check.is_ok);
         if !may_tick || self.stopping.is_some() {
             return;
         }

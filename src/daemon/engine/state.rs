@@ -73,6 +73,7 @@ impl Engine {
             };
             self.dags.insert(dag, state);
         }
+        self.resume_assets(loaded.assets, loaded.waiting_events, loaded.last_event);
         self.resume_backfills(loaded.backfills);
         self.resume_streams();
         for (row, tasks) in loaded.runs {
@@ -167,6 +168,7 @@ impl Engine {
             }
         }
         self.streams_changed = true;
+        self.follow_assets(no);
         self.tick(no);
         self.begin_runs(no);
         self.arm_backfills_of(no);
@@ -257,6 +259,9 @@ impl Engine {
                 Effect::Wake(at, due) => self
                     .timers
                     .push(Reverse((due.max(now), Timer::Task(run_no, at)))),
+                Effect::Emit(at, asset, extra) => {
+                    self.assets.written.push((run_no, at, asset, extra));
+                }
                 Effect::Watch(at) => {
                     self.watches.resolve.insert((run_no, at));
                 }

@@ -4,6 +4,7 @@ use super::Engine;
 use super::state::DagState;
 use super::why_elsewhere::past_words;
 use crate::daemon::clock;
+use std::collections::BTreeSet;
 use tidemill_model::time::human;
 use tidemill_model::{MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::{
@@ -43,7 +44,8 @@ impl Engine {
             }
             WhyOf::Dag { dag_id, at } => {
                 let state = &self.dags[&self.dag_no(dag_id)?];
-                let checks = why_dag(&stand(state), &state.turns, *at, clock::now());
+                let has_events = self.assets.waiting_for(state.record.dag);
+                let checks = why_dag(&stand(state, &has_events), &state.turns, *at, clock::now());
                 (checks, None)
             }
         };
@@ -176,13 +178,14 @@ impl Engine {
 }
 
 /// How a DAG stands, for its schedule.
-pub(super) fn stand(state: &DagState) -> DagStand<'_> {
+pub(super) fn stand<'s>(state: &'s DagState, has_events: &'s BTreeSet<String>) -> DagStand<'s> {
     DagStand {
         dag: state.definition.as_ref().map(|definition| &*definition.dag),
         is_paused: state.record.is_paused,
         is_stale: state.record.is_stale,
         high: state.record.schedule_high,
         next: state.record.next_run,
+        has_events,
     }
 }
 
@@ -242,6 +245,13 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
                 if is_ok { "begin at once" } else { "wait" }
             ),
         ),
+        CheckKind::Assets { condition, missing } => {
+            let text = match missing.as_slice() {
+                [] => "all have events".to_string(),
+                missing => format!("no event yet of {}", missing.join(", ")),
+            };
+            plain("assets", &format!("it waits for {condition}: {text}"))
+        }
         CheckKind::Fires { at, before } => match before {
             Some(before) => plain(
                 "fires",

@@ -15,7 +15,7 @@ pub use spool::Spool;
 
 use crate::daemon::clock;
 use crate::daemon::definition::{self, Definition, TaskNames};
-use crate::daemon::engine::log_path;
+use crate::daemon::engine::{RUN_ITSELF, log_path};
 use crate::daemon::facts;
 use crate::daemon::home::Home;
 use crate::daemon::outside;
@@ -28,9 +28,14 @@ use std::time::{Duration, Instant};
 use tidemill_connection::Places;
 use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
-use tidemill_model::{Attempt, Outcome, Reason, TaskIndex, TaskNo, TaskState};
+use tidemill_model::{
+    Attempt, JsonObject, Outcome, Reason, RunRow, RunType, TaskIndex, TaskNo, TaskState,
+};
 use tidemill_store::{Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore};
 use tidemill_template::TaskFacts;
+
+/// The events of assets that a run was made for, by asset.
+type AssetEvents = JsonObject;
 
 /// Without a bell, the store is asked so often.
 pub const FLOOR: Duration = Duration::from_secs(1);
@@ -344,21 +349,21 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             map: item.map(|item| item.values.clone()).unwrap_or_default(),
         };
         let run_dir = self.home.runs().join(run.run.to_string());
-        let upstream = self.upstream(&known, at, attempt)?;
+        let (upstream, asset_events) = self.upstream(&known, at, run)?;
         let uses = &known.dag.task(at).uses;
         let keys = || outside::keys_of_worker(&self.home);
         let sealed = claim.sealed.as_deref();
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
+        let mut facts = facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found);
+        facts.asset_events = asset_events;
+        facts.trigger = trigger;
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();
         let trigger = self.trigger_facts(run)?;
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),
-            facts: tidemill_template::Facts {
-                trigger,
-                ..facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found)
-            },
+            facts,
             dag: known.dag,
             task: at,
             log: log_path(&self.home.logs(), attempt, claim.try_number),
@@ -419,14 +424,18 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         &self,
         known: &Definition,
         at: TaskIndex,
-        attempt: Attempt,
-    ) -> Result<BTreeMap<String, TaskFacts>, String> {
+        run: &RunRow,
+    ) -> Result<(BTreeMap<String, TaskFacts>, AssetEvents), String> {
         let reads = &known.dag.task(at).reads;
-        if reads.is_empty() {
-            return Ok(BTreeMap::new());
-        }
         let task_nos: Vec<TaskNo> = reads.iter().map(|read| known.task_nos[read.at()]).collect();
-        let asked = self.store.upstream(attempt.run, &task_nos);
+        let mut asked = task_nos.clone();
+        if run.run_type == RunType::AssetTriggered {
+            asked.push(RUN_ITSELF);
+        }
+        if asked.is_empty() {
+            return Ok((BTreeMap::new(), AssetEvents::new()));
+        }
+        let asked = self.store.upstream(run.run, &asked);
         let (states, values) = self
             .runtime
             .block_on(asked)
@@ -438,7 +447,7 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             let task = known.dag.task(*read);
             (task.id.clone(), facts::of_upstream(task, &states, mine))
         });
-        Ok(facts.collect())
+        Ok((facts.collect(), facts::asset_events(&values)))
     }
 
     fn wait(&self) {

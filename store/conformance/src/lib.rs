@@ -5,6 +5,7 @@
 //! Both panic where a store is wrong; that is how a test reports.
 #![allow(clippy::unwrap_used, reason = "a suite reports by panicking")]
 
+mod asset;
 mod backfill;
 mod behaviour;
 mod certificate;
@@ -59,6 +60,8 @@ pub async fn exercise<S: EngineStore + PageStore + OutsideStore>(open: impl Asyn
     backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;
     forget::old_runs_are_those_that_ended_long_ago(open().await).await;
     forget::a_forgotten_run_leaves_nothing(open().await).await;
+    asset::assets_are_kept_with_their_events(open().await).await;
+    asset::an_event_is_part_of_one_run_of_a_dag(open().await).await;
     history::changes_come_in_order_and_the_oldest_go(open().await).await;
     history::import_errors_are_kept_by_file(open().await).await;
 }

@@ -319,11 +319,65 @@ kept_backfill_dates as (
     from fence cross join unnest($146::bigint[], $147::bigint[], $148::bigint[], $149::bigint[], $150::text[])
         as new (backfill, tick, logical_date, run, skipped)
     on conflict (backfill, tick) do update set run = excluded.run, skipped = excluded.skipped
+),
+-- What an asset is called and when it came never changes.
+kept_assets as (
+    insert into asset (asset, name, uri, asset_group, description, extra, created_at, updated_at)
+    select new.asset, new.name, new.uri, new.asset_group, new.description, new.extra, new.created_at, new.updated_at
+    from fence cross join unnest($155::bigint[], $156::text[], $157::text[], $158::text[], $159::text[], $160::text[], $161::bigint[], $162::bigint[])
+        as new (asset, name, uri, asset_group, description, extra, created_at, updated_at)
+    on conflict (asset) do update set
+        uri = excluded.uri,
+        asset_group = excluded.asset_group,
+        description = excluded.description,
+        extra = excluded.extra,
+        updated_at = excluded.updated_at
+),
+kept_asset_events as (
+    insert into asset_event
+        (event, asset, at, extra, source_dag_id,
+         source_run_id, source_task_id, source_map_index, emitted_by)
+    select new.event, new.asset, new.at, new.extra, new.source_dag_id,
+           new.source_run_id, new.source_task_id, new.source_map_index, new.emitted_by
+    from fence cross join unnest($163::bigint[], $164::bigint[], $165::bigint[], $166::text[], $167::text[], $168::text[], $169::text[], $170::integer[], $171::text[])
+        as new (event, asset, at, extra, source_dag_id,
+                source_run_id, source_task_id, source_map_index, emitted_by)
+    on conflict (event) do nothing
+),
+dropped_deliveries as (
+    delete from asset_delivery
+    using fence cross join unnest($172::bigint[], $173::bigint[]) as dropped (dag, event)
+    where asset_delivery.dag = dropped.dag
+      and asset_delivery.event = dropped.event
+      and asset_delivery.run is null
+),
+-- What a run has taken stays with it.
+kept_deliveries as (
+    insert into asset_delivery (dag, event, run)
+    select new.dag, new.event, new.run
+    from fence cross join unnest($174::bigint[], $175::bigint[], $176::bigint[]) as new (dag, event, run)
+    on conflict (dag, event) do update set run = excluded.run where asset_delivery.run is null
+),
+stray_event as (
+    select new.event
+    from fence cross join unnest($163::bigint[], $164::bigint[]) as new (event, asset)
+    where not exists (select 1 from asset where asset.asset = new.asset)
+      and new.asset <> all ($155::bigint[])
+),
+stray_delivery as (
+    select new.event
+    from fence cross join unnest($175::bigint[]) as new (event)
+    where not exists (select 1 from asset_event where asset_event.event = new.event)
+      and new.event <> all ($163::bigint[])
 )
 select
     coalesce((select is_held from fence), false) as is_held,
     (select refuse_pass('run ' || min(run) || ' is not there')
      from missing_run having count(*) > 0),
+    (select refuse_pass('the asset of event ' || min(event) || ' is not there')
+     from stray_event having count(*) > 0),
+    (select refuse_pass('event ' || min(event) || ' is not there')
+     from stray_delivery having count(*) > 0),
     (select refuse_pass('a run that has changed is not there')
      from changed_runs having count(*) <> cardinality($23::bigint[])
         and exists (select 1 from fence)),

@@ -13,7 +13,7 @@ use tidemill_store::{
     TaskNote, TaskRow, ValueRow,
 };
 
-type Statement<'q> = Query<'q, Postgres, PgArguments>;
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The rows of a pass, each once and in the order of their keys: a statement may not touch a row
 /// twice, and those who lock rows in one order never wait for each other in a circle.

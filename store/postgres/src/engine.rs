@@ -1,5 +1,6 @@
 //! The verbs of the engine.
 
+use crate::asset_rows;
 use crate::rows::{self, Columns};
 use crate::text::stored;
 use crate::trouble::Trouble;
@@ -225,6 +226,8 @@ async fn read_all(conn: &mut PgConnection) -> Result<Loaded, Trouble> {
     let backfill_runs = sqlx::query(sql::BACKFILL_RUNS_ACTIVE)
         .fetch_all(&mut *tx)
         .await?;
+    let assets = sqlx::query(sql::ASSETS).fetch_all(&mut *tx).await?;
+    let waiting = sqlx::query(sql::ASSET_WAITING).fetch_all(&mut *tx).await?;
     let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
     let mut counters = Columns::of(&counters);
     let loaded = Loaded {
@@ -233,6 +236,8 @@ async fn read_all(conn: &mut PgConnection) -> Result<Loaded, Trouble> {
         versions: needed_versions(&mut tx).await?,
         pools: rows::all(&pools, rows::pool)?,
         task_names: rows::all(&names, rows::task_name_of_dag)?,
+        assets: rows::all(&assets, asset_rows::asset)?,
+        waiting_events: rows::all(&waiting, asset_rows::waiting_event)?,
         backfills: rows::with_runs(
             rows::all(&backfills, rows::backfill)?,
             rows::all(&backfill_runs, rows::backfill_run)?,
@@ -240,6 +245,7 @@ async fn read_all(conn: &mut PgConnection) -> Result<Loaded, Trouble> {
         last_run: counters.next()?,
         last_seq: counters.next()?,
         last_backfill: counters.next()?,
+        last_event: counters.next()?,
     };
     tx.commit().await?;
     Ok(loaded)

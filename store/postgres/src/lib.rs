@@ -5,6 +5,8 @@
 
 mod address;
 mod arrays;
+mod asset_arrays;
+mod asset_rows;
 mod engine;
 mod forget;
 mod lease;

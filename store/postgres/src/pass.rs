@@ -1,6 +1,7 @@
 //! One pass of the engine: the hot path, and what is done when its answer is lost.
 
 use crate::arrays::Rows;
+use crate::asset_arrays::AssetRows;
 use crate::marks::Marks;
 use crate::rows::{self, Columns};
 use crate::session::{self, Role};
@@ -251,11 +252,12 @@ pub(crate) fn bound<'q>(
     marks: &Marks,
     text: &'static str,
 ) -> Query<'q, Postgres, PgArguments> {
-    Rows::of(pass)
+    let statement = Rows::of(pass)
         .bind(sqlx::query(text).bind(SHARD).bind(pass.term))
         .bind(marks.next_seq())
         .bind(marks.to_store())
-        .bind(marks.stored())
+        .bind(marks.stored());
+    AssetRows::of(pass).bind(statement)
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.

@@ -35,7 +35,7 @@ impl<'r> Columns<'r> {
         Ok(self.next::<Option<String>>()?.map(text::original))
     }
 
-    fn instant(&mut self) -> Result<Ts, Trouble> {
+    pub(crate) fn instant(&mut self) -> Result<Ts, Trouble> {
         self.next().map(Ts)
     }
 
@@ -91,7 +91,7 @@ impl<'r> Columns<'r> {
         u32::try_from(mode).map_err(|_| Trouble::Unreadable(format!("{mode} is no file mode")))
     }
 
-    fn json(&mut self) -> Result<serde_json::Value, Trouble> {
+    pub(crate) fn json(&mut self) -> Result<serde_json::Value, Trouble> {
         Ok(serde_json::from_str(self.next()?)?)
     }
 }

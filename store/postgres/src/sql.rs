@@ -11,6 +11,12 @@ macro_rules! texts {
 
 texts! {
     ARRIVALS = "arrivals",
+    ASSET_DELIVERIES = "asset_deliveries",
+    ASSET_EVENTS = "asset_events",
+    ASSET_EVENTS_COUNT = "asset_events_count",
+    ASSET_LAST_EVENTS = "asset_last_events",
+    ASSET_WAITING = "asset_waiting",
+    ASSETS = "assets",
     BACKEND = "backend",
     BACKEND_END = "backend_end",
     BACKFILL_DATES = "backfill_dates",

@@ -1,5 +1,6 @@
 //! The verbs of the engine.
 
+use crate::asset_rows;
 use crate::pass;
 use crate::rows::{self, Columns};
 use crate::trouble::Trouble;
@@ -213,6 +214,8 @@ impl SqliteStore {
         let backfill_runs = sqlx::query(sql::BACKFILL_RUNS_ACTIVE)
             .fetch_all(&mut *tx)
             .await?;
+        let assets = sqlx::query(sql::ASSETS).fetch_all(&mut *tx).await?;
+        let waiting = sqlx::query(sql::ASSET_WAITING).fetch_all(&mut *tx).await?;
         let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
         let mut counters = Columns::of(&counters);
         Ok(Loaded {
@@ -220,6 +223,8 @@ impl SqliteStore {
             runs: active_runs(&mut tx).await?,
             versions: needed_versions(&mut tx).await?,
             task_names: rows::all(&names, rows::task_name_of_dag)?,
+            assets: rows::all(&assets, asset_rows::asset)?,
+            waiting_events: rows::all(&waiting, asset_rows::waiting_event)?,
             pools: rows::all(&pools, rows::pool)?,
             backfills: rows::with_runs(
                 rows::all(&backfills, rows::backfill)?,
@@ -228,6 +233,7 @@ impl SqliteStore {
             last_run: counters.next()?,
             last_seq: counters.next()?,
             last_backfill: counters.next()?,
+            last_event: counters.next()?,
         })
     }
 }

@@ -128,6 +128,43 @@ impl PageStore for SqliteStore {
         .await
     }
 
+    async fn assets(&self) -> Result<Vec<AssetRow>, StoreError> {
+        self.list(sqlx::query(sql::ASSETS), asset_rows::asset).await
+    }
+
+    async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError> {
+        let count = sqlx::query(sql::ASSET_EVENTS_COUNT)
+            .bind(filter.asset.map(|asset| asset.0))
+            .bind(filter.dag_id.clone())
+            .bind(filter.run_id.clone())
+            .bind(filter.task_id.clone())
+            .bind(filter.part_of.map(|run| run.0));
+        let total = self.find(count, |columns| columns.next()).await?;
+        let page = sqlx::query(sql::ASSET_EVENTS)
+            .bind(filter.asset.map(|asset| asset.0))
+            .bind(filter.dag_id.clone())
+            .bind(filter.run_id.clone())
+            .bind(filter.task_id.clone())
+            .bind(filter.part_of.map(|run| run.0))
+            .bind(i64::from(filter.limit))
+            .bind(i64::from(filter.offset));
+        Ok(EventList {
+            events: self.list(page, asset_rows::asset_event).await?,
+            total: total.unwrap_or(0),
+        })
+    }
+
+    async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError> {
+        let query = sqlx::query(sql::ASSET_LAST_EVENTS);
+        self.list(query, asset_rows::asset_event).await
+    }
+
+    async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError> {
+        let query =
+            sqlx::query(sql::ASSET_DELIVERIES).bind(list_of(events.iter().map(|event| event.0)));
+        self.list(query, asset_rows::delivery).await
+    }
+
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
         self.list(sqlx::query(sql::POOLS), rows::pool).await
     }

@@ -1,5 +1,6 @@
 //! One pass of the engine in one transaction: the hot path.
 
+use crate::asset::{put_asset, put_asset_event};
 use crate::raw::{Bind, RawError, Session, Statement};
 use crate::sql;
 use crate::trouble::Trouble;
@@ -34,6 +35,10 @@ pub(crate) struct PassStatements {
     task_note_put: Statement,
     backfill_put: Statement,
     backfill_date_put: Statement,
+    asset_put: Statement,
+    asset_event_put: Statement,
+    asset_delivery_drop: Statement,
+    asset_delivery_put: Statement,
 }
 
 impl PassStatements {
@@ -60,6 +65,10 @@ impl PassStatements {
             task_note_put: session.prepare(sql::TASK_NOTE_PUT)?,
             backfill_put: session.prepare(sql::BACKFILL_PUT)?,
             backfill_date_put: session.prepare(sql::BACKFILL_DATE_PUT)?,
+            asset_put: session.prepare(sql::ASSET_PUT)?,
+            asset_event_put: session.prepare(sql::ASSET_EVENT_PUT)?,
+            asset_delivery_drop: session.prepare(sql::ASSET_DELIVERY_DROP)?,
+            asset_delivery_put: session.prepare(sql::ASSET_DELIVERY_PUT)?,
         })
     }
 }
@@ -141,6 +150,21 @@ fn write(
     }
     for date in &pass.backfill_dates {
         put_backfill_date(session, &mut statements.backfill_date_put, date)?;
+    }
+    for row in &pass.assets {
+        put_asset(session, &mut statements.asset_put, row)?;
+    }
+    for event in &pass.asset_events {
+        put_asset_event(session, &mut statements.asset_event_put, event)?;
+    }
+    for (dag, event) in &pass.dropped_deliveries {
+        let key = [Bind::Int(dag.0), Bind::Int(event.0)];
+        session.run(&mut statements.asset_delivery_drop, &key)?;
+    }
+    for one in &pass.deliveries {
+        let run = one.run.map(|run| run.0).into();
+        let values = [Bind::Int(one.dag.0), Bind::Int(one.event.0), run];
+        session.run(&mut statements.asset_delivery_put, &values)?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ impl<'r> Columns<'r> {
         Ok(self.row.try_get(at)?)
     }
 
-    fn instant(&mut self) -> Result<Ts, Trouble> {
+    pub(crate) fn instant(&mut self) -> Result<Ts, Trouble> {
         self.next().map(Ts)
     }
 
@@ -77,7 +77,7 @@ impl<'r> Columns<'r> {
         Ok(text.map(serde_json::from_str).transpose()?)
     }
 
-    fn json(&mut self) -> Result<serde_json::Value, Trouble> {
+    pub(crate) fn json(&mut self) -> Result<serde_json::Value, Trouble> {
         Ok(serde_json::from_str(self.next()?)?)
     }
 }

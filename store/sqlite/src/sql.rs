@@ -10,6 +10,16 @@ macro_rules! texts {
 }
 
 texts! {
+    ASSET_DELIVERIES = "asset_deliveries",
+    ASSET_DELIVERY_DROP = "asset_delivery_drop",
+    ASSET_DELIVERY_PUT = "asset_delivery_put",
+    ASSET_EVENT_PUT = "asset_event_put",
+    ASSET_EVENTS = "asset_events",
+    ASSET_EVENTS_COUNT = "asset_events_count",
+    ASSET_LAST_EVENTS = "asset_last_events",
+    ASSET_PUT = "asset_put",
+    ASSET_WAITING = "asset_waiting",
+    ASSETS = "assets",
     BACKFILL_DATE_PUT = "backfill_date_put",
     BACKFILL_DATES = "backfill_dates",
     BACKFILL_PUT = "backfill_put",
@@ -160,6 +170,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         20,
         "worker",
         include_str!("../../../migrations/sqlite/0020_worker.sql"),
+    ),
+    (
+        22,
+        "asset",
+        include_str!("../../../migrations/sqlite/0022_asset.sql"),
     ),
     (
         21,

@@ -202,6 +202,22 @@ impl PageStore for MemoryStore {
         Ok(self.lock().dates_of(backfill).cloned().collect())
     }
 
+    async fn assets(&self) -> Result<Vec<AssetRow>, StoreError> {
+        Ok(self.lock().assets_by_name())
+    }
+
+    async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError> {
+        Ok(self.lock().events_found(filter))
+    }
+
+    async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError> {
+        Ok(self.lock().last_events())
+    }
+
+    async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError> {
+        Ok(self.lock().deliveries_of(events))
+    }
+
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
         Ok(self.lock().pools.values().cloned().collect())
     }

@@ -37,6 +37,7 @@ impl Tables {
             return Err(refused(format!("pool {} has no such size", pool.name)));
         }
         self.check_backfills(pass)?;
+        self.check_assets(pass)?;
         let mut seqs = HashSet::new();
         for change in &pass.changes {
             if self.changes.contains_key(&change.seq) || !seqs.insert(change.seq) {
@@ -148,6 +149,7 @@ impl Tables {
         self.keep_pools_and_notes(pass);
         self.exchange.apply(pass);
         self.keep_backfills(pass);
+        self.keep_assets(pass);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;

@@ -132,7 +132,7 @@ pub(crate) fn dag_details(record: &DagRecord, dag: Option<&Dag>, has_errors: boo
     let more = json!({
         "catchup": dag.is_some_and(|dag| dag.catchup),
         "dag_run_timeout": dag.and_then(|dag| dag.dagrun_timeout).map(iso_span),
-        "asset_expression": null,
+        "asset_expression": dag.and_then(|dag| dag.asset_schedule.as_ref()).map(|of| of.to_json()),
         "doc_md": dag.and_then(|dag| dag.doc_md.as_deref()),
         "start_date": dag.and_then(|dag| dag.start_date),
         "end_date": dag.and_then(|dag| dag.end_date),

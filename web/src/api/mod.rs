@@ -1,5 +1,6 @@
 //! Airflow's REST API v2, as far as it is built, and what Tidemill adds under its own path.
 
+mod assets;
 mod backfills;
 mod body;
 mod clear;
@@ -17,6 +18,7 @@ mod variables;
 mod why;
 mod workers;
 
+pub(crate) use assets::{last_events as last_asset_events, states as asset_states};
 pub(crate) use connections::all as connections;
 pub(crate) use pools::states as pool_states;
 pub(crate) use variables::all as variables;
@@ -98,6 +100,17 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/v2/backfills/1/unpause"),
     ("PUT", "/api/v2/backfills/1/cancel"),
     ("GET", "/api/tidemill/v1/backfills/1/dates"),
+    ("GET", "/api/v2/assets"),
+    ("GET", "/api/v2/assets/events"),
+    ("POST", "/api/v2/assets/events"),
+    ("GET", "/api/v2/assets/1"),
+    ("GET", "/api/v2/assets/1/queuedEvents"),
+    ("DELETE", "/api/v2/assets/1/queuedEvents"),
+    ("GET", "/api/v2/dags/hello/assets/queuedEvents"),
+    ("DELETE", "/api/v2/dags/hello/assets/queuedEvents"),
+    ("GET", "/api/v2/dags/hello/assets/1/queuedEvents"),
+    ("DELETE", "/api/v2/dags/hello/assets/1/queuedEvents"),
+    ("GET", "/api/v2/dags/hello/dagRuns/one/upstreamAssetEvents"),
     ("GET", "/api/v2/importErrors"),
     ("GET", "/api/v2/monitor/health"),
     ("GET", "/api/v2/version"),
@@ -219,6 +232,22 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(&format!("{task}/xcomEntries"), get(values::list))
         .route(&format!("{task}/xcomEntries/{{key}}"), get(values::one))
         .route("/v2/dagSources/{dag}", get(dags::source))
+        .route("/v2/assets", get(assets::list))
+        .route("/v2/assets/events", get(assets::events).post(assets::emit))
+        .route("/v2/assets/{asset}", get(assets::one))
+        .route(
+            "/v2/assets/{asset}/queuedEvents",
+            get(assets::queued_of_asset).delete(assets::drop_of_asset),
+        )
+        .route(
+            "/v2/dags/{dag}/assets/queuedEvents",
+            get(assets::queued_of_dag).delete(assets::drop_of_dag),
+        )
+        .route(
+            "/v2/dags/{dag}/assets/{asset}/queuedEvents",
+            get(assets::queued_of_both).delete(assets::drop_of_both),
+        )
+        .route(&format!("{run}/upstreamAssetEvents"), get(assets::upstream))
         .route("/v2/pools", get(pools::list).post(pools::make))
         .route(
             "/v2/pools/{name}",

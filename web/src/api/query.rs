@@ -5,6 +5,45 @@ use serde_json::{Map, Value};
 use tidemill_model::{MapIndex, Ts};
 use tidemill_store::{Between, RunColumn, RunOrder};
 
+/// Does a text hold a pattern, as Airflow's `*_pattern` means it: any of several parts with `|`
+/// between them, in any case, `%` for anything and `_` for one character? `~` is everything.
+pub(crate) fn is_like(text: &str, pattern: &str) -> bool {
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    let is_part = |part: &str| {
+        let part: Vec<char> = format!("%{}%", part.trim().to_lowercase())
+            .chars()
+            .collect();
+        matches_from(&text, &part)
+    };
+    pattern == "~" || pattern.split('|').any(is_part)
+}
+
+/// Matches without going back more than to the last `%`: the work is bounded by both lengths.
+fn matches_from(text: &[char], pattern: &[char]) -> bool {
+    let (mut at, mut of) = (0, 0);
+    let mut last: Option<(usize, usize)> = None;
+    while at < text.len() {
+        match pattern.get(of) {
+            Some('%') => {
+                last = Some((of, at));
+                of += 1;
+            }
+            Some(one) if *one == '_' || *one == text[at] => {
+                at += 1;
+                of += 1;
+            }
+            _ => match &mut last {
+                Some((percent, from)) => {
+                    *from += 1;
+                    (at, of) = (*from, *percent + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[of..].iter().all(|one| *one == '%')
+}
+
 /// The pairs of a query; a key may come more than once.
 pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
 

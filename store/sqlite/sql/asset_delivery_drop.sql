@@ -1,0 +1,1 @@
+delete from asset_delivery where dag = ?1 and event = ?2 and run is null

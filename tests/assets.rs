@@ -1,0 +1,213 @@
+//! Assets on the real program: events of tasks and people, and the runs that they make.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::waiting::wait_for;
+use support::{PATIENCE, Place, Server, told};
+
+const ASSETS: &str = "[assets.orders]\nuri = 's3://lake/orders/'\ngroup = 'lake'\n[assets.rates]\nuri = 's3://lake/rates/'\n";
+
+fn write_dags(place: &Place, more: &str) {
+    place.write_dag(
+        "ingest.toml",
+        &format!(
+            "{ASSETS}[tasks.pull]\noutlets = [{{ asset = 'orders', extra = {{ rows = '{{{{ result }}}}', day = '{{{{ ds }}}}' }} }}]\nshell = {{ command = 'echo 12', output = 'json' }}\n[tasks.fails]\noutlets = ['rates']\nshell = 'exit 1'\n"
+        ),
+    );
+    place.write_dag(
+        "report.toml",
+        &format!(
+            "[dag]\n{more}[dag.schedule]\nassets = {{ all = ['orders', {{ any = ['rates', 'by_hand'] }}] }}\n{ASSETS}[assets.by_hand]\n[tasks.rebuild]\ninlets = ['orders']\nshell = 'echo \"{{{{ triggering_asset_events.orders | length }}}} {{{{ (triggering_asset_events.orders | first).extra.rows }}}} {{{{ triggering_asset_events.rates | length }}}}\"'\n"
+        ),
+    );
+}
+
+fn serve(place: &Place) -> Server {
+    let server = place.serve();
+    server.wait_for_dag("ingest");
+    server.wait_for_dag("report");
+    server
+}
+
+fn ingest(place: &Place, server: &Server) {
+    let run = place.trigger("ingest", &["--logical-date", "none"]);
+    server.wait_for_end("ingest", &run);
+}
+
+fn emit(place: &Place, asset: &str) {
+    let done = place.call(&["assets", "emit", asset, "--extra", "by=me"]);
+    assert!(done.status.success(), "{}", told(&done));
+}
+
+fn runs_when(server: &Server, n: usize) -> Vec<Value> {
+    wait_for(&format!("{n} runs of report"), PATIENCE, || {
+        let runs = server.runs("report");
+        let is_over = runs.iter().all(|run| run["state"] == "success");
+        (runs.len() == n && is_over).then_some(runs)
+    })
+}
+
+fn upstream(server: &Server, run: &Value) -> Vec<i64> {
+    let run = support::http::escape(run["dag_run_id"].as_str().unwrap());
+    let body = server.body(&format!(
+        "/api/v2/dags/report/dagRuns/{run}/upstreamAssetEvents"
+    ));
+    let events = body["asset_events"].as_array().unwrap();
+    let mut ids: Vec<i64> = events
+        .iter()
+        .map(|event| event["id"].as_i64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn why_assets(place: &Place) -> Value {
+    let why = place.call_json(&["dags", "why", "report", "-o", "json"]);
+    let list = why["conditions"].as_array().unwrap();
+    list.iter()
+        .find(|one| one["condition"] == "assets")
+        .unwrap()
+        .clone()
+}
+
+#[test]
+fn events_of_tasks_and_people_make_runs_and_each_is_part_of_one() {
+    let place = Place::new();
+    write_dags(&place, "");
+    let server = serve(&place);
+    let missing = why_assets(&place);
+    assert_eq!(missing["ok"], false);
+    let detail = missing["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("no event yet of by_hand, orders, rates"),
+        "{detail}"
+    );
+
+    // Two events of one asset, none yet of the others; a failed task writes nothing.
+    ingest(&place, &server);
+    ingest(&place, &server);
+    assert!(server.runs("report").is_empty());
+    let detail = why_assets(&place)["detail"].to_string();
+    assert!(
+        detail.contains("no event yet of by_hand, rates"),
+        "{detail}"
+    );
+    let shown = place.call_json(&["assets", "show", "orders", "-o", "json"]);
+    assert_eq!(shown["queued_events"], json!({"report": 2}));
+    assert_eq!(shown["producing_tasks"][0]["task_id"], "pull");
+    assert_eq!(shown["consuming_tasks"][0]["dag_id"], "report");
+
+    emit(&place, "by_hand");
+    let first = runs_when(&server, 1).remove(0);
+    assert_eq!(first["run_type"], "asset_triggered");
+    assert_eq!(first["logical_date"], Value::Null);
+    assert_eq!(upstream(&server, &first), [1, 2, 3]);
+    let id = support::http::escape(first["dag_run_id"].as_str().unwrap());
+    let value = server.body(&format!(
+        "/api/v2/dags/report/dagRuns/{id}/taskInstances/rebuild/xcomEntries/return_value"
+    ));
+    assert_eq!(value["value"], "2 12 0");
+
+    ingest(&place, &server);
+    assert_eq!(
+        server.runs("report").len(),
+        1,
+        "what was taken does not count again"
+    );
+    emit(&place, "rates");
+    let runs = runs_when(&server, 2);
+    assert_eq!(upstream(&server, &runs[0]), [4, 5]);
+    let events = place.call_json(&["assets", "events", "orders", "-o", "json"]);
+    let newest = &events[0];
+    assert_eq!(newest["extra"]["rows"], 12);
+    assert_eq!(
+        (&newest["source_dag_id"], &newest["source_task_id"]),
+        (&json!("ingest"), &json!("pull"))
+    );
+    assert_eq!(newest["created_dagruns"][0]["dag_id"], "report");
+    let unknown = place.call(&["assets", "emit", "ordres"]);
+    assert_eq!(unknown.status.code(), Some(3), "{}", told(&unknown));
+}
+
+#[test]
+fn events_for_a_paused_dag_are_kept_over_a_kill_and_make_its_run_when_it_goes_on() {
+    let place = Place::new();
+    write_dags(&place, "is_paused_upon_creation = true\n");
+    let mut server = serve(&place);
+    ingest(&place, &server);
+    emit(&place, "rates");
+    server.signal(rustix::process::Signal::KILL);
+    server.wait_until_gone();
+    let server = serve(&place);
+    ingest(&place, &server);
+    assert!(server.runs("report").is_empty());
+    let done = place.call(&["dags", "unpause", "report"]);
+    assert!(done.status.success(), "{}", told(&done));
+    let run = runs_when(&server, 1).remove(0);
+    assert_eq!(upstream(&server, &run), [1, 2, 3]);
+}
+
+#[test]
+fn the_api_of_assets_tells_emits_and_forgets() {
+    let place = Place::new();
+    write_dags(&place, "is_paused_upon_creation = true\n");
+    let server = serve(&place);
+    let body = server.body("/api/v2/assets?name_pattern=rat%25");
+    assert_eq!(body["total_entries"], 1);
+    let rates = &body["assets"][0];
+    assert_eq!(
+        (&rates["name"], &rates["group"]),
+        (&json!("rates"), &json!("asset"))
+    );
+    let wish = json!({"asset_id": rates["id"], "extra": {"n": 1}});
+    let (status, made) = server.send("POST", "/api/v2/assets/events", &wish);
+    assert_eq!(status, 200, "{made}");
+    assert_eq!(
+        (&made["name"], &made["extra"]["n"]),
+        (&json!("rates"), &json!(1))
+    );
+    let queued = server.body("/api/v2/dags/report/assets/queuedEvents");
+    assert_eq!(queued["total_entries"], 1, "{queued}");
+    let (status, _) = server.send(
+        "DELETE",
+        "/api/v2/dags/report/assets/queuedEvents",
+        &Value::Null,
+    );
+    assert_eq!(status, 204);
+    let queued = server.body("/api/v2/dags/report/assets/queuedEvents");
+    assert_eq!(queued["total_entries"], 0, "{queued}");
+    let details = server.body("/api/v2/dags/report/details");
+    assert_eq!(
+        details["asset_expression"]["all"][0]["asset"]["name"],
+        "orders"
+    );
+    let bad = json!({"asset_id": 999});
+    assert_eq!(server.send("POST", "/api/v2/assets/events", &bad).0, 404);
+}
+
+#[test]
+fn a_schedule_beside_assets_means_or() {
+    let place = Place::new();
+    place.write_dag(
+        "both.toml",
+        "[dag]\nstart_date = 2026-01-01\n[dag.schedule]\ncron = '0 6 * * *'\nassets = 'orders'\n[assets.orders]\nuri = 's3://o'\n[tasks]\nt = 'true'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("both");
+    let types = |n: usize| {
+        wait_for(&format!("{n} runs"), PATIENCE, || {
+            let runs = server.runs("both");
+            (runs.len() == n).then(|| {
+                runs.iter()
+                    .map(|run| run["run_type"].clone())
+                    .collect::<Vec<_>>()
+            })
+        })
+    };
+    assert_eq!(types(1), ["scheduled"]);
+    emit(&place, "orders");
+    assert_eq!(types(2), ["asset_triggered", "scheduled"]);
+}
