@@ -256,3 +256,87 @@ fn what_makes_no_sense_is_refused() {
     let body = json!({"dag_id": "daily", "from_date": "2026-01-02T00:00:00Z", "to_date": "2026-01-03T00:00:00Z", "colour": 1});
     assert_eq!(server.send("POST", "/api/v2/backfills", &body).0, 422);
 }
+
+#[test]
+fn a_queued_run_of_a_paused_dag_begins_when_the_dag_goes_on() {
+    let place = Place::new();
+    place.write_dag(
+        "still.toml",
+        "[dag]\nis_paused_upon_creation = true\n[tasks]\nt = 'true'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("still");
+    let run = place.trigger("still", &[]);
+    let why = || place.call_json(&["runs", "why", &format!("still/{run}"), "-o", "json"]);
+    let conditions = why()["conditions"].as_array().unwrap().clone();
+    let paused = conditions
+        .iter()
+        .find(|one| one["condition"] == "not_paused");
+    assert_eq!(paused.unwrap()["ok"], false, "{conditions:?}");
+    assert_eq!(server.run("still", &run)["state"], "queued");
+    let done = place.call(&["dags", "unpause", "still"]);
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(server.wait_for_end("still", &run)["state"], "success");
+}
+
+#[test]
+fn the_page_of_backfills_previews_makes_pauses_and_cancels() {
+    let place = Place::new();
+    daily(&place);
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let ask = |method: &str, path: &str, form: &str| page(&place, &server, method, path, form);
+    let form = "dag_id=daily&from=2026-01-02&to=2026-01-05&reprocess=none&max_active_runs=1";
+    let shown = ask("POST", "/backfills", &format!("{form}&do=preview"));
+    assert!(shown.contains("It would make 3 runs"), "{shown}");
+    assert!(server.runs("daily").is_empty());
+    ask("POST", "/backfills", &format!("{form}&do=create"));
+    until("three dates on the page", || {
+        ask("GET", "/backfills", "").contains("3 dates")
+    });
+    let bad = ask("POST", "/backfills", "dag_id=daily&from=x&to=y&do=create");
+    assert!(bad.contains("from: `x` is not a date"), "{bad}");
+    let far = "dag_id=daily&from=2020-01-01&to=2026-01-01&reprocess=none&max_active_runs=1";
+    ask("POST", "/backfills", &format!("{far}&do=create"));
+    let listed = place.call_json(&["backfills", "list", "-o", "json"]);
+    let no = listed[0]["id"].to_string();
+    ask("POST", &format!("/backfills/{no}"), "do=pause");
+    assert_eq!(
+        show(&place, &json!(no.parse::<i64>().unwrap()))["is_paused"],
+        true
+    );
+    assert!(ask("GET", "/backfills", "").contains("Go on"));
+    ask("POST", &format!("/backfills/{no}"), "do=cancel");
+    assert!(ask("GET", "/backfills", "").contains("cancelled"));
+}
+
+/// A page, by a session of its own, as a browser without a script asks for it.
+fn page(place: &Place, server: &Server, method: &str, path: &str, form: &str) -> String {
+    let link = stdout(&place.call(&["login-link"]));
+    let link = link.trim().strip_prefix(&server.url).unwrap();
+    let welcome = over_tcp(server, "GET", link, "", "");
+    let cookie = welcome.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        let is_it = name.eq_ignore_ascii_case("set-cookie");
+        is_it.then(|| value.split(';').next().unwrap().to_string())
+    });
+    let cookie = cookie.unwrap_or_else(|| panic!("no cookie in {welcome}"));
+    let url = &server.url;
+    let headers = format!(
+        "cookie: {cookie}\r\norigin: {url}\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+    );
+    over_tcp(server, method, path, &headers, form)
+}
+
+/// The whole answer to a request.
+fn over_tcp(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> String {
+    use std::io::{Read, Write};
+    let host = server.url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let n = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {n}\r\n\r\n{body}").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -124,3 +124,28 @@ fn what_cannot_be_read_is_said_with_its_exit_status() {
     let zone = place.call(&["import", "crontab", file, "--timezone", "Mars"]);
     assert_eq!(zone.status.code(), Some(2), "{}", told(&zone));
 }
+
+#[test]
+fn the_crontab_of_a_user_is_asked_for_and_its_times_are_checked() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let bin = place.folder().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let crontab = bin.join("crontab");
+    let script = "#!/bin/sh\ntest \"$*\" = '-l -u www' || { echo nobody >&2; exit 1; }\necho '*/5 * * * * /bin/true'\n";
+    std::fs::write(&crontab, script).unwrap();
+    std::fs::set_permissions(&crontab, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let call = |user: &str| {
+        let mut command = place.tidemill();
+        command.env("PATH", &path);
+        command
+            .args(["import", "crontab", "-u", user, "--check"])
+            .output()
+            .unwrap()
+    };
+    let good = call("www");
+    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+    let none = call("nobody");
+    assert_eq!(none.status.code(), Some(1), "{}", told(&none));
+}

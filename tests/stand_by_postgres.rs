@@ -350,3 +350,46 @@ fn the_database_is_checked_brought_up_and_exported() {
         );
     }
 }
+
+#[test]
+fn schedulers_with_different_files_come_to_one_order_of_versions() {
+    let place = Place::new();
+    // Another home and another DAG folder, on the same database.
+    let beside = Place::at(place.database().map(str::to_string));
+    place.write_dag("hello.toml", HELLO);
+    beside.write_dag("hello.toml", "[tasks]\nhello = 'echo good evening'\n");
+    let command = |server: &Server| {
+        let body = server.body("/api/v2/dagSources/hello");
+        body["content"].as_str().unwrap_or_default().to_string()
+    };
+    let wait_for_text = |server: &Server, text: &str| {
+        wait_for("the file of the one that leads", PATIENCE, || {
+            command(server).contains(text).then_some(())
+        });
+    };
+    let mut first = place.serve();
+    first.wait_for_dag("hello");
+    let run = place.trigger("hello", &[]);
+    first.wait_for_end("hello", &run);
+    let mut second = beside.start();
+    // Who stands by reads no files: what the store says holds for it too.
+    assert!(command(&second).contains("good morning"));
+    let change_over = |leads: &mut Server, follows: &Server, at: &Place, text: &str| {
+        leads.child.kill().unwrap();
+        leads.child.wait().unwrap();
+        wait_until_it_leads(follows);
+        wait_for_text(follows, text);
+        *leads = at.start();
+        wait_for_text(leads, text);
+    };
+    change_over(&mut first, &second, &place, "good evening");
+    change_over(&mut second, &first, &beside, "good morning");
+    // The same file is the same version again, and the run keeps the one it was made with.
+    let versions = |server: &Server, run: &str| {
+        let body = server.run("hello", run);
+        body["dag_versions"][0]["version_number"].clone()
+    };
+    assert_eq!(versions(&first, &run), 1);
+    let again = place.trigger("hello", &[]);
+    assert_eq!(versions(&first, &again), 1);
+}

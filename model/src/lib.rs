@@ -28,7 +28,9 @@ pub mod weight;
 pub use attempt::{Attempt, Outcome, Reason};
 pub use dag::{Dag, Operator, Task};
 pub use graph::{Graph, TaskIndex};
-pub use id::{AssetNo, BackfillNo, DagNo, Epoch, EventNo, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo};
+pub use id::{
+    AssetNo, BackfillNo, DagNo, Epoch, EventNo, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo,
+};
 pub use row::{MapItem, RunRow, TaskRow};
 pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;

@@ -6,6 +6,7 @@ use crate::retry::{allows_another, asked_for, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
 use crate::wait;
+use std::collections::BTreeMap;
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{

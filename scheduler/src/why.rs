@@ -117,9 +117,15 @@ fn check(kind: CheckKind, is_ok: bool) -> Check {
 }
 
 /// Every condition of a task instance. All are met exactly when it gets the next free slot.
-pub fn why_task(run: &Run, at: TaskIndex, admission: &Admission, turns: &Turns) -> Vec<Check> {
+pub fn why_task(
+    run: &Run,
+    at: TaskIndex,
+    admission: &Admission,
+    turns: &Turns,
+    is_paused: bool,
+) -> Vec<Check> {
     let task = &run.tasks[at.at()];
-    let mut checks = why_begun(run, turns);
+    let mut checks = why_begun(run, turns, is_paused);
     let is_open = !task.state.is_terminal() && !task.is_live() && task.state != TaskState::Deferred;
     checks.push(check(CheckKind::TaskOpen(task.state), is_open));
     checks.push(upstream(run, at));
@@ -144,9 +150,12 @@ pub fn why_task(run: &Run, at: TaskIndex, admission: &Admission, turns: &Turns) 
 }
 
 /// Has the run begun, and if it is queued, what for?
-fn why_begun(run: &Run, turns: &Turns) -> Vec<Check> {
+fn why_begun(run: &Run, turns: &Turns, is_paused: bool) -> Vec<Check> {
     let is_open = run.row.state == RunState::Running;
     let mut checks = vec![check(CheckKind::RunOpen(run.row.state), is_open)];
+    if run.row.state == RunState::Queued {
+        checks.push(check(CheckKind::NotPaused, !is_paused));
+    }
     let gates = turns.gates(&run.row, &run.dag).unwrap_or_default();
     checks.extend(gates.into_iter().map(|gate| {
         let is_open = gate.is_open;
@@ -187,8 +196,8 @@ fn upstream(run: &Run, at: TaskIndex) -> Check {
 }
 
 /// Every condition of a run: of its turn while it is queued, of its tasks while it runs.
-pub fn why_run(run: &Run, turns: &Turns) -> Vec<Check> {
-    let mut checks = why_begun(run, turns);
+pub fn why_run(run: &Run, turns: &Turns, is_paused: bool) -> Vec<Check> {
+    let mut checks = why_begun(run, turns, is_paused);
     if run.row.state == RunState::Running {
         for &state in TaskState::ALL.iter().filter(|state| !state.is_terminal()) {
             let in_state = (0..run.tasks.len() as u32).map(TaskIndex);

@@ -147,7 +147,7 @@ impl Play {
         let next = self.admission.next();
         for run in &self.runs {
             for at in (0..run.tasks.len() as u32).map(TaskIndex) {
-                let checks = why_task(run, at, &self.admission, &self.turns);
+                let checks = why_task(run, at, &self.admission, &self.turns, false);
                 let goes = checks.iter().all(|check| check.is_ok);
                 assert_eq!(
                     goes,
@@ -157,7 +157,9 @@ impl Play {
                     run.tasks[at.at()].state
                 );
             }
-            let is_blocked = why_run(run, &self.turns).iter().any(|check| !check.is_ok);
+            let is_blocked = why_run(run, &self.turns, false)
+                .iter()
+                .any(|check| !check.is_ok);
             assert!(is_blocked, "seed {}: {:?}", self.seed, run.row.state);
         }
     }
@@ -265,7 +267,13 @@ fn a_waiting_retry_says_when() {
     let mut one = run(1, 1, &dag("d", 16, vec![task("t")]));
     one.tasks[0].state = TaskState::UpForRetry;
     one.tasks[0].not_before = Some(Ts(77));
-    let checks = why_task(&one, TaskIndex(0), &Admission::new(1), &Turns::default());
+    let checks = why_task(
+        &one,
+        TaskIndex(0),
+        &Admission::new(1),
+        &Turns::default(),
+        false,
+    );
     let waits: Vec<_> = checks.iter().filter(|check| !check.is_ok).collect();
     assert_eq!(waits.len(), 1);
     assert_eq!(waits[0].kind, CheckKind::NotBefore(Some(Ts(77))));

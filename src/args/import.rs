@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum Import {
     /// A crontab: a DAG file for each line, and the times of both side by side.
     #[command(
-        after_help = "Examples:\n  crontab -l | tidemill import crontab - --out dags\n  tidemill import crontab /etc/crontab --system --timezone Europe/Paris"
+        after_help = "Examples:\n  crontab -l | tidemill import crontab - --out dags\n  tidemill import crontab -u www-data --check\n  tidemill import crontab /etc/crontab --system --timezone Europe/Paris"
     )]
     Crontab(ImportCrontab),
 }
@@ -17,7 +17,14 @@ pub enum Import {
 #[derive(ClapArgs, Debug)]
 pub struct ImportCrontab {
     /// The crontab, or `-` for standard input.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "user", conflicts_with = "user")]
+    pub file: Option<PathBuf>,
+    /// The crontab of this user, as `crontab -l -u USER` shows it.
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Write nothing; exit with 10 where a line's times would not be the same.
+    #[arg(long, conflicts_with = "out")]
+    pub check: bool,
     /// Write the files here; none that is there is overwritten. Without it they are only shown.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

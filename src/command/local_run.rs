@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_executor::Worker;
-use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, Task, TaskRow, TaskState};
+use tidemill_model::{Dag, Operator, RunNo, RunRow, RunState, RunType, Task, TaskRow, TaskState};
 use tidemill_store::memory::MemoryStore;
 use tidemill_store::{
     Answer, Change, Command, EngineStore, NewVersion, PageStore, Refusal, StoredVersion,
@@ -205,13 +205,18 @@ impl Running {
             source: file.source,
             files: file.files,
             task_ids: dag.tasks.iter().map(|task| task.id.clone()).collect(),
-            paused_if_new: true, // no schedule here: one run, and that is all
+            paused_if_new: false,
             now: clock::now(),
         };
         let stored = store.put_version(&version).await.map_err(store_failure)?;
         definition::lay_out(&home.versions(), stored.version, &version.files)
             .map_err(unexpected)?;
-        door.send(Input::Dags(vec![(stored.clone(), Arc::clone(&dag))]));
+        // No schedule here: one run, and that is all.
+        let mut alone = (*dag).clone();
+        alone
+            .allowed_run_types
+            .retain(|one| *one == RunType::Manual);
+        door.send(Input::Dags(vec![(stored.clone(), Arc::new(alone))]));
         Ok(Running {
             store,
             door,

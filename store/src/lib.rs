@@ -211,9 +211,6 @@ pub trait PageStore: Send + Sync {
     /// The newest event of each asset that has one.
     async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError>;
 
-    /// The events that wait for the next run of a DAG, by DAG, oldest first.
-    async fn waiting_asset_events(&self) -> Result<Vec<(DagNo, AssetEventRow)>, StoreError>;
-
     /// The runs that these events were part of, by event.
     async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError>;
 

@@ -52,6 +52,9 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("POST", "/streams/hello/in"),
     ("GET", "/assets"),
     ("POST", "/assets/orders/emit"),
+    ("GET", "/backfills"),
+    ("POST", "/backfills"),
+    ("POST", "/backfills/1"),
     ("GET", "/runs"),
     ("GET", "/events"),
     ("GET", "/metrics"),
@@ -131,6 +134,11 @@ fn pages() -> Router<Web> {
         .route("/streams/{dag}/{trigger}", post(page::streams::change))
         .route("/assets", get(page::assets::page))
         .route("/assets/{name}/emit", post(page::assets::emit))
+        .route(
+            "/backfills",
+            get(page::backfills::page).post(page::backfills::make),
+        )
+        .route("/backfills/{backfill}", post(page::backfills::change))
         .route("/runs", get(page::runs::all))
         .route("/events", get(live::events))
         .route("/metrics", get(metrics))

@@ -35,7 +35,10 @@ struct Converted {
 /// # Errors
 /// When it cannot be read, or a file stands where one is to be written.
 pub fn import(printer: &Printer, options: ImportCrontab) -> Result<Exit, Failure> {
-    let text = text_of(&options.file)?;
+    let text = match (&options.file, &options.user) {
+        (Some(file), _) => text_of(file)?,
+        (None, user) => text_of_user(user.as_deref().unwrap_or_default())?,
+    };
     let crontab = read::read(&text, options.system);
     let after = match &options.after {
         Some(instant) => super::values::instant(instant, &TimeZone::UTC)?,
@@ -76,14 +79,40 @@ pub fn import(printer: &Printer, options: ImportCrontab) -> Result<Exit, Failure
         "{} lines converted, {} not{}",
         converted.len(),
         refused.len(),
-        if options.out.is_none() {
+        if options.out.is_none() && !options.check {
             "; nothing is written without --out DIR"
         } else {
             ""
         }
     );
-    let is_wrong = refused.iter().any(|one| one.is_mistake);
+    let differs = converted.iter().any(|one| one.crontab != one.tidemill);
+    if options.check && differs {
+        eprintln!("some times are not the same: see above");
+    }
+    let is_wrong = refused.iter().any(|one| one.is_mistake) || options.check && differs;
     Ok(if is_wrong { Exit::Invalid } else { Exit::Ok })
+}
+
+/// The crontab of a user, by the program that may read it.
+fn text_of_user(user: &str) -> Result<String, Failure> {
+    let unreadable = |why: String| {
+        Failure::new(
+            Exit::Error,
+            format!("cannot read the crontab of {user}: {why}"),
+        )
+        .hint("give its file, or pipe it in: crontab -l | tidemill import crontab -")
+    };
+    let mut command = std::process::Command::new("crontab");
+    let listed = command.args(["-l", "-u", user]).output();
+    let listed = listed.map_err(|err| unreadable(format!("the program `crontab`: {err}")))?;
+    if !listed.status.success() {
+        let said = String::from_utf8_lossy(&listed.stderr);
+        return Err(unreadable(said.trim().to_string()));
+    }
+    if listed.stdout.len() as u64 > BYTES_MAX {
+        return Err(unreadable("it is too large".to_string()));
+    }
+    String::from_utf8(listed.stdout).map_err(|_| unreadable("it is not UTF-8".to_string()))
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {

@@ -48,7 +48,7 @@ impl Assets {
         waiting.map(|(name, _)| name.clone()).collect()
     }
 
-    fn row(&mut self, name: &str) -> Option<&AssetRow> {
+    fn row(&self, name: &str) -> Option<&AssetRow> {
         self.rows.get(name)
     }
 

@@ -180,6 +180,7 @@ impl Engine {
         self.streams_changed = true;
         self.assets.due.insert(dag_no);
         self.tick(dag_no);
+        self.begin_runs(dag_no);
         Ok(Answer::Done)
     }
 

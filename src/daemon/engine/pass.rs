@@ -206,6 +206,7 @@ impl Engine {
                 body,
             });
         }
+        self.tell_backfills(draft, now);
         for dag_no in &draft.dags {
             let Some(state) = self.dags.get(dag_no) else {
                 continue;
@@ -216,6 +217,28 @@ impl Engine {
                 body["skipped"] =
                     json!({"first": first, "last": last, "reason": "catchup is false"});
             }
+            self.last_seq += 1;
+            draft.rows.changes.push(Change {
+                seq: self.last_seq,
+                at: now,
+                run: 0,
+                body,
+            });
+        }
+    }
+
+    /// One change for each backfill that this pass touches.
+    fn tell_backfills(&mut self, draft: &mut PassDraft, now: Ts) {
+        let last: BTreeMap<_, _> = draft
+            .rows
+            .backfills
+            .iter()
+            .map(|row| (row.backfill, row))
+            .collect();
+        for row in last.into_values() {
+            let dag_id = self.dags.get(&row.dag).map(|state| &state.record.dag_id);
+            let body = json!({"dag_id": dag_id, "backfill": row.backfill, "position": row.position,
+                              "is_paused": row.is_paused, "completed_at": row.completed_at});
             self.last_seq += 1;
             draft.rows.changes.push(Change {
                 seq: self.last_seq,

@@ -75,6 +75,10 @@ impl Engine {
             let Some(definition) = &state.definition else {
                 return;
             };
+            // As in Airflow: what runs goes on, and what waits for its turn waits, backfills too.
+            if state.record.is_paused {
+                return;
+            }
             if self.stopping.is_some() {
                 return;
             }

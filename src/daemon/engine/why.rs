@@ -34,13 +34,16 @@ impl Engine {
                 let run_no = self.find(dag_id, run_id)?;
                 let at = self.place(run_no, task_id, *map_index)?;
                 let run = &self.runs[&run_no];
-                let turns = &self.dag_of(run).turns;
-                (why_task(run, at, &self.admission, turns), Some(run_no))
+                let dag = self.dag_of(run);
+                let is_paused = dag.record.is_paused;
+                let checks = why_task(run, at, &self.admission, &dag.turns, is_paused);
+                (checks, Some(run_no))
             }
             WhyOf::Run { dag_id, run_id } => {
                 let run_no = self.find(dag_id, run_id)?;
                 let run = &self.runs[&run_no];
-                (why_run(run, &self.dag_of(run).turns), Some(run_no))
+                let dag = self.dag_of(run);
+                (why_run(run, &dag.turns, dag.record.is_paused), Some(run_no))
             }
             WhyOf::Dag { dag_id, at } => {
                 let state = &self.dags[&self.dag_no(dag_id)?];

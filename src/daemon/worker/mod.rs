@@ -356,10 +356,9 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
         let mut facts = facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found);
         facts.asset_events = asset_events;
-        facts.trigger = trigger;
+        facts.trigger = self.trigger_facts(run)?;
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();
-        let trigger = self.trigger_facts(run)?;
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),

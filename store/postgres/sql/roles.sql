@@ -44,7 +44,8 @@ grant select (run, task_no, map_index, epoch, state, worker, try_number, map_ite
 -- Pages: everything that they show, and one wish that needs no scheduler.
 grant select on
     dag, dag_version, version_file, blob, task_name, dag_run, task_instance, task_try, task_value,
-    task_note, change, import_error, backfill, backfill_date, pool, worker
+    task_note, change, import_error, backfill, backfill_date, pool, worker,
+    asset, asset_event, asset_delivery
 to :api;
 grant update (is_draining) on worker to :api;
 

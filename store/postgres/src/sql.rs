@@ -193,6 +193,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0021_queue_marks.sql"),
     ),
     (
+        22,
+        "asset",
+        include_str!("../../../migrations/postgres/0022_asset.sql"),
+    ),
+    (
         28,
         "outside",
         include_str!("../../../migrations/postgres/0028_outside.sql"),

@@ -1,5 +1,6 @@
 //! What pages, the API and the command line read.
 
+use crate::asset_rows;
 use crate::engine::list_of;
 use crate::rows::{self, Columns};
 use crate::trouble::Trouble;
@@ -8,7 +9,9 @@ use async_trait::async_trait;
 use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use tidemill_model::{BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, TaskState, VersionNo};
+use tidemill_model::{
+    BackfillNo, DagNo, EventNo, MapIndex, RunNo, RunState, TaskNo, TaskState, VersionNo,
+};
 use tidemill_store::*;
 
 type Reading<'q> = Query<'q, Sqlite, SqliteArguments>;

@@ -172,14 +172,14 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0020_worker.sql"),
     ),
     (
-        22,
-        "asset",
-        include_str!("../../../migrations/sqlite/0022_asset.sql"),
-    ),
-    (
         21,
         "queue marks",
         include_str!("../../../migrations/sqlite/0021_queue_marks.sql"),
+    ),
+    (
+        22,
+        "asset",
+        include_str!("../../../migrations/sqlite/0022_asset.sql"),
     ),
     (
         28,

@@ -1,13 +1,14 @@
 //! What pages read from the maps.
 
 use super::{MemoryStore, Tables};
+use crate::asset::*;
 use crate::forget::{LookedAt, OldRuns};
 use crate::record::*;
 use crate::{BackfillDate, BackfillRecord, BackfillRow, PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::{
-    BackfillNo, DagNo, MapIndex, RunNo, RunState, TaskNo, TaskState, Ts, VersionNo,
+    BackfillNo, DagNo, EventNo, MapIndex, RunNo, RunState, TaskNo, TaskState, Ts, VersionNo,
 };
 
 impl Tables {

@@ -218,7 +218,7 @@ pub(crate) async fn emit(State(web): State<Web>, bytes: Bytes) -> ApiResult {
     };
     match ask(&web, command).await? {
         Answer::AssetEvent(event) => {
-            let bodies = event_bodies(&web, std::slice::from_ref(&event)).await?;
+            let bodies = event_bodies(&web, std::slice::from_ref(&*event)).await?;
             Ok(Json(bodies.into_iter().next()).into_response())
         }
         _ => Err(Fault::not_found("the event").into()),

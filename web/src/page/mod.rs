@@ -1,6 +1,7 @@
 //! Pages. Each handler reads the store, makes a view and renders one template.
 
 pub(crate) mod assets;
+pub(crate) mod backfills;
 pub(crate) mod clear;
 pub(crate) mod code;
 pub(crate) mod dag;
