@@ -166,8 +166,8 @@ pub(crate) const DAG: &[Key] = &[
     key("retries", Kind::Int(0, 10_000), "0", "How often a run that has failed is tried again as a whole."),
     key("retry_delay", Kind::Duration, "\"5m\"", "The wait before a run is tried again."),
     key("retry_scope", Kind::Choice(RETRY_SCOPES), "\"failed\"", "Which tasks of the run are run again: those that failed and all below them, or all."),
-    later("on_failure", "What is told when a run fails."),
-    later("on_success", "What is told when a run succeeds."),
+    key("on_failure", Kind::Tables(ALERT), "[]", "What is told when a run fails."),
+    key("on_success", Kind::Tables(ALERT), "[]", "What is told when a run succeeds."),
     later("deadlines", "When somebody is told that a run is late."),
 ];
 
@@ -240,11 +240,11 @@ macro_rules! common_keys {
             key("inlets", Kind::Names, "[]", "Assets that it reads, for people."),
             key("outlets", Kind::Outlets, "[]", "Assets that it writes: its success is an event of each. Names, or tables with `asset` and `extra`, whose texts see what `outputs` sees."),
             key("retry_policy", Kind::Tables(RETRY_RULE), "", "What to do about particular failures; the first rule that matches wins."),
-            later("on_failure", "What is told when it fails."),
-            later("on_success", "What is told when it succeeds."),
-            later("on_retry", "What is told when it is tried again."),
-            later("on_skipped", "What is told when it is skipped."),
-            later("on_execute", "What is told when it starts."),
+            key("on_failure", Kind::Tables(ALERT), "[]", "What is told when it fails."),
+            key("on_success", Kind::Tables(ALERT), "[]", "What is told when it succeeds."),
+            key("on_retry", Kind::Tables(ALERT), "[]", "What is told when it is tried again."),
+            key("on_skipped", Kind::Tables(ALERT), "[]", "What is told when it skips itself."),
+            key("on_execute", Kind::Tables(ALERT), "[]", "What is told when it starts."),
         ]
     };
 }
@@ -309,6 +309,20 @@ pub(crate) const TRIGGER_RULES: &[&str] = &[
     "all_success", "all_failed", "all_done", "all_done_min_one_success", "all_done_setup_success",
     "all_skipped", "one_success", "one_failed", "one_done", "none_failed",
     "none_failed_min_one_success", "none_skipped", "always",
+];
+
+/// An entry of `on_failure` and its like.
+#[rustfmt::skip]
+pub(crate) const ALERT: &[Key] = &[
+    key("webhook", Kind::Template, "", "A POST of JSON to this address."),
+    key("slack", Kind::Text, "", "A message to this channel, by the connection `slack_default` or another."),
+    key("email", Kind::Names, "", "A mail to these addresses, by the connection `smtp_default` or another."),
+    key("shell", Kind::Text, "", "A command on the scheduler's machine."),
+    later("kafka", "A record to this topic."),
+    key("connection", Kind::Text, "", "The connection that it goes by."),
+    key("text", Kind::Template, "", "What is said; what happened, in one line, when absent."),
+    key("subject", Kind::Template, "", "The subject of a mail."),
+    key("json", Kind::Any, "", "The body of a webhook; the event as an object when absent."),
 ];
 
 /// `[[tasks.NAME.retry_policy]]`.

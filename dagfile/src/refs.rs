@@ -6,6 +6,7 @@ use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
 use crate::uses;
+use crate::walk::alert::Alerts;
 use crate::walk::common::Common;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
@@ -74,6 +75,33 @@ pub(crate) fn check_all(
         }
     }
     (reads, uses)
+}
+
+/// What templates of an alert see besides the run and the task.
+const ALERT_NAMES: &[&str] = &["exception", "reason", "state", "url"];
+
+/// Checks the templates of alerts: they are rendered by the scheduler, when all is over.
+pub(crate) fn check_alerts(walk: &mut Walk, of_dag: &Alerts, commons: &[Common], params: &[Param]) {
+    let mut checker = Checker {
+        seen: HashMap::new(),
+        params,
+        has_triggers: false,
+    };
+    let all = commons.iter().map(|common| &common.alerts);
+    let all = all.chain([of_dag]).flatten().flat_map(|(_, alerts)| alerts);
+    for text in all.flat_map(|alert| &alert.texts) {
+        let Some(found) = checker.references(walk, text, Role::Output(ALERT_NAMES)) else {
+            continue;
+        };
+        for one in &found.outside {
+            uses::refuse(walk, text, one);
+        }
+        for one in &found.tasks {
+            let span = range_of(walk, text, &one.task.range);
+            let message = "an alert is told what has happened, not the values of tasks";
+            walk.report(Diagnostic::error("TM0210", span, message).label("not known there"));
+        }
+    }
 }
 
 /// Checks a template that is rendered when a run is made, before any task.

@@ -8,6 +8,7 @@ use crate::parse::Table;
 use crate::refs;
 use crate::streams;
 use crate::upstream;
+use crate::walk::alert::Alerts;
 use crate::walk::asset::OutletKeys;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
@@ -17,6 +18,7 @@ use crate::walk::retry::RETRY_DELAY;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
+use tidemill_model::alert::Alert;
 use tidemill_model::dag::{
     Asset, Branch, Case, DEFAULT_POOL, Dag, Gate, Group, InProcess, OnLost, Operator, Param,
     RetryPolicy, Shell, ShellBody, ShellOutput, Task, When,
@@ -68,6 +70,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     streams::check_templates(walk, &triggers);
     let has_triggers = !triggers.is_empty();
     let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers);
+    refs::check_alerts(walk, &dag.alerts, &commons, &params);
     let graph = names.graph(walk)?;
     upstream::check_upstream(walk, &names, &graph, &reads);
     flow::check(walk, &names, &commons, &graph, dag.fail_fast);
@@ -129,6 +132,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         retry: dag.retry,
         rerun_with_latest_version: dag.rerun_with_latest_version,
         triggers: triggers.into_iter().map(|keys| keys.trigger).collect(),
+        alerts: alerts(dag.alerts),
         params,
         groups: groups.collect(),
         scopes: Scopes::new(&tasks, &graph),
@@ -289,8 +293,14 @@ fn task(
         }),
         reads,
         uses: Uses::default(), // gathered once the task is whole
+        alerts: alerts(common.alerts),
         line,
     })
+}
+
+fn alerts(keys: Alerts) -> Vec<Alert> {
+    let all = keys.into_iter().flat_map(|(_, alerts)| alerts);
+    all.map(|keys| keys.alert).collect()
 }
 
 /// What its templates use, its secrets, and the connections that its operator names.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod accepts;
+mod alerts;
 mod assets;
 mod refuses;
 mod shows;

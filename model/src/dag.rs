@@ -6,6 +6,7 @@ pub use crate::operator::*;
 pub use crate::param::Param;
 pub use crate::retry::*;
 
+use crate::alert::Alert;
 use crate::graph::{Graph, TaskIndex};
 use crate::schedule::Schedule;
 use crate::scope::Scopes;
@@ -67,6 +68,8 @@ pub struct Dag {
     pub rerun_with_latest_version: bool,
     /// Streams that make runs of it, in the order of the file.
     pub triggers: Vec<Trigger>,
+    /// Whom to tell what becomes of its runs.
+    pub alerts: Vec<Alert>,
     /// The declared parameters, in the order of the file.
     pub params: Vec<Param>,
     /// The groups, in the order of the file.
@@ -238,6 +241,8 @@ pub struct Task {
     pub reads: Vec<TaskIndex>,
     /// The connections and variables that it names; found by static analysis.
     pub uses: Uses,
+    /// Whom to tell what becomes of it.
+    pub alerts: Vec<Alert>,
     /// The line of its header in the file, from 1.
     pub line: u32,
 }

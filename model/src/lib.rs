@@ -3,6 +3,7 @@
 //! This room knows no IO, no clock and no randomness: the present moment and chance come in as
 //! arguments. Every other room meets the others only in these words.
 
+pub mod alert;
 pub mod asset;
 pub mod attempt;
 pub mod cron;

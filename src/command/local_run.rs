@@ -190,6 +190,7 @@ impl Running {
             no_retry: options.no_retry,
             places,
             keeper,
+            alert_bell: Arc::default(), // a run without a server tells nobody
             earlier: EarlierWorkers::AllGone,
             metrics: Arc::default(),
         };

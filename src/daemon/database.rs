@@ -6,7 +6,9 @@ use crate::daemon::server::store_failure;
 use crate::exit::{Exit, Failure};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidemill_store::{DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore};
+use tidemill_store::{
+    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore,
+};
 #[cfg(feature = "postgres")]
 use tidemill_store_postgres::{Address, PostgresStore};
 use tidemill_store_sqlite::SqliteStore;
@@ -128,18 +130,24 @@ pub struct Database {
     pub outside: Arc<dyn OutsideStore>,
     /// How far streams are read.
     pub streams: Arc<dyn StreamStore>,
+    /// What is to be told.
+    pub alerts: Arc<dyn AlertStore>,
     /// For workers in other processes; a file has none.
     pub dispatch: Option<Arc<dyn DispatchStore>>,
     #[cfg(feature = "postgres")]
     shared: Option<Arc<PostgresStore>>,
 }
 
-impl<S: EngineStore + PageStore + OutsideStore + StreamStore + 'static> From<Arc<S>> for Database {
+impl<S> From<Arc<S>> for Database
+where
+    S: EngineStore + PageStore + OutsideStore + StreamStore + AlertStore + 'static,
+{
     fn from(store: Arc<S>) -> Database {
         Database {
             pages: Arc::<S>::clone(&store),
             outside: Arc::<S>::clone(&store),
             streams: Arc::<S>::clone(&store),
+            alerts: Arc::<S>::clone(&store),
             engine: store,
             dispatch: None,
             #[cfg(feature = "postgres")]

@@ -123,6 +123,11 @@ impl Front {
         *self.why_not.write().unwrap_or_else(PoisonError::into_inner) = why.to_string();
     }
 
+    /// The address of its pages.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Says whether the server does its work.
     pub fn set_ready(&self, is_ready: bool) {
         self.is_ready.store(is_ready, Ordering::Release);

@@ -1,5 +1,6 @@
 //! The loops: the engine's thread, the DAG folder, and what starts and stops them.
 
+pub mod alerts;
 pub mod clock;
 pub mod config;
 pub mod dag_files;

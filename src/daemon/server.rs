@@ -1,6 +1,7 @@
 //! `serve`: everything in one process, from start to a clean end.
 
 use crate::args::Part;
+use crate::daemon::alerts::Sender;
 use crate::daemon::config::{self, Settings};
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
@@ -20,7 +21,7 @@ use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
 use tidemill_store::{Change, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// A starting server waits so long for the tasks of a dead one to be gone.
 const TAKE_OVER_WAIT: Duration = Duration::from_secs(15);
@@ -121,6 +122,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
                     database: &database,
                     front: &front,
                     keeper: &keeper,
+                    alert_bell: Arc::default(),
                 };
                 leader.lead(worker, term, &mut stops).await
             }
@@ -183,6 +185,7 @@ struct Leader<'s> {
     database: &'s Database,
     front: &'s Front,
     keeper: &'s Arc<Keeper>,
+    alert_bell: Arc<Notify>,
 }
 
 impl Leader<'_> {
@@ -191,6 +194,7 @@ impl Leader<'_> {
         let settings = settings.map_err(|what| Failure::new(Exit::Usage, what))?;
         let retention = settings.retention;
         let (engine, door) = self.start_engine(worker, term, settings).await?;
+        tokio::spawn(Arc::new(self.sender()).run(Arc::clone(&self.alert_bell)));
         self.front.lead_to(&door);
         let pages = Arc::clone(&self.database.pages);
         tokio::spawn(retention::keep(pages, door.clone(), retention));
@@ -234,6 +238,17 @@ impl Leader<'_> {
         }
     }
 
+    /// Who tells people.
+    fn sender(&self) -> Sender {
+        Sender {
+            store: Arc::clone(&self.database.alerts),
+            places: Places::of_process(),
+            keeper: Arc::clone(self.keeper),
+            versions: self.home.versions(),
+            url: self.front.url().to_string(),
+        }
+    }
+
     async fn start_engine(
         &self,
         worker: Worker,
@@ -258,6 +273,7 @@ impl Leader<'_> {
             no_retry: false,
             places: Places::of_process(),
             keeper: Some(Arc::clone(self.keeper)),
+            alert_bell: Arc::clone(&self.alert_bell),
             earlier,
             metrics: Arc::clone(&self.front.metrics),
         };

@@ -4,6 +4,7 @@
 //! instances. [`PageStore`] is what pages, the API and the command line read. Each backend passes
 //! the suite in `store/conformance`.
 
+pub mod alert;
 pub mod answer;
 pub mod asset;
 pub mod backfill;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod stream;
 pub mod worker;
 
+pub use alert::*;
 pub use answer::{AssetState, Condition, Holder, PoolState, Touched};
 pub use asset::*;
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};

@@ -4,6 +4,7 @@
 //! conformance suite compares them with it. A run without a server uses it too. What it holds
 //! ends with the process.
 
+mod alert;
 mod assets;
 mod forget;
 mod outside;
@@ -53,6 +54,7 @@ struct Tables {
     exchange: worker::Exchange,
     outside: outside::Outside,
     streams: stream::Streams,
+    alerts: alert::Alerts,
     backfills: BTreeMap<BackfillNo, BackfillRow>,
     backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,
     assets: BTreeMap<AssetNo, AssetRow>,

@@ -1,5 +1,6 @@
 //! The records that cross the seam between the rooms and the memory.
 
+use crate::alert::AlertRow;
 use crate::asset::{AssetDelivery, AssetEventRow, AssetRow};
 use crate::backfill::{BackfillDate, BackfillRow};
 use crate::worker::{Dispatch, Kill};
@@ -168,6 +169,8 @@ pub struct Pass {
     pub dropped_deliveries: Vec<(DagNo, EventNo)>,
     /// Events that wait for a DAG's next run, or are part of one now.
     pub deliveries: Vec<AssetDelivery>,
+    /// What is to be told.
+    pub alerts: Vec<AlertRow>,
 }
 
 impl Pass {
@@ -195,6 +198,7 @@ impl Pass {
             && self.asset_events.is_empty()
             && self.dropped_deliveries.is_empty()
             && self.deliveries.is_empty()
+            && self.alerts.is_empty()
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) const NAMES: &[&str] = &[
 
 /// Names that exist only once the task's own work has been done; which of them, its operator says.
 pub(crate) const RESULT_NAMES: &[&str] = &[
+    "exception",
+    "reason",
+    "state",
+    "url",
     "stdout",
     "result",
     "exit_code",
@@ -37,7 +41,7 @@ pub(crate) const RESULT_NAMES: &[&str] = &[
 pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
     "prev_end_date_success", "inlets", "outlets",
-    "map_index_template", "expanded_ti_count", "partition_key", "partition_date", "exception", "reason",
+    "map_index_template", "expanded_ti_count", "partition_key", "partition_date",
     "traceparent",
 ];
 

@@ -160,7 +160,12 @@ impl Place {
 
     /// Starts a server and waits until it is ready.
     pub fn serve(&self) -> Server {
-        let server = self.start();
+        self.serve_with(self.serve_command())
+    }
+
+    /// The same by this command line.
+    pub fn serve_with(&self, command: Command) -> Server {
+        let server = self.start_with(command);
         wait_for("the server to lead", PATIENCE, || {
             let asked = http::ask(&server.socket, "GET", "/readyz", None);
             asked.is_ok_and(|(status, _)| status == 200).then_some(())
@@ -170,7 +175,12 @@ impl Place {
 
     /// Starts a server and waits until it answers, be it as a stand-by.
     pub fn start(&self) -> Server {
-        self.follow(self.serve_command().spawn().unwrap())
+        self.start_with(self.serve_command())
+    }
+
+    /// The same by this command line.
+    pub fn start_with(&self, mut command: Command) -> Server {
+        self.follow(command.spawn().unwrap())
     }
 
     /// Waits until a server that was started here answers.

@@ -79,6 +79,15 @@ const CASES: &[(&str, &str)] = &[
     ("[dag.concurrency]\nkey = '{{ params.region }}'\nT", "TM0204 2:11"),
     ("[dag.concurrency]\nkey = '{{ tasks.t.output }}'\nT", "TM0210 2:17"),
     ("[dag.concurrency]\nkey = '{{ var.value.x }}'\nT", "TM0210 2:21"),
+    // Alerts.
+    ("[dag]\non_failure = [{ text = 'x' }]\nT", "TM0115 2:15"),
+    ("[dag]\non_failure = [{ slack = '#a', webhook = 'https://x' }]\nT", "TM0115 2:15"),
+    ("[dag]\non_failure = { slack = '#a' }\nT", "TM0101 2:14"),
+    ("[dag]\non_failure = [{ email = ['nobody'] }]\nT", "TM0103 2:26"),
+    ("[dag]\non_success = [{ shell = 'x', connection = 'y' }]\nT", "TM0115 2:44"),
+    ("[dag]\non_success = [{ kafka = 'x' }]\nT", "TM0190 2:17"),
+    ("[tasks.t]\nshell = 'true'\non_retry = [{ slack = '#a', text = '{{ var.value.x }}' }]", "TM0210 3:50"),
+    ("[tasks.t]\nshell = 'true'\non_retry = [{ webhook = 'https://x', json = { a = '{{ stdout }}' } }]", "TM0209 3:56"),
     // Python.
     ("[tasks.t.python]\nscript = 'a.py'\ncall = 'a:b'", "TM0114 3:8"),
     ("[tasks.t.python]\nargs = ['a']", "TM0114 1:8"),

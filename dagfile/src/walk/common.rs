@@ -1,5 +1,6 @@
 //! The keys that every task has, from a task, a group's defaults or the DAG's.
 
+use super::alert::{self, Alerts};
 use super::asset::OutletKeys;
 use super::value::{is_env_name, is_id};
 use super::{Place, Text, Walk};
@@ -9,6 +10,7 @@ use crate::operator::Settings;
 use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
+use tidemill_model::alert::AlertOn;
 use tidemill_model::dag::{OnLost, RetryRule, Secret, ShellOutput, is_pool_name};
 use tidemill_model::{TriggerRule, WeightRule};
 use toml::de::DeValue;
@@ -56,6 +58,7 @@ pub(crate) struct Common {
     /// Settings of operators that run inside the worker, by their key: a task's own one, or
     /// defaults for several.
     pub(crate) settings: Vec<(&'static str, Settings)>,
+    pub(crate) alerts: Alerts,
 }
 
 /// What one table says about shell tasks.
@@ -82,6 +85,7 @@ impl Common {
                 outputs: merge(self.outputs, &base.outputs, |one| &one.0),
                 shell: self.shell.over(&base.shell),
                 settings: settings_over(self.settings, &base.settings),
+                alerts: alert::over(self.alerts, &base.alerts),
             } };
         }
         pick!(
@@ -208,6 +212,7 @@ impl Walk<'_> {
             env: self.env(table),
             inherit_env: self.boolean(table, "inherit_env"),
             secrets: self.secrets(table),
+            alerts: self.alerts(table, AlertOn::ALL),
             run_as_user: self.string(table, "run_as_user"),
             on_lost: self
                 .choice(table, "on_lost", &["fail", "retry"])

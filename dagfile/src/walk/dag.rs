@@ -1,5 +1,6 @@
 //! `[dag]`.
 
+use super::alert::Alerts;
 use super::value::is_id;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
@@ -8,6 +9,7 @@ use crate::parse::Table;
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
+use tidemill_model::alert::AlertOn;
 use tidemill_model::dag::{AssetCondition, Concurrency, ConcurrencyPolicy, RunRetry};
 use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{RunType, Ts};
@@ -36,6 +38,7 @@ pub(crate) struct DagKeys {
     pub(crate) dagrun_timeout: Option<Duration>,
     pub(crate) fail_fast: bool,
     pub(crate) retry: RunRetry,
+    pub(crate) alerts: Alerts,
     pub(crate) rerun_with_latest_version: bool,
 }
 
@@ -104,6 +107,7 @@ impl Walk<'_> {
                 .unwrap_or(false),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
             retry: self.run_retry(table),
+            alerts: self.alerts(table, &[AlertOn::Failure, AlertOn::Success]),
         }
     }
 

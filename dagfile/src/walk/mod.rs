@@ -1,5 +1,6 @@
 //! The walk over the tree: every key looked at once, every mistake reported with its place.
 
+pub(crate) mod alert;
 pub(crate) mod asset;
 pub(crate) mod common;
 pub(crate) mod dag;

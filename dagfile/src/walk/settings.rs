@@ -153,7 +153,12 @@ impl Walk<'_> {
     }
 
     /// Any value; every text in it may be a template.
-    fn tree_of(&mut self, name: &str, value: &Value, texts: &mut Vec<Template>) -> Option<Json> {
+    pub(crate) fn tree_of(
+        &mut self,
+        name: &str,
+        value: &Value,
+        texts: &mut Vec<Template>,
+    ) -> Option<Json> {
         match value.get_ref() {
             DeValue::String(_) => self.template_of(name, value, false, texts),
             DeValue::Array(items) => {

@@ -117,6 +117,7 @@ pub fn task(operator: Operator) -> Task {
         mapping: None,
         reads: Vec::new(),
         uses: tidemill_model::Uses::default(),
+        alerts: Vec::new(),
         line: 1,
     }
 }
@@ -205,6 +206,7 @@ fn dag(task: Task) -> Dag {
         },
         rerun_with_latest_version: false,
         triggers: Vec::new(),
+        alerts: Vec::new(),
         params: Vec::new(),
         groups: Vec::new(),
         tasks: vec![task],

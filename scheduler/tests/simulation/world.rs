@@ -382,6 +382,7 @@ fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
         },
         rerun_with_latest_version: false,
         triggers: Vec::new(),
+        alerts: Vec::new(),
         params: Vec::new(),
         groups: Vec::new(),
         scopes: Scopes::new(&tasks, &graph),
@@ -437,6 +438,7 @@ fn task(at: u32, retries: u32) -> Task {
         mapping: None,
         reads: Vec::new(),
         uses: tidemill_model::Uses::default(),
+        alerts: Vec::new(),
         line: 1,
     }
 }

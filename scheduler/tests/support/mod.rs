@@ -83,6 +83,7 @@ impl Sketch {
             dagrun_timeout: None,
             rerun_with_latest_version: false,
             triggers: Vec::new(),
+            alerts: Vec::new(),
             fail_fast: false,
             retry: RunRetry {
                 retries: 0,
@@ -141,6 +142,7 @@ pub fn task(id: &str) -> Task {
         mapping: None,
         reads: Vec::new(),
         uses: tidemill_model::Uses::default(),
+        alerts: Vec::new(),
         line: 1,
     }
 }

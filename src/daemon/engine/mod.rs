@@ -3,6 +3,7 @@
 //! It is the only writer of runs and task instances. Nothing is stepped on uncommitted state and
 //! nothing is started, killed or answered before the commit that says so.
 
+mod alert;
 mod assets;
 mod backfill;
 mod children;
@@ -155,6 +156,8 @@ pub struct EngineOptions {
     pub places: Places,
     /// Who keeps those of the database.
     pub keeper: Option<Arc<Keeper>>,
+    /// Rung when there is something to tell people.
+    pub alert_bell: Arc<tokio::sync::Notify>,
     /// Whose attempts are gone already.
     pub earlier: EarlierWorkers,
     /// What it counts.

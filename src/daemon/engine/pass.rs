@@ -48,6 +48,11 @@ impl PassDraft {
         self.runs.insert(run);
     }
 
+    /// Places of tasks that have changed, by run.
+    pub(super) fn touched(&self) -> impl Iterator<Item = (&RunNo, &BTreeSet<TaskIndex>)> {
+        self.tasks.iter()
+    }
+
     /// A run is read by another definition: places of its tasks mean nothing any more.
     pub(super) fn forget_tasks(&mut self, run: RunNo) {
         self.tasks.remove(&run);
@@ -133,6 +138,8 @@ impl Engine {
                 });
             }
         }
+        let runs: BTreeSet<RunNo> = draft.runs.union(&draft.new_runs).copied().collect();
+        self.raise_alerts(draft, &runs, now);
         let kills = self.kills_elsewhere(&draft.kills);
         draft.rows.kills.extend(kills);
         self.tell(draft, now);
@@ -255,6 +262,9 @@ impl Engine {
         }
         for (attempt, reason) in draft.kills {
             self.worker.kill(attempt, reason);
+        }
+        if !draft.rows.alerts.is_empty() {
+            self.options.alert_bell.notify_one();
         }
         for change in draft.rows.changes {
             let _ = self.changes.send(Arc::new(change)); // nobody may be listening

@@ -6,7 +6,7 @@ use super::records::{open_connection, open_variable, seal_connection, variable_p
 use crate::daemon::clock;
 use crate::exit::chain;
 use std::sync::{Arc, PoisonError, RwLock};
-use tidemill_connection::{Connection, Found, Keys, Kind, Secret, Unusable, Variable};
+use tidemill_connection::{Connection, Found, Keys, Kind, Places, Secret, Unusable, Variable};
 use tidemill_model::Uses;
 use tidemill_store::{
     Answer, ConnectionChange, ConnectionRecord, OutsideChange, OutsideStore, OutsideWish, Refusal,
@@ -380,6 +380,25 @@ impl Keeper {
 
     async fn write(&self, change: OutsideChange) -> Result<(), Refusal> {
         self.store.change_outside(&change).await.map_err(away)
+    }
+}
+
+/// One connection, wherever it is.
+///
+/// # Errors
+/// What is missing, for people.
+pub async fn by_name(id: &str, places: &Places, keeper: &Keeper) -> Result<Connection, String> {
+    let mut uses = Uses::default();
+    uses.add_connection(id);
+    let (mut found, open) = Found::look(&uses, places);
+    let stored = keeper.read(&open).await.map_err(|err| chain(&err))?;
+    keeper.unseal(&stored, &mut found);
+    if found.wrong.is_empty() {
+        found.close(&open, places);
+    }
+    match found.trouble() {
+        Some(what) => Err(what),
+        None => found.connection(id).cloned(),
     }
 }
 

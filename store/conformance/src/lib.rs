@@ -5,6 +5,7 @@
 //! Both panic where a store is wrong; that is how a test reports.
 #![allow(clippy::unwrap_used, reason = "a suite reports by panicking")]
 
+mod alert;
 mod asset;
 mod backfill;
 mod behaviour;
@@ -26,14 +27,17 @@ pub use play::random_ops;
 pub use snapshot::snapshot;
 
 use tidemill_store::{
-    DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore, WorkerStore,
+    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore, WorkerStore,
 };
 
 /// Runs every behaviour, each on a new, empty store.
 ///
 /// # Panics
 /// Where the store does something else than it must.
-pub async fn exercise<S: EngineStore + PageStore + OutsideStore>(open: impl AsyncFn() -> S) {
+pub async fn exercise<S>(open: impl AsyncFn() -> S)
+where
+    S: EngineStore + PageStore + OutsideStore + AlertStore,
+{
     behaviour::an_empty_store_has_nothing(open().await).await;
     behaviour::a_later_term_ends_the_earlier(open().await).await;
     behaviour::a_pass_is_written_whole(open().await).await;
@@ -55,6 +59,7 @@ pub async fn exercise<S: EngineStore + PageStore + OutsideStore>(open: impl Asyn
     lists::tasks_are_paged_and_counted(open().await).await;
     lists::pools_are_kept_by_name(open().await).await;
     lists::notes_are_kept_until_they_are_emptied(open().await).await;
+    alert::an_alert_is_told_once_and_tried_until_it_is_settled(open().await).await;
     outside::connections_and_variables_are_kept_by_name(open().await).await;
     backfill::backfills_are_kept_with_their_dates(open().await).await;
     backfill::an_open_backfill_is_loaded_with_its_active_runs(open().await).await;

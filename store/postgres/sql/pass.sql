@@ -369,6 +369,14 @@ stray_delivery as (
     from fence cross join unnest($175::bigint[]) as new (event)
     where not exists (select 1 from asset_event where asset_event.event = new.event)
       and new.event <> all ($163::bigint[])
+),
+-- The same event is told once.
+kept_alerts as (
+    insert into alert (key, at, due_at, body)
+    select new.key, new.at, new.at, new.body
+    from fence cross join unnest($177::text[], $178::bigint[], $179::text[])
+        as new (key, at, body)
+    on conflict (key) do nothing
 )
 select
     coalesce((select is_held from fence), false) as is_held,

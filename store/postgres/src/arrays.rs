@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::{Attempt, MapIndex, RunNo, TaskNo, Ts};
 use tidemill_store::memory::{CHANGES_KEPT, CHANGES_TRIMMED_EVERY};
 use tidemill_store::{
-    BackfillDate, BackfillRow, Change, DagPatch, Dispatch, Kill, Pass, PoolRecord, RunRow,
-    TaskNote, TaskRow, ValueRow,
+    AlertRow, BackfillDate, BackfillRow, Change, DagPatch, Dispatch, Kill, Pass, PoolRecord,
+    RunRow, TaskNote, TaskRow, ValueRow,
 };
 
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
@@ -39,6 +39,7 @@ pub(crate) struct Rows<'p> {
     settled: &'p [Attempt],
     backfills: Vec<&'p BackfillRow>,
     backfill_dates: Vec<&'p BackfillDate>,
+    alerts: &'p [AlertRow],
     /// Runs that must be there already.
     touched: Vec<i64>,
 }
@@ -116,6 +117,7 @@ impl<'p> Rows<'p> {
             settled: &pass.settled,
             backfills: backfills.into_values().collect(),
             backfill_dates: dates.into_values().collect(),
+            alerts: &pass.alerts,
             touched: touched.into_iter().collect(),
         }
     }
@@ -166,6 +168,14 @@ impl<'p> Rows<'p> {
             .bind(column(&self.removed, |key| key.2));
         let statement = bind_backfills(statement, &self.backfills, &self.backfill_dates);
         statement.bind(column(self.dispatches, |row| row.sealed.clone()))
+    }
+
+    /// Binds the alerts, after everything else.
+    pub(crate) fn bind_alerts<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+        statement
+            .bind(column(self.alerts, |alert| stored(&alert.key)))
+            .bind(column(self.alerts, |alert| alert.at.0))
+            .bind(column(self.alerts, |alert| alert.body.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! others wait for it or only read. Every write is fenced by the term, in the same transaction.
 
 mod address;
+mod alert;
 mod arrays;
 mod asset_arrays;
 mod asset_rows;

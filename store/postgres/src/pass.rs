@@ -252,12 +252,13 @@ pub(crate) fn bound<'q>(
     marks: &Marks,
     text: &'static str,
 ) -> Query<'q, Postgres, PgArguments> {
-    let statement = Rows::of(pass)
-        .bind(sqlx::query(text).bind(SHARD).bind(pass.term))
+    let rows = Rows::of(pass);
+    let statement = rows.bind(sqlx::query(text).bind(SHARD).bind(pass.term));
+    let statement = statement
         .bind(marks.next_seq())
         .bind(marks.to_store())
         .bind(marks.stored());
-    AssetRows::of(pass).bind(statement)
+    rows.bind_alerts(AssetRows::of(pass).bind(statement))
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.

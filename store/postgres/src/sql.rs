@@ -10,6 +10,10 @@ macro_rules! texts {
 }
 
 texts! {
+    ALERT_NEXT = "alert_next",
+    ALERT_SETTLE = "alert_settle",
+    ALERTS_DUE = "alerts_due",
+    ALERTS_FORGET = "alerts_forget",
     ARRIVALS = "arrivals",
     ASSET_DELIVERIES = "asset_deliveries",
     ASSET_EVENTS = "asset_events",
@@ -201,6 +205,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         28,
         "outside",
         include_str!("../../../migrations/postgres/0028_outside.sql"),
+    ),
+    (
+        29,
+        "alert",
+        include_str!("../../../migrations/postgres/0029_alert.sql"),
     ),
     (
         30,

@@ -4,6 +4,7 @@
 //! Pages read through a few read-only connections and never wait for the writer. A pass of the
 //! engine takes a shorter way than the other writes, see [`SqliteStore`].
 
+mod alert;
 mod asset;
 mod asset_rows;
 mod engine;

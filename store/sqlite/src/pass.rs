@@ -39,6 +39,7 @@ pub(crate) struct PassStatements {
     asset_event_put: Statement,
     asset_delivery_drop: Statement,
     asset_delivery_put: Statement,
+    alert_put: Statement,
 }
 
 impl PassStatements {
@@ -69,6 +70,7 @@ impl PassStatements {
             asset_event_put: session.prepare(sql::ASSET_EVENT_PUT)?,
             asset_delivery_drop: session.prepare(sql::ASSET_DELIVERY_DROP)?,
             asset_delivery_put: session.prepare(sql::ASSET_DELIVERY_PUT)?,
+            alert_put: session.prepare(sql::ALERT_PUT)?,
         })
     }
 }
@@ -165,6 +167,14 @@ fn write(
         let run = one.run.map(|run| run.0).into();
         let values = [Bind::Int(one.dag.0), Bind::Int(one.event.0), run];
         session.run(&mut statements.asset_delivery_put, &values)?;
+    for alert in &pass.alerts {
+        let body = alert.body.to_string();
+        let row = [
+            Bind::Text(&alert.key),
+            Bind::Int(alert.at.0),
+            Bind::Text(&body),
+        ];
+        session.run(&mut statements.alert_put, &row)?;
     }
     Ok(())
 }

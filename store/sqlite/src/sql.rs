@@ -10,6 +10,11 @@ macro_rules! texts {
 }
 
 texts! {
+    ALERT_NEXT = "alert_next",
+    ALERT_PUT = "alert_put",
+    ALERT_SETTLE = "alert_settle",
+    ALERTS_DUE = "alerts_due",
+    ALERTS_FORGET = "alerts_forget",
     ASSET_DELIVERIES = "asset_deliveries",
     ASSET_DELIVERY_DROP = "asset_delivery_drop",
     ASSET_DELIVERY_PUT = "asset_delivery_put",
@@ -185,6 +190,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         28,
         "outside",
         include_str!("../../../migrations/sqlite/0028_outside.sql"),
+    ),
+    (
+        29,
+        "alert",
+        include_str!("../../../migrations/sqlite/0029_alert.sql"),
     ),
     (
         30,

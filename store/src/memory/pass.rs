@@ -150,6 +150,7 @@ impl Tables {
         self.exchange.apply(pass);
         self.keep_backfills(pass);
         self.keep_assets(pass);
+        self.alerts.add(&pass.alerts);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;

@@ -75,6 +75,7 @@ fn task(id: &str) -> Task {
         mapping: None,
         reads: Vec::new(),
         uses: tidemill_model::Uses::default(),
+        alerts: Vec::new(),
         line: 4,
     }
 }
@@ -115,6 +116,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         },
         rerun_with_latest_version: false,
         triggers: Vec::new(),
+        alerts: Vec::new(),
         params: vec![
             param(
                 "currency",

@@ -1,0 +1,13 @@
+-- What is to be told, and what came of telling it. A key comes once; what is settled stays for a
+-- day, so that the same event is not told again.
+create table alert (
+    key text collate "C" primary key not null,
+    at bigint not null,
+    due_at bigint not null,
+    n_tries integer not null default 0,
+    body text not null,
+    error text,
+    done_at bigint
+);
+create index alert_due on alert (due_at) where done_at is null;
+create index alert_done on alert (done_at) where done_at is not null;

@@ -1,0 +1,1 @@
+select min(due_at) from alert where done_at is null

@@ -1,0 +1,1 @@
+delete from alert where done_at < $1

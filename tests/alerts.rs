@@ -1,0 +1,222 @@
+//! Alerts of a server, on real receivers: a web server, a mail server, a command.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use support::waiting::wait_for;
+use support::{PATIENCE, Place};
+
+/// A web server that answers with these statuses in turn, the last one for ever, and hands on what
+/// it was sent.
+fn web(statuses: &'static [u16]) -> (u16, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let status = statuses[n.min(statuses.len() - 1)];
+            let request = answer(stream.unwrap(), status);
+            if sender.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (port, received)
+}
+
+fn answer(stream: TcpStream, status: u16) -> (String, Value) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = text.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let mut stream = stream;
+    let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).unwrap();
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+/// A mail server that takes one mail after the other and hands on what it was told.
+fn mails() -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            if sender.send(take_mail(stream.unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    (port, received)
+}
+
+fn take_mail(mut stream: TcpStream) -> String {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut say = |text: &str| stream.write_all(text.as_bytes()).unwrap();
+    let (mut said, mut in_data) = (String::new(), false);
+    say("220 sink\r\n");
+    let mut line = String::new();
+    while reader.read_line(&mut line).unwrap() > 0 {
+        said.push_str(&line);
+        let word = line.trim_end().to_ascii_uppercase();
+        match (in_data, word.as_str()) {
+            (true, ".") => {
+                in_data = false;
+                say("250 kept\r\n");
+            }
+            (true, _) => {}
+            (false, "DATA") => {
+                in_data = true;
+                say("354 go on\r\n");
+            }
+            (false, "QUIT") => {
+                say("221 bye\r\n");
+                break;
+            }
+            (false, _) => say("250 ok\r\n"),
+        }
+        line.clear();
+    }
+    said
+}
+
+fn next<T>(received: &Receiver<T>) -> T {
+    received.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn a_failed_task_is_told_by_web_mail_and_command_and_a_refused_alert_is_tried_again() {
+    let place = Place::new();
+    let (hook, hooked) = web(&[503, 200]);
+    let (slack, slacked) = web(&[200]);
+    let (smtp, mailed) = mails();
+    let paged = place.folder().join("paged");
+    place.write_dag(
+        "told.toml",
+        &format!(
+            r##"
+[dag]
+on_failure = [{{ webhook = "http://127.0.0.1:{hook}/run", json = {{ what = "{{{{ dag.dag_id }}}} {{{{ state }}}}", why = "{{{{ exception }}}}" }} }}]
+[tasks.load]
+shell = "echo no route >&2; exit 2"
+on_failure = [
+    {{ slack = "#ops", text = "{{{{ task.task_id }}}}: {{{{ exception }}}}" }},
+    {{ email = ["ops@a.example", "b@b.example"] }},
+    {{ shell = "cat > {paged}.new; printf '%s' \"$TIDEMILL_ALERT_MESSAGE\" >> {paged}.new; mv {paged}.new {paged}" }},
+]
+"##,
+            paged = paged.display()
+        ),
+    );
+    let mut command = place.serve_command();
+    let slack = format!("slack://:s3cr3t-word@127.0.0.1:{slack}/http");
+    command.env("AIRFLOW_CONN_SLACK_DEFAULT", slack);
+    let extra = "%7B%22disable_ssl%22%3Atrue%2C%22disable_tls%22%3Atrue%2C%22from_email%22%3A%22tidemill%40a.example%22%7D";
+    let smtp = format!("smtp://127.0.0.1:{smtp}/?__extra__={extra}");
+    command.env("TIDEMILL_CONN_SMTP_DEFAULT", smtp);
+    let server = place.serve_with(command);
+    server.wait_for_dag("told");
+    let run = place.trigger("told", &[]);
+    assert_eq!(server.wait_for_end("told", &run)["state"], "failed");
+    let (head, body) = next(&slacked);
+    assert!(head.starts_with("POST /s3cr3t-word "), "{head}");
+    assert_eq!(body["channel"], "#ops");
+    assert_eq!(body["text"], "load: exit 2: no route");
+    let mail = next(&mailed);
+    for part in [
+        "RCPT TO:<ops@a.example>",
+        "RCPT TO:<b@b.example>",
+        "From: tidemill@a.example",
+        "Subject: told: task load failed in run",
+        "exit 2: no route",
+    ] {
+        assert!(mail.contains(part), "{part} is not in {mail}");
+    }
+    let first = next(&hooked);
+    let second = next(&hooked);
+    assert_eq!(first.1, second.1, "the first one was refused");
+    assert_eq!(second.1["what"], "told failed");
+    assert_eq!(second.1["why"], "task load: exit 2: no route");
+    let paged = wait_for("the command", PATIENCE, || {
+        std::fs::read_to_string(&paged).ok()
+    });
+    assert!(
+        paged.contains(r#""dag_id":"told""#) && paged.ends_with("exit 2: no route"),
+        "{paged}"
+    );
+}
+
+#[test]
+fn retries_beginnings_and_ends_are_told_once_each_and_a_dead_receiver_holds_up_nothing() {
+    let place = Place::new();
+    let (port, received) = web(&[200]);
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    place.write_dag(
+        "often.toml",
+        &format!(
+            r#"
+[dag]
+on_success = [{{ webhook = "http://127.0.0.1:{port}/end" }}]
+[default_args]
+retries = 1
+retry_delay = "1ms"
+on_execute = [{{ webhook = "http://127.0.0.1:{dead}/" }}]
+[tasks.twice]
+on_retry = [{{ webhook = "http://127.0.0.1:{port}/retry" }}]
+on_failure = [{{ webhook = "http://127.0.0.1:{port}/never" }}]
+shell = "test $TIDEMILL_TRY_NUMBER = 2"
+[tasks.skips]
+on_skipped = [{{ webhook = "http://127.0.0.1:{port}/skipped" }}]
+shell = "exit 99"
+"#
+        ),
+    );
+    let server = place.serve();
+    server.wait_for_dag("often");
+    let run = place.trigger("often", &[]);
+    let ended = server.wait_for_end("often", &run);
+    assert_eq!(ended["state"], "success", "{ended}");
+    let mut told: Vec<(String, String)> = (0..3)
+        .map(|_| {
+            let (head, body) = next(&received);
+            let path = head.split(' ').nth(1).unwrap().to_string();
+            (path, body["event"].as_str().unwrap().to_string())
+        })
+        .collect();
+    told.sort();
+    let want = [
+        ("/end", "on_success"),
+        ("/retry", "on_retry"),
+        ("/skipped", "on_skipped"),
+    ];
+    let want = want.map(|(path, event)| (path.to_string(), event.to_string()));
+    assert_eq!(told, want);
+    drop(server);
+    let log = place.serve_log();
+    assert!(
+        log.contains("An alert could not be sent; it is tried again"),
+        "{log}"
+    );
+    assert!(received.try_recv().is_err(), "told twice");
+}

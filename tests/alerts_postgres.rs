@@ -1,0 +1,4 @@
+//! `alerts.rs` on PostgreSQL.
+
+#[path = "alerts.rs"]
+mod alerts;

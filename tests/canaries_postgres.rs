@@ -1,0 +1,4 @@
+//! `canaries.rs` on PostgreSQL.
+
+#[path = "canaries.rs"]
+mod canaries;
