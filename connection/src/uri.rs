@@ -88,9 +88,15 @@ fn extra_of(query: &str) -> Option<Secret> {
         if key == EXTRA_KEY {
             return Some(Secret::new(value.into_owned()));
         }
-        extra.insert(key.into_owned(), Value::String(value.into_owned()));
+        let value = json_of(&value).unwrap_or_else(|| Value::String(value.into_owned()));
+        extra.insert(key.into_owned(), value);
     }
     Some(Secret::new(Value::Object(extra).to_string()))
+}
+
+/// What a value of the query means where it is JSON, as Airflow reads it: `timeout=3` is a number.
+fn json_of(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
 }
 
 /// Writes it.
@@ -136,11 +142,13 @@ pub(crate) fn write(connection: &Connection) -> Secret {
     Secret::new(uri)
 }
 
-/// Keys and texts stand in the query as they are; anything else as one JSON text.
+/// Keys and texts stand in the query as they are; anything else, and what would be read as
+/// something else, as one JSON text.
 fn query_of(connection: &Connection, extra: &Secret) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let object = connection.extra_object().unwrap_or_default();
-    if !object.is_empty() && object.values().all(Value::is_string) {
+    let is_plain = |value: &Value| value.as_str().is_some_and(|text| json_of(text).is_none());
+    if !object.is_empty() && object.values().all(is_plain) {
         for (key, value) in &object {
             query.append_pair(key, value.as_str().unwrap_or_default());
         }
@@ -184,6 +192,11 @@ mod tests {
                 "s|u|p w|h/ost|1|sch/ema|",
             ),
             ("s://h/db?a=b%20c&d=", r#"s|||h||db|{"a":"b c","d":""}"#),
+            (
+                "s://h:1/a/b?x=1&y=true&z=%22q%22",
+                r#"s|||h|1|a/b|{"x":1,"y":true,"z":"q"}"#,
+            ),
+            ("s://u:p@w@h/x", "s|u|p@w|h||x|"),
             ("s://h/?__extra__=%7B%22a%22%3A1%7D", r#"s|||h|||{"a":1}"#),
             ("http://https://h:80/x", "http|||https://h|80|x|"),
             (
@@ -209,6 +222,7 @@ mod tests {
             "hunter2",
             "s://h:hunter2",
             "s://hunter2:x@http://y",
+            "http://me:hunter2@https://h/x",
             "s://u:%ff@hunter2",
         ] {
             let err = parse("c", text).unwrap_err().what;

@@ -21,23 +21,30 @@ impl WorkerProcess {
 
     /// Starts one in this home.
     pub fn start_in(place: Place, more: &[&str]) -> WorkerProcess {
-        let child = WorkerProcess::spawn(&place, more);
+        let child = WorkerProcess::spawn(&place, more, &[]);
+        WorkerProcess { child, place }
+    }
+
+    /// Starts one beside a server with more in its environment.
+    pub fn start_with(beside: &Place, more: &[&str], env: &[(&str, &str)]) -> WorkerProcess {
+        let place = beside.beside();
+        let child = WorkerProcess::spawn(&place, more, env);
         WorkerProcess { child, place }
     }
 
     /// Starts it again in its home; the one before must have ended.
     pub fn start_again(&mut self, more: &[&str]) {
-        self.child = WorkerProcess::spawn(&self.place, more);
+        self.child = WorkerProcess::spawn(&self.place, more, &[]);
     }
 
-    fn spawn(place: &Place, more: &[&str]) -> Child {
+    fn spawn(place: &Place, more: &[&str], env: &[(&str, &str)]) -> Child {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(place.folder().join("worker.log"))
             .unwrap();
         let mut command = place.tidemill();
-        command.arg("worker").args(more);
+        command.arg("worker").args(more).envs(env.iter().copied());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }
