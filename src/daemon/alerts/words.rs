@@ -164,6 +164,7 @@ fn facts(event: &Value) -> Facts {
             .map_or(-1, |_| number("map_index")),
         map: Map::new(),
         tasks: BTreeMap::new(),
+        trigger: None,
         run_dir: String::new(),
         result: Some(Arc::new(told)),
         found: Arc::default(),

@@ -167,6 +167,7 @@ fn write(
         let run = one.run.map(|run| run.0).into();
         let values = [Bind::Int(one.dag.0), Bind::Int(one.event.0), run];
         session.run(&mut statements.asset_delivery_put, &values)?;
+    }
     for alert in &pass.alerts {
         let body = alert.body.to_string();
         let row = [
