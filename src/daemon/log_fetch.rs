@@ -54,10 +54,8 @@ pub fn elsewhere(store: Arc<dyn DispatchStore>, copies: PathBuf) -> LogsElsewher
 /// Copies go with their runs: looked for now and then, in every process that keeps some.
 pub async fn sweep_copies(pages: Arc<dyn PageStore>, copies: PathBuf) {
     loop {
-        let mut folders = match tokio::fs::read_dir(&copies).await {
-            Ok(folders) => Some(folders),
-            Err(_) => None, // there are none yet
-        };
+        // None before the first copy.
+        let mut folders = tokio::fs::read_dir(&copies).await.ok();
         while let Some(found) = &mut folders
             && let Ok(Some(folder)) = found.next_entry().await
         {

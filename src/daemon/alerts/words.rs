@@ -168,6 +168,7 @@ fn facts(event: &Value) -> Facts {
         run_dir: String::new(),
         result: Some(Arc::new(told)),
         found: Arc::default(),
+        asset_events: Map::new(),
     }
 }
 
