@@ -14,7 +14,7 @@ fn write_dags(place: &Place, more: &str) {
     place.write_dag(
         "ingest.toml",
         &format!(
-            "{ASSETS}[tasks.pull]\noutlets = [{{ asset = 'orders', extra = {{ rows = '{{{{ result }}}}', day = '{{{{ ds }}}}' }} }}]\nshell = {{ command = 'echo 12', output = 'json' }}\n[tasks.fails]\noutlets = ['rates']\nshell = 'exit 1'\n"
+            "{ASSETS}[tasks.pull]\noutlets = [{{ asset = 'orders', extra = {{ rows = '{{{{ result }}}}', run = '{{{{ run_id }}}}' }} }}]\nshell = {{ command = 'echo 12', output = 'json' }}\n[tasks.fails]\noutlets = ['rates']\nshell = 'exit 1'\n"
         ),
     );
     place.write_dag(

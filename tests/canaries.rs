@@ -302,7 +302,7 @@ fn no_canary_is_found_in_anything_that_was_written_or_answered() {
         "/dags/canaries/code".to_string(),
         format!("/dags/canaries/runs/{id}/tasks/leak"),
         format!("/dags/canaries/runs/{id}/tasks/keep"),
-        format!("/dags/canaries/runs/{id}/tasks/many"),
+        format!("/dags/canaries/runs/{id}/tasks/many?map_index=0"),
     ];
     for path in &pages {
         let text = page(&server.url, path, &cookie);

@@ -116,7 +116,7 @@ fn what_has_no_next_run_says_why_with_its_exit_status() {
         ("schedule = '@continuous'", 3, "runs continuously"),
         ("schedule = '@once'", 3, "when it is first seen"),
         ("schedule = '0 25 * * *'", 10, "TM0130"),
-        ("schedule = { assets = ['a'] }", 10, "TM0190"),
+        ("schedule = { assets = ['a'] }", 3, "events of a"),
         (
             "schedule = '@daily'\nend_date = 2020-01-01",
             0,

@@ -61,8 +61,13 @@ async fn dag_of_server(at: &Where, dag_id: &str) -> Result<Dag, Failure> {
 }
 
 fn ticks(dag: &Dag, after: Ts, limit: usize) -> Result<Vec<Tick>, Failure> {
-    match dag.schedule.ticks {
-        Ticks::Manual => Err(Failure::new(
+    match (&dag.schedule.ticks, &dag.asset_schedule) {
+        (Ticks::Manual, Some(assets)) => Err(Failure::new(
+            Exit::NotFound,
+            format!("DAG {} runs when there are events of {assets}", dag.id),
+        )
+        .hint("`tidemill dags why` tells which of them are still missing")),
+        (Ticks::Manual, None) => Err(Failure::new(
             Exit::NotFound,
             format!(
                 "DAG {} has no schedule: it runs when it is triggered",
@@ -70,19 +75,19 @@ fn ticks(dag: &Dag, after: Ts, limit: usize) -> Result<Vec<Tick>, Failure> {
             ),
         )
         .hint("give it one: `schedule = \"0 6 * * *\"` in [dag]")),
-        Ticks::Continuous => Err(Failure::new(
+        (Ticks::Continuous, _) => Err(Failure::new(
             Exit::NotFound,
             format!(
                 "DAG {} runs continuously: each run begins when the one before it is over",
                 dag.id
             ),
         )),
-        Ticks::Once(None) => Err(Failure::new(
+        (Ticks::Once(None), _) => Err(Failure::new(
             Exit::NotFound,
             format!("DAG {} runs once, when it is first seen", dag.id),
         )
         .hint("give it a `start_date` to say when")),
-        Ticks::Cron(_) | Ticks::Every { .. } | Ticks::Once(Some(_)) | Ticks::At(_) => {
+        (Ticks::Cron(_) | Ticks::Every { .. } | Ticks::Once(Some(_)) | Ticks::At(_), _) => {
             let mut at = after.before(dag.schedule.offset(&dag.id));
             let ticks = std::iter::from_fn(|| {
                 let tick = next_tick(dag, at)?;

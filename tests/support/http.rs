@@ -18,10 +18,11 @@ pub fn ask(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Res
         ""
     };
     let length = text.len();
-    write!(
-        stream,
+    // In one piece: a server that needs no body may answer and close before it has seen all of it.
+    let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n{text}"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     read(&answer)

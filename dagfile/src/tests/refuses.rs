@@ -84,10 +84,10 @@ const CASES: &[(&str, &str)] = &[
     ("[dag]\non_failure = [{ slack = '#a', webhook = 'https://x' }]\nT", "TM0115 2:15"),
     ("[dag]\non_failure = { slack = '#a' }\nT", "TM0101 2:14"),
     ("[dag]\non_failure = [{ email = ['nobody'] }]\nT", "TM0103 2:26"),
-    ("[dag]\non_success = [{ shell = 'x', connection = 'y' }]\nT", "TM0115 2:44"),
+    ("[dag]\non_success = [{ shell = 'x', connection = 'y' }]\nT", "TM0115 2:43"),
     ("[dag]\non_success = [{ kafka = 'x' }]\nT", "TM0190 2:17"),
     ("[tasks.t]\nshell = 'true'\non_retry = [{ slack = '#a', text = '{{ var.value.x }}' }]", "TM0210 3:50"),
-    ("[tasks.t]\nshell = 'true'\non_retry = [{ webhook = 'https://x', json = { a = '{{ stdout }}' } }]", "TM0209 3:56"),
+    ("[tasks.t]\nshell = 'true'\non_retry = [{ webhook = 'https://x', json = { a = '{{ stdout }}' } }]", "TM0209 3:55"),
     // Python.
     ("[tasks.t.python]\nscript = 'a.py'\ncall = 'a:b'", "TM0114 3:8"),
     ("[tasks.t.python]\nargs = ['a']", "TM0114 1:8"),
@@ -197,7 +197,7 @@ const CASES: &[(&str, &str)] = &[
     ("[tasks.t]\nshell = 'true'\nexpand = { a = [1] }\nexpand_kwargs = []", "TM0148 4:17"),
     ("[tasks.t]\nbranch = 'x'\nexpand = { a = [1] }", "TM0148 3:10"),
     ("[tasks.t]\nshell = 'true'\nsetup = true\nexpand = { a = ['{{ x }}'] }", "TM0148 4:10, TM0202 4:21"),
-    ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0190 1:2"),
+    ("[triggers.x.kafka]\ntopics = ['a']\nT", "TM0160 1:11"),
     ("[dag.schedule]\ncron = '@daily'\nassets = ['a']\npartition_key = '%Y'\nT", "TM0313 3:11, TM0190 4:1"),
     ("[tasks.t]\nshell = 'echo {{ inlets }}'", "TM0190 2:18"),
     // Templates.
