@@ -19,10 +19,6 @@ fn looks_back(place: &Place) {
     );
 }
 
-fn open(place: &Place, date: &str) {
-    std::fs::write(place.folder().join(date), "").unwrap();
-}
-
 fn dated(place: &Place, dag: &str, date: &str) -> String {
     place.trigger(dag, &["--logical-date", date])
 }
@@ -67,15 +63,15 @@ fn a_task_waits_for_itself_in_the_run_before_through_failure_repair_and_kill() {
     let first = dated(&place, "chain", "2026-01-01");
     let second = dated(&place, "chain", "2026-01-02");
     let third = dated(&place, "chain", "2026-01-03");
-    open(&place, "2026-01-02");
-    open(&place, "2026-01-03");
+    place.open("2026-01-02");
+    place.open("2026-01-03");
     server.wait_for_task("chain", &first, "a", "running");
     wait_until_held(&place, &server, "chain", &second, "a");
     let told = condition(&why(&place, "chain", &second, "a"), "depends_on_past");
     assert_eq!(told["holders"][0]["run_id"], first.as_str(), "{told}");
 
     // A failure holds the next run, over a kill of the server as well.
-    open(&place, "2026-01-01");
+    place.open("2026-01-01");
     assert_eq!(server.wait_for_end("chain", &first)["state"], "failed");
     server.signal(rustix::process::Signal::KILL);
     server.wait_until_gone();
@@ -103,14 +99,14 @@ fn a_run_that_comes_in_between_is_waited_for() {
     let third = dated(&place, "chain", "2026-01-03");
     wait_until_held(&place, &server, "chain", &third, "a");
     let second = dated(&place, "chain", "2026-01-02");
-    open(&place, "2026-01-01");
-    open(&place, "2026-01-03");
+    place.open("2026-01-01");
+    place.open("2026-01-03");
     assert_eq!(server.wait_for_end("chain", &first)["state"], "success");
     server.wait_for_task("chain", &second, "a", "running");
     let told = condition(&why(&place, "chain", &third, "a"), "depends_on_past");
     assert_eq!(told["ok"], false);
     assert_eq!(told["holders"][0]["run_id"], second.as_str(), "{told}");
-    open(&place, "2026-01-02");
+    place.open("2026-01-02");
     assert_eq!(server.wait_for_end("chain", &third)["state"], "success");
 }
 

@@ -8,15 +8,6 @@ use serde_json::{Value, json};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, http, stderr, stdout, told};
 
-fn until(place: &Place, file: &str) -> String {
-    let path = place.folder().join(file);
-    format!("while ! test -e {}; do sleep 0.02; done", path.display())
-}
-
-fn open(place: &Place, file: &str) {
-    std::fs::write(place.folder().join(file), "").unwrap();
-}
-
 fn run_path(dag: &str, run: &str) -> String {
     format!("/api/v2/dags/{dag}/dagRuns/{}", http::escape(run))
 }
@@ -97,7 +88,7 @@ fn clearing_reaches_earlier_and_later_runs_and_shows_them_first() {
 #[test]
 fn tasks_and_groups_are_marked_and_a_skip_is_a_skip() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!(
         "[groups.load]\n[groups.inner]\ngroup = 'load'\n[tasks.first]\nshell = '''{hold}'''\n[tasks.x]\ngroup = 'load'\ndepends_on = 'first'\nshell = 'false'\n[tasks.y]\ngroup = 'inner'\ndepends_on = 'first'\nshell = 'false'\n[tasks.last]\ndepends_on = ['x', 'y']\nshell = 'true'\n"
     );
@@ -116,7 +107,7 @@ fn tasks_and_groups_are_marked_and_a_skip_is_a_skip() {
     assert_eq!(server.task("grouped", &run, "x")["state"], Value::Null);
     let marked = place.call(&["tasks", "mark", &name, "success", "load"]);
     assert!(marked.status.success(), "{}", told(&marked));
-    open(&place, "go");
+    place.open("go");
     assert_eq!(server.wait_for_end("grouped", &run)["state"], "success");
     assert_eq!(server.task("grouped", &run, "last")["state"], "success");
     let marked = place.call(&["tasks", "mark", &name, "skipped", "last"]);
@@ -190,7 +181,7 @@ fn a_bad_file_leaves_the_last_good_version_running() {
 #[test]
 fn editing_or_deleting_the_file_neither_changes_nor_strands_nor_greens_a_run() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!(
         "[tasks.first]\nshell = '''{hold}'''\n[tasks.second]\ndepends_on = 'first'\nshell = 'echo old; false'\n"
     );
@@ -209,7 +200,7 @@ fn editing_or_deleting_the_file_neither_changes_nor_strands_nor_greens_a_run() {
     wait_for("the file to be missed", PATIENCE, || {
         (server.body("/api/v2/dags/edit")["is_stale"] == true).then_some(())
     });
-    open(&place, "go");
+    place.open("go");
     let ended = server.wait_for_end("edit", &run);
     assert_eq!(ended["state"], "failed", "{ended}");
     assert_eq!(ended["dag_versions"][0]["version_number"], 1);
@@ -318,7 +309,7 @@ fn a_task_that_leaves_the_file_and_comes_back_keeps_its_history() {
 #[test]
 fn a_running_run_is_not_moved_to_another_version() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     place.write_dag("edit.toml", &format!("[tasks]\nt = '''{hold}'''\n"));
     let server = place.serve();
     server.wait_for_dag("edit");
@@ -330,7 +321,7 @@ fn a_running_run_is_not_moved_to_another_version() {
     let refused = place.call(&["runs", "clear", &name, "--latest-version", "-y"]);
     assert_eq!(refused.status.code(), Some(5), "{}", told(&refused));
     assert_eq!(server.task("edit", &run, "t")["state"], "running");
-    open(&place, "go");
+    place.open("go");
     assert_eq!(server.wait_for_end("edit", &run)["state"], "success");
 }
 

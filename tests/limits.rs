@@ -8,16 +8,6 @@ use serde_json::{Value, json};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, http, stderr, stdout, told};
 
-/// A command that ends when a file appears.
-fn until(place: &Place, file: &str) -> String {
-    let path = place.folder().join(file);
-    format!("while ! test -e {}; do sleep 0.02; done", path.display())
-}
-
-fn open(place: &Place, file: &str) {
-    std::fs::write(place.folder().join(file), "").unwrap();
-}
-
 /// The conditions of a task that are not met, by name.
 fn blocked(server: &Server, dag: &str, run: &str, task: &str) -> Vec<Value> {
     let path = format!(
@@ -49,7 +39,7 @@ fn pool(server: &Server, name: &str) -> Value {
 #[test]
 fn a_full_pool_keeps_a_task_waiting_and_why_names_who_holds_it() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!(
         "[default_args]\npool = 'warehouse'\n[tasks.first]\npriority_weight = 2\nshell = '''{hold}'''\n[tasks.second]\nshell = 'true'\n"
     );
@@ -81,7 +71,7 @@ fn a_full_pool_keeps_a_task_waiting_and_why_names_who_holds_it() {
         (&json!(1), &json!(0))
     );
     assert_eq!(used["scheduled_slots"], 1);
-    open(&place, "go");
+    place.open("go");
     assert_eq!(server.wait_for_end("load", &run)["state"], "success");
     assert_eq!(pool(&server, "warehouse")["occupied_slots"], 0);
 }
@@ -173,7 +163,7 @@ fn pools_of_the_file_are_not_changed_by_hand_and_those_made_by_hand_outlive_a_re
 #[test]
 fn a_limit_on_instances_of_a_task_holds_over_all_runs_of_its_dag() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!(
         "[tasks.only]\nmax_active_tis_per_dag = 1\nshell = '''{hold}'''\n[tasks.free]\nshell = 'true'\n"
     );
@@ -187,7 +177,7 @@ fn a_limit_on_instances_of_a_task_holds_over_all_runs_of_its_dag() {
     let found = blocked(&server, "one", &second, "only");
     assert_eq!(names(&found), ["max_active_tis_per_dag"]);
     assert_eq!(found[0]["holders"][0]["run_id"], json!(first));
-    open(&place, "go");
+    place.open("go");
     for run in [first, second] {
         assert_eq!(server.wait_for_end("one", &run)["state"], "success");
     }
@@ -196,7 +186,7 @@ fn a_limit_on_instances_of_a_task_holds_over_all_runs_of_its_dag() {
 #[test]
 fn a_run_waits_for_its_turn_and_why_names_the_run_that_has_it() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!("[dag]\nmax_active_runs = 1\n[tasks.t]\nshell = '''{hold}'''\n");
     place.write_dag("turn.toml", &text);
     let server = place.serve();
@@ -212,14 +202,14 @@ fn a_run_waits_for_its_turn_and_why_names_the_run_that_has_it() {
     let found = not_met(&server.body(&path));
     assert_eq!(names(&found), ["run_running", "max_active_runs"]);
     assert_eq!(found[1]["holders"][0]["run_id"], json!(first));
-    open(&place, "go");
+    place.open("go");
     assert_eq!(server.wait_for_end("turn", &second)["state"], "success");
 }
 
 #[test]
 fn a_cleared_run_waits_for_its_turn_like_any_other() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     let text = format!(
         "[dag]\nmax_active_runs = 1\n[params]\nhold = 'no'\n[tasks.t]\nenv = {{ HOLD = '{{{{ params.hold }}}}' }}\nshell = '''if test $HOLD = yes; then {hold}; fi'''\n"
     );
@@ -233,7 +223,7 @@ fn a_cleared_run_waits_for_its_turn_like_any_other() {
     let cleared = place.call(&["tasks", "clear", &format!("again/{ended}"), "-y"]);
     assert!(cleared.status.success(), "{}", told(&cleared));
     assert_eq!(server.run("again", &ended)["state"], "queued");
-    open(&place, "go");
+    place.open("go");
     wait_for("the cleared run", PATIENCE, || {
         let run = server.run("again", &ended);
         let task = server.task("again", &ended, "t");
@@ -244,7 +234,7 @@ fn a_cleared_run_waits_for_its_turn_like_any_other() {
 #[test]
 fn runs_with_one_key_wait_are_not_made_or_replace_each_other_by_the_policy() {
     let place = Place::new();
-    let hold = until(&place, "go");
+    let hold = place.until("go");
     for policy in ["queue", "skip", "replace"] {
         let text = format!(
             "[params]\nregion = 'eu'\n[dag.concurrency]\nkey = '{{{{ params.region }}}}'\npolicy = '{policy}'\n[tasks.t]\nshell = '''{hold}'''\n"
@@ -269,7 +259,7 @@ fn runs_with_one_key_wait_are_not_made_or_replace_each_other_by_the_policy() {
         (&replaced["state"], &replaced["note"]),
         (&json!("failed"), &json!("replaced"))
     );
-    open(&place, "go");
+    place.open("go");
     for (dag, run) in [
         ("queue", &first[0]),
         ("queue", &queued),

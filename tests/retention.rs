@@ -72,11 +72,7 @@ fn runs_older_than_the_configuration_says_go_but_for_the_newest_of_each_dag() {
 fn a_person_forgets_a_run_that_is_over_and_none_that_runs() {
     let place = Place::new();
     place.write_dag("said.toml", DAG);
-    let gate = place.folder().join("go");
-    let waits = format!(
-        "[tasks.wait]\nshell = 'until [ -e {} ]; do sleep 0.05; done'\n",
-        gate.display()
-    );
+    let waits = format!("[tasks.wait]\nshell = '{}'\n", place.until("go"));
     place.write_dag("waits.toml", &waits);
     let server = place.serve();
     server.wait_for_dag("said");
@@ -101,6 +97,6 @@ fn a_person_forgets_a_run_that_is_over_and_none_that_runs() {
         "{}",
         told(&refused)
     );
-    std::fs::write(&gate, "").unwrap();
+    place.open("go");
     assert_eq!(server.wait_for_end("waits", &running)["state"], "success");
 }

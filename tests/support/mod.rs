@@ -218,6 +218,17 @@ impl Place {
         std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default()
     }
 
+    /// A command that ends when [`Place::open`] is called with the same name.
+    pub fn until(&self, gate: &str) -> String {
+        let path = self.folder().join(gate);
+        format!("while ! test -e {}; do sleep 0.02; done", path.display())
+    }
+
+    /// Lets the commands go on that wait for this name.
+    pub fn open(&self, gate: &str) {
+        std::fs::write(self.folder().join(gate), "").unwrap();
+    }
+
     /// Triggers a DAG by the command line and gives the run's name.
     pub fn trigger(&self, dag: &str, more: &[&str]) -> String {
         let mut args = vec!["dags", "trigger", dag, "-o", "json"];
