@@ -14,7 +14,7 @@ build: ## The release build
 
 test: ## Install what the tests need, then run every test
 	@scripts/install-test-needs
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
 	$(CARGO) fmt --all --check

@@ -18,7 +18,12 @@ fn example(place: &Place) -> PathBuf {
         let from = project().join("examples/wasm_words").join(name);
         std::fs::copy(from, folder.join(name)).unwrap();
     }
-    let built = Command::new(folder.join("build")).output().unwrap();
+    // Through `sh`: a file just written may be open for writing in a child that another test is
+    // starting, and could then not be executed itself.
+    let built = Command::new("sh")
+        .arg(folder.join("build"))
+        .output()
+        .unwrap();
     assert!(
         built.status.success(),
         "needs clang, wasi-libc and a rustc with the target (scripts/install-test-needs): {}",
