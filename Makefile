@@ -23,7 +23,8 @@ check: ## Format, lints and the tests that need nothing but Rust; downloads noth
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
 	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
 
-soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 of workers and of PostgreSQL; and a snapshot held open for ten minutes
+soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 between two commits, 100 of workers and of PostgreSQL; and a snapshot held open for ten minutes
+	TIDEMILL_ONCE_ROUNDS=$${TIDEMILL_ONCE_ROUNDS:-100} $(CARGO) test --release -p tidemill --test sql exactly_once -- --nocapture
 	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1
 	$(CARGO) build --release
 	target/release/tidemill-bench held

@@ -51,8 +51,10 @@ fn dag(address: SocketAddr, more: &str) -> String {
 #[test]
 fn the_file_format_and_the_worker_know_the_same_operators() {
     let of_format: BTreeSet<&str> = tidemill_dagfile::in_process().collect();
-    let operators =
-        tidemill_executor::operator::Operators::built_in(std::path::Path::new("/nowhere"));
+    let operators = tidemill_executor::operator::Operators::built_in(
+        std::path::Path::new("/nowhere"),
+        Default::default(),
+    );
     // Python starts a process, as shell does.
     let of_worker = operators.kinds().chain(["python"]);
     assert_eq!(of_format, of_worker.collect());

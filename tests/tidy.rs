@@ -44,7 +44,8 @@ const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
     ("connection", &["tokio", "sqlx", "axum"]),
     ("template", &["tokio", "sqlx", "axum"]),
     ("dagfile", &["tokio", "sqlx", "axum"]),
-    ("executor", &["sqlx", "libsqlite3-sys", "axum", "rdkafka"]),
+    // It speaks to the databases of tasks, never to the memory's.
+    ("executor", &["libsqlite3-sys", "axum", "rdkafka"]),
     ("kafka", &["sqlx", "libsqlite3-sys", "axum", "toml"]),
     ("log", &["tokio", "sqlx", "axum"]),
     ("wasm", &["sqlx", "axum", "toml"]),

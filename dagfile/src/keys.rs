@@ -6,7 +6,9 @@ mod wait;
 pub(crate) use crate::kafka_keys::*;
 pub(crate) use wait::*;
 
-use crate::operator::{OperatorKeys, http, python, wasm};
+use crate::operator::{
+    OperatorKeys, file_sensor, http, http_sensor, python, sql, sql_sensor, wasm,
+};
 
 /// A key of a table of the format.
 #[derive(Debug)]
@@ -22,7 +24,6 @@ pub(crate) struct Key {
 
 /// What a key holds.
 #[derive(Debug)]
-#[allow(dead_code, reason = "some kinds wait for the operators that use them")]
 pub(crate) enum Kind {
     Text,
     /// A text that may hold a template.
@@ -254,7 +255,7 @@ macro_rules! common_keys {
 pub(crate) const DEFAULT_ARGS: &[Key] = common_keys![
     key("shell", Kind::Table(SHELL_DEFAULTS), "", "Settings of every shell task."),
     key("http", Kind::OperatorDefaults(&http::HTTP), "", "Settings of every http task."),
-    later("sql", "Settings of every sql task."),
+    key("sql", Kind::OperatorDefaults(&sql::SQL), "", "Settings of every sql task."),
     key("python", Kind::OperatorDefaults(&python::PYTHON), "", "Settings of every python task."),
     key("wasm", Kind::OperatorDefaults(&wasm::WASM), "", "Settings of every wasm task."),
 ];
@@ -269,18 +270,18 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("python", Kind::Operator(&python::PYTHON), "", "A Python script, or a table with `script` or `call`."),
     key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
     key("wasm", Kind::Operator(&wasm::WASM), "", "A WebAssembly module of the DAG's folder: its file, or a table."),
-    later("sql", "A statement, a load or a check in a database."),
+    key("sql", Kind::Operator(&sql::SQL), "", "Statements, a load and checks in a database."),
     later("kafka_produce", "Writes records to a topic."),
     later("kafka_consume", "Reads a fixed range of a topic."),
     later("kafka_wait", "Waits for a record."),
     key("trigger_dag_run", Kind::Table(TRIGGER_DAG_RUN), "", "Starts a run of another DAG, and may wait for its end."),
     key("branch", Kind::Branch, "", "Chooses which tasks follow: a template that names them, or a table with `cases`."),
     key("short_circuit", Kind::ShortCircuit, "", "Skips what follows unless this template is true."),
-    later("file_sensor", "Waits for a file."),
-    later("http_sensor", "Waits for an HTTP answer."),
+    key("file_sensor", Kind::Operator(&file_sensor::FILE_SENSOR), "", "Waits for a file."),
+    key("http_sensor", Kind::Operator(&http_sensor::HTTP_SENSOR), "", "Waits for an HTTP answer."),
     key("time_sensor", Kind::TextOr(TIME_SENSOR), "", "Waits for a time of day or an instant: a time such as `18:30`, or a table."),
     key("external_task_sensor", Kind::Table(EXTERNAL_TASK_SENSOR), "", "Waits for a run or a task of another DAG."),
-    later("sql_sensor", "Waits for a row."),
+    key("sql_sensor", Kind::Operator(&sql_sensor::SQL_SENSOR), "", "Waits for a row."),
     key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name."),
     key("expand_kwargs", Kind::List, "", "One instance for each object of a list."),
     key("map_index_template", Kind::Template, "", "What an instance is called; `map.NAME` are its values."),

@@ -252,9 +252,9 @@ impl Checker<'_> {
                 }
                 Role::Output(names) => (
                     format!(
-                        "`{}` is not what this task's work leaves: it leaves result, {}",
+                        "`{}` is not what this task's work leaves: it leaves {}",
                         name.name,
-                        names.join(", ")
+                        [&["result"], names].concat().join(", ")
                     ),
                     "not left by it",
                 ),

@@ -230,6 +230,8 @@ fn task(
                 .find(|(name, _)| *name == operator.name);
             Operator::InProcess(InProcess {
                 kind: operator.name,
+                only_looks: operator.only_looks,
+                keeps: settings.is_some_and(|(_, settings)| settings.has("wait")),
                 settings: settings
                     .map(|(_, settings)| settings.clone().into_json())
                     .unwrap_or_default(),

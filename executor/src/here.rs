@@ -3,8 +3,9 @@
 
 use crate::log::thread::Ringer;
 use crate::operator::shell::after_timeout;
-use crate::operator::{Closing, Job, Run};
+use crate::operator::{Closing, Deferral, Job, Run};
 use futures_util::FutureExt;
+use serde_json::Value;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -24,8 +25,16 @@ pub(crate) struct Here {
     /// Started with the first attempt.
     runtime: Option<Runtime>,
     ringer: Ringer,
-    ends: Sender<(u64, Over)>,
-    over: Receiver<(u64, Over)>,
+    teller: Sender<(u64, News)>,
+    news: Receiver<(u64, News)>,
+}
+
+/// What an attempt has to tell.
+pub(crate) enum News {
+    /// It waits, and gives its slot back; what to keep of it meanwhile.
+    Deferred(Vec<(String, Value)>),
+    /// It has ended.
+    Over(Over),
 }
 
 /// The end of one attempt.
@@ -53,13 +62,22 @@ impl Handle {
 impl Here {
     /// Rings whenever an attempt has ended.
     pub(crate) fn new(ringer: Ringer) -> Here {
-        let (ends, over) = channel();
+        let (teller, news) = channel();
         Here {
             runtime: None,
             ringer,
-            ends,
-            over,
+            teller,
+            news,
         }
+    }
+
+    /// How an attempt tells that it waits.
+    pub(crate) fn deferral(&self, id: u64) -> Deferral {
+        let (teller, ringer) = (self.teller.clone(), self.ringer.clone());
+        Box::new(move |values| {
+            let _ = teller.send((id, News::Deferred(values))); // the worker is gone
+            ringer.ring();
+        })
     }
 
     /// Starts an attempt.
@@ -78,19 +96,19 @@ impl Here {
             none => none.insert(start_runtime()?),
         };
         let (kill, killed) = oneshot::channel();
-        let (ends, ringer) = (self.ends.clone(), self.ringer.clone());
+        let (teller, ringer) = (self.teller.clone(), self.ringer.clone());
         runtime.spawn(async move {
             if let Some(over) = attend(run, job, timeout, killed).await {
-                let _ = ends.send((id, over)); // the worker is gone
+                let _ = teller.send((id, News::Over(over))); // the worker is gone
                 ringer.ring();
             }
         });
         Ok(Handle { kill: Some(kill) })
     }
 
-    /// Attempts that have ended since the last call.
-    pub(crate) fn finished(&self) -> Vec<(u64, Over)> {
-        self.over.try_iter().collect()
+    /// What attempts have told since the last call, in its order.
+    pub(crate) fn news(&self) -> Vec<(u64, News)> {
+        self.news.try_iter().collect()
     }
 }
 

@@ -6,6 +6,7 @@ mod environment;
 mod expand;
 mod here;
 mod live;
+mod lock;
 mod log;
 mod masked;
 pub mod operator;
@@ -39,6 +40,8 @@ pub struct AttemptSpec {
     pub now: Ts,
     /// What its templates see.
     pub facts: Facts,
+    /// What earlier attempts of it kept while they waited, if the last of them was lost.
+    pub kept: std::collections::BTreeMap<String, serde_json::Value>,
     /// The log to write, created with the first byte.
     pub log: PathBuf,
     /// Read-only copy of the DAG's folder at the pinned version, `$TIDEMILL_DAG_DIR`.
@@ -70,12 +73,13 @@ pub struct WorkerOptions {
     pub supervisor_program: Option<PathBuf>,
 }
 
-/// The end of an attempt.
+/// The end of an attempt, or the news that it waits without its slot
+/// ([`tidemill_model::attempt::Verdict::Deferred`]); then its end is still to come.
 #[derive(Debug)]
 pub struct Ended {
     /// Who.
     pub attempt: Attempt,
-    /// How. Its log is complete.
+    /// How. Once it has ended its log is complete.
     pub outcome: Outcome,
 }
 

@@ -1,7 +1,8 @@
 //! The worker inside this process.
 
-use crate::here::{Here, Over};
+use crate::here::{Here, News, Over};
 use crate::live::{Live, Process};
+use crate::lock::take_lock;
 use crate::log::sink::{Captured, LogPlan};
 use crate::log::thread::Logs;
 use crate::operator::shell::{self, Fate, Prepared, Traces};
@@ -11,23 +12,20 @@ use crate::slot::{Slot, Slots};
 use crate::supervisor::client::Client;
 use crate::supervisor::message::{Order, Received, Report, memory_file};
 use crate::{AttemptSpec, Ended, WorkerError, WorkerOptions, expand, masked, user};
-use rustix::fs::FlockOperation;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::dag::{InProcess, ShellOutput};
 use tidemill_model::{Attempt, MapIndex, Operator, Outcome, Reason};
 
 /// How long the end of a worker waits for the end of its tasks.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// The longest pause between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The worker inside this process: a supervisor process that owns the tasks, a thread that owns
 /// their output, and a few threads for operators that need no process.
@@ -198,7 +196,7 @@ impl Worker {
             keeper: self.options.keeper.clone(),
         };
         let log = self.logs.open_here(id, plan);
-        let job = Job::new(spec, log);
+        let job = Job::new(spec, log, self.here.deferral(id));
         let handle = match self.here.start(id, run, job, timeout) {
             Ok(handle) => handle,
             Err(err) => {
@@ -318,8 +316,11 @@ impl Worker {
                 }
             }
         }
-        for (id, over) in self.here.finished() {
-            self.settle_here(id, over);
+        for (id, news) in self.here.news() {
+            match news {
+                News::Deferred(values) => self.defer(id, values),
+                News::Over(over) => self.settle_here(id, over),
+            }
         }
         for (id, captured) in self.logs.finished() {
             self.complete(id, captured);
@@ -373,6 +374,20 @@ impl Worker {
         process.fate = Some(fate);
         if let Some(captured) = self.logs.ended(id, note) {
             self.complete(id, captured);
+        }
+    }
+
+    /// The attempt waits without its slot: news that is told as an end is, though none follows.
+    fn defer(&mut self, id: u64, values: Vec<(String, Value)>) {
+        if let Some(Live::Here { attempt, .. }) = self.live.get(&id) {
+            self.ended.push(Ended {
+                attempt: *attempt,
+                outcome: Outcome {
+                    verdict: Verdict::Deferred,
+                    values,
+                    ..Outcome::success()
+                },
+            });
         }
     }
 
@@ -463,33 +478,4 @@ fn stdin_file(text: &str) -> io::Result<File> {
     let mut file = memory_file(text.as_bytes())?;
     file.rewind()?;
     Ok(file)
-}
-
-/// Takes the lock of a home. Whoever waited for it finds no process of the one before alive.
-fn take_lock(path: PathBuf, wait: Duration) -> Result<File, WorkerError> {
-    let failed = |err: io::Error| {
-        let what = format!("cannot lock {}", path.display());
-        WorkerError::System { what, err }
-    };
-    let mut options = File::options();
-    let file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let file = file.open(&path).map_err(failed)?;
-    let until = Instant::now() + wait;
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(LOCK_PAUSE);
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(WorkerError::Locked { lock: path }),
-            Err(err) => return Err(failed(err.into())),
-        }
-    }
 }

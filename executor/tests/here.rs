@@ -16,7 +16,7 @@ use tidemill_model::attempt::{Again, Verdict};
 
 /// A worker that has one more operator, `probe`.
 fn place(probe: impl Fn(Job) -> Work + Send + Sync + 'static) -> Place {
-    let operators = Operators::built_in(std::path::Path::new("/nowhere")).with("probe", probe);
+    let operators = Operators::default().with("probe", probe);
     Place::with(move |options| options.operators = operators)
 }
 
@@ -175,7 +175,7 @@ fn what_it_hides_is_in_no_log_no_value_and_no_message() {
 
 #[test]
 fn the_log_is_capped() {
-    let operators = Operators::built_in(std::path::Path::new("/nowhere")).with("probe", |job| {
+    let operators = Operators::default().with("probe", |job| {
         Box::pin(async move {
             for n in 0..1000 {
                 job.note(&format!("line {n}"));

@@ -156,6 +156,8 @@ pub enum Verdict {
     Skipped,
     /// Nobody knows how it ended.
     Lost,
+    /// It has not ended: it waits for something, and its worker goes on without its slot.
+    Deferred,
 }
 
 impl Outcome {

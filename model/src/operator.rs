@@ -31,6 +31,10 @@ pub enum Operator {
 pub struct InProcess {
     /// Its key in the file.
     pub kind: &'static str,
+    /// Does it only look at things? Then it may be done again at any time.
+    pub only_looks: bool,
+    /// Does it keep something while it waits, for the next attempt should this one be lost?
+    pub keeps: bool,
     /// Its table in the file over the defaults: durations in milliseconds, sizes in bytes,
     /// templates as they were written.
     pub settings: serde_json::Map<String, serde_json::Value>,
@@ -66,6 +70,11 @@ impl Operator {
         }
     }
 
+    /// Does it keep something while it waits, for the next attempt should this one be lost?
+    pub const fn keeps(&self) -> bool {
+        matches!(self, Operator::InProcess(work) if work.keeps)
+    }
+
     /// May it say that tasks below it are not followed?
     pub const fn decides(&self) -> bool {
         matches!(
@@ -82,9 +91,20 @@ impl Operator {
         )
     }
 
-    /// Does it start something of the user's? What does not may be done again at any time.
+    /// Does it start or change something of the user's? What does not may be done again at any
+    /// time.
     pub const fn is_command(&self) -> bool {
-        matches!(self, Operator::Shell(_) | Operator::InProcess(_))
+        match self {
+            Operator::Shell(_) => true,
+            Operator::InProcess(work) => !work.only_looks,
+            Operator::Empty
+            | Operator::Branch(_)
+            | Operator::ShortCircuit(_)
+            | Operator::LatestOnly
+            | Operator::TimeSensor(_)
+            | Operator::ExternalTaskSensor(_)
+            | Operator::TriggerDagRun(_) => false,
+        }
     }
 }
 

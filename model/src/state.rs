@@ -215,7 +215,7 @@ named!(
         Schedule = "schedule",
         /// It was given a slot.
         Queue = "queue",
-        /// A worker took it.
+        /// A worker took it, or takes it up again.
         Start = "start",
         /// Its attempt ended well.
         Succeed = "succeed",
@@ -277,7 +277,7 @@ impl TaskState {
                 _ => None,
             },
             E::Start => match self {
-                S::Queued => Some(S::Running),
+                S::Queued | S::Deferred => Some(S::Running),
                 _ => None,
             },
             E::Succeed => live(self).then_some(S::Success),

@@ -50,6 +50,10 @@ pub(crate) fn attempt_ended(
         lost(run, at, true, now, effects);
         return;
     }
+    if outcome.verdict == Verdict::Deferred {
+        deferred(run, at, outcome, effects);
+        return;
+    }
     if outcome.reason == Some(Reason::Interrupted) {
         interrupted(run, at, &outcome, now, effects);
         return;
@@ -87,10 +91,14 @@ pub(crate) fn attempt_ended(
             over(run, at, now, effects);
         }
         Verdict::Failed => {
+            if run.task(at).operator.keeps() {
+                // The next try begins anew; only what was lost is taken up.
+                effects.push(Effect::ClearValues(at));
+            }
             let (status, again) = (outcome.http_status, outcome.again);
             failed(run, at, status, again, now, effects);
         }
-        Verdict::Lost => {}
+        Verdict::Lost | Verdict::Deferred => {}
     }
 }
 
@@ -116,6 +124,18 @@ pub(crate) fn keep_values(
         let extra = Json::Object(extras.remove(asset).unwrap_or_default());
         effects.push(Effect::Emit(at, asset.clone(), extra));
     }
+}
+
+/// The attempt waits for something and gives its slot back; its worker still has it. One that was
+/// cleared or marked meanwhile is being ended already.
+fn deferred(run: &mut Run, at: TaskIndex, outcome: Outcome, effects: &mut Vec<Effect>) {
+    if !run.apply(at, TaskEvent::Defer) {
+        return;
+    }
+    for (key, value) in outcome.values {
+        effects.push(Effect::KeepValue(at, key, value));
+    }
+    effects.push(Effect::Task(at));
 }
 
 /// The attempt of a mapped task's own instance has found what the others are about.
@@ -224,6 +244,7 @@ fn user_tries(run: &Run, at: TaskIndex) -> i32 {
 }
 
 fn lost(run: &mut Run, at: TaskIndex, blame: bool, now: Ts, effects: &mut Vec<Effect>) {
+    run.take_up(at);
     run.release(at, now);
     if settle_without_verdict(run, at, now, effects) {
         return;
@@ -246,6 +267,7 @@ fn interrupted(
     now: Ts,
     effects: &mut Vec<Effect>,
 ) {
+    run.take_up(at);
     run.release(at, now);
     if settle_without_verdict(run, at, now, effects) {
         return;

@@ -86,6 +86,7 @@ fn clear_instances(run: &mut Run, tasks: &[TaskIndex], effects: &mut Vec<Effect>
         if is_live && run.tasks[at.at()].state.is_terminal() {
             continue; // marked while it ran: its attempt is being ended already
         }
+        run.take_up(at);
         if !run.apply(at, TaskEvent::Clear) {
             continue;
         }

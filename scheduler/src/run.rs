@@ -261,6 +261,15 @@ impl Run {
         task.started_at = Some(now);
     }
 
+    /// A deferred attempt that its worker still has counts as running again: what follows is the
+    /// same for both.
+    pub(crate) fn take_up(&mut self, at: TaskIndex) {
+        let task = &self.tasks[at.at()];
+        if task.state == TaskState::Deferred && task.is_live() {
+            self.apply(at, TaskEvent::Start);
+        }
+    }
+
     /// The attempt is gone; its slot is free.
     pub(crate) fn release(&mut self, at: TaskIndex, now: Ts) {
         if self.tasks[at.at()].worker.take().is_some() {

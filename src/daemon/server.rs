@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
+use tidemill_executor::operator::{Allowed, Operators};
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
 use tidemill_store::{Change, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -363,6 +364,16 @@ pub fn with_kept_logs(home: &Home, options: WorkerOptions) -> Result<WorkerOptio
     })
 }
 
+/// The ranges of addresses that requests may go to though they are closed by default. A list that
+/// cannot be read opens nothing.
+fn allowed_addresses() -> Allowed {
+    let text = std::env::var("TIDEMILL_HTTP_ALLOW").unwrap_or_default();
+    Allowed::parse(&text).unwrap_or_else(|what| {
+        tracing::error!(what, "TIDEMILL_HTTP_ALLOW cannot be read; it opens nothing");
+        Allowed::default()
+    })
+}
+
 /// The settings of a worker in a state folder, for `serve` and for `run`.
 pub fn worker_options(
     home: &Home,
@@ -378,7 +389,7 @@ pub fn worker_options(
         lease: LEASE,
         log_bytes_max: LOG_BYTES_MAX,
         keeper: None,
-        operators: tidemill_executor::operator::Operators::built_in(home.path()),
+        operators: Operators::built_in(home.path(), allowed_addresses()),
         supervisor_program: None,
     }
 }

@@ -110,6 +110,7 @@ impl Place {
             command.env("TIDEMILL_DATABASE", database);
         }
         command
+            .env("TIDEMILL_HTTP_ALLOW", "127.0.0.0/8")
             .env("TIDEMILL_HOME", self.home())
             .current_dir(self.folder())
             .stdin(Stdio::null());

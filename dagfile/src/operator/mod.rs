@@ -2,9 +2,28 @@
 //!
 //! A new one is a table in a file here, a line in `keys::TASK`, and one in `keys::DEFAULT_ARGS`.
 
+pub(crate) mod file_sensor;
 pub(crate) mod http;
+pub(crate) mod http_sensor;
 pub(crate) mod python;
+pub(crate) mod sql;
+pub(crate) mod sql_sensor;
 pub(crate) mod wasm;
+
+/// The keys of a sensor: its own, and how it waits.
+#[rustfmt::skip]
+macro_rules! sensor_keys {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            key("poke_interval", Kind::Duration, "\"1m\"", "The pause between two looks."),
+            key("timeout", Kind::Duration, "\"7d\"", "How long it waits, over all looks."),
+            key("soft_fail", Kind::Bool, "false", "Skipped, and not failed, when the time is up?"),
+            key("exponential_backoff", Kind::Bool, "false", "Is each pause twice the one before, up to an hour?"),
+        ]
+    };
+}
+pub(crate) use sensor_keys;
 
 use crate::diagnostic::Diagnostic;
 use crate::keys::Key;
@@ -22,6 +41,8 @@ pub(crate) struct OperatorKeys {
     pub(crate) keys: &'static [Key],
     /// What its work leaves, by the names that templates have for it; besides `result`.
     pub(crate) results: &'static [&'static str],
+    /// Does it only look at things?
+    pub(crate) only_looks: bool,
     /// What must hold between its keys, once the defaults stand in.
     pub(crate) check: fn(&Settings) -> Vec<Fault>,
 }

@@ -9,6 +9,7 @@ pub(crate) const PYTHON: OperatorKeys = OperatorKeys {
     short: Some("script"),
     keys: KEYS,
     results: &["stdout", "exit_code"],
+    only_looks: false,
     check,
 };
 

@@ -8,6 +8,7 @@ pub(crate) const WASM: OperatorKeys = OperatorKeys {
     short: Some("module"),
     keys: KEYS,
     results: &["stdout", "exit_code"],
+    only_looks: false,
     check,
 };
 

@@ -18,7 +18,12 @@ pub struct Job {
     log: LogHandle,
     /// What this attempt must never show.
     hidden: Arc<Mutex<Vec<Secret>>>,
+    /// Tells that it gives its slot back.
+    deferral: Deferral,
 }
+
+/// Tells the worker that an attempt waits, and what to keep of it until it ends.
+pub(crate) type Deferral = Box<dyn Fn(Vec<(String, Value)>) + Send + Sync>;
 
 /// Whose words a line of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The time is up.
+    pub fn timed_out(message: impl Into<String>) -> Failure {
+        Failure {
+            reason: Reason::TimedOut,
+            ..Failure::refused(message)
+        }
+    }
+
     /// Something was refused or did not come; another try may help.
     pub fn refused(message: impl Into<String>) -> Failure {
         Failure {
@@ -110,9 +123,32 @@ impl From<Failure> for End {
 }
 
 impl Job {
-    pub(crate) fn new(spec: AttemptSpec, log: LogHandle) -> Job {
+    pub(crate) fn new(spec: AttemptSpec, log: LogHandle, deferral: Deferral) -> Job {
         let hidden = Arc::new(Mutex::new(spec.facts.found.hidden()));
-        Job { spec, log, hidden }
+        Job {
+            spec,
+            log,
+            hidden,
+            deferral,
+        }
+    }
+
+    /// What an attempt before this one kept under `key` when it was deferred, and whose end nobody
+    /// has heard of.
+    pub fn kept(&self, key: &str) -> Option<Value> {
+        self.spec.kept.get(key).cloned()
+    }
+
+    /// Gives the slot back and goes on: for work that only waits from now on. `values` are kept
+    /// with the task's.
+    pub fn defer(&self, mut values: Vec<(String, Value)>) {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let masker = Masker::new(&hidden);
+        drop(hidden);
+        for (_, value) in &mut values {
+            masker.value(value);
+        }
+        (self.deferral)(values);
     }
 
     /// Who it is.

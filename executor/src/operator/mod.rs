@@ -3,18 +3,28 @@
 //! `shell` starts a process, `flow` decides without waiting. All others run inside the worker: a
 //! function from a [`Job`] to its end, named in [`Operators::built_in`].
 
+mod file_sensor;
 pub(crate) mod flow;
 mod http;
+mod http_sensor;
 mod job;
+mod new_file;
 pub(crate) mod python;
+mod sensor;
 pub(crate) mod shell;
+mod sql;
+mod sql_sensor;
 #[cfg(feature = "wasm")]
 mod wasm;
 
-pub(crate) use job::Closing;
+pub use http::{Allowed, Net};
+pub(crate) use job::{Closing, Deferral};
 pub use job::{Done, End, Failure, Job, Results, Stream};
 
+pub(crate) use new_file::NewFile;
+
 use futures_util::future::BoxFuture;
+use http::Http;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +42,20 @@ pub struct Operators(BTreeMap<&'static str, Run>);
 
 impl Operators {
     /// Those of this crate, for a worker with that state folder. A new one is a line here.
-    pub fn built_in(home: &Path) -> Operators {
-        let all = Operators::default().with("http", |job| Box::pin(http::run(job)));
+    /// Requests may go where `allowed` lets them.
+    pub fn built_in(home: &Path, allowed: Allowed) -> Operators {
+        let http = Arc::new(Http::new(allowed));
+        let of_sensor = Arc::clone(&http);
+        let all = Operators::default()
+            .with("http", move |job| {
+                Box::pin(http::run(Arc::clone(&http), job))
+            })
+            .with("http_sensor", move |job| {
+                Box::pin(http_sensor::run(Arc::clone(&of_sensor), job))
+            })
+            .with("sql", |job| Box::pin(sql::run(job)))
+            .with("sql_sensor", |job| Box::pin(sql_sensor::run(job)))
+            .with("file_sensor", |job| Box::pin(file_sensor::run(job)));
         #[cfg(feature = "wasm")]
         let all = all.with_wasm(tidemill_wasm::Settings::new(&home.join("wasm-cache")));
         #[cfg(not(feature = "wasm"))]

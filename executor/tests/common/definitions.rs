@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tidemill_connection::{Found, Places};
+use tidemill_executor::operator::{Allowed, Operators};
 use tidemill_executor::{AttemptSpec, Worker, WorkerOptions};
 use tidemill_model::dag::{InProcess, OnLost, RetryPolicy, Shell, ShellBody, ShellOutput};
 use tidemill_model::schedule::Schedule;
@@ -29,7 +30,7 @@ pub fn options(home: &Path) -> WorkerOptions {
         lease: Duration::from_secs(60),
         log_bytes_max: 64 * 1024 * 1024,
         keeper: None,
-        operators: tidemill_executor::operator::Operators::built_in(home),
+        operators: Operators::built_in(home, Allowed::parse("127.0.0.0/8").unwrap()),
         supervisor_program: None,
     }
 }
@@ -71,7 +72,12 @@ pub fn in_process(kind: &'static str, settings: serde_json::Value) -> Task {
     let serde_json::Value::Object(settings) = settings else {
         panic!("settings are an object");
     };
-    task(Operator::InProcess(InProcess { kind, settings }))
+    task(Operator::InProcess(InProcess {
+        kind,
+        only_looks: false,
+        keeps: false,
+        settings,
+    }))
 }
 
 pub fn task(operator: Operator) -> Task {
@@ -168,6 +174,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         attempt,
         dag: Arc::new(dag(task)),
         task: TaskIndex(0),
+        kept: BTreeMap::new(),
         now: Ts(1_763_719_200_000_000),
         facts,
         log: folder.join(format!("logs/{number}.log")),

@@ -6,6 +6,7 @@
     reason = "shared by tests, which may panic"
 )]
 
+pub mod asking;
 mod definitions;
 pub mod http_server;
 

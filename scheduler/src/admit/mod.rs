@@ -182,7 +182,8 @@ impl Admission {
             width: run.task(at).pool_slots,
             dag: run.row.dag,
             task_no: task.task_no,
-            is_live: task.is_live(),
+            // A deferred attempt is with its worker and takes none of its slots.
+            is_live: task.is_live() && task.state != TaskState::Deferred,
         });
         let demand = waits.then(|| {
             let queue = self.queue_id(&run.task(at).queue);

@@ -53,6 +53,7 @@ impl Engine {
     /// Hands an attempt to the worker. Its row is committed.
     pub(super) fn launch(&mut self, run_no: RunNo, at: TaskIndex, attempt: Attempt) {
         let values = self.upstream_values(run_no, at);
+        let kept = self.kept(run_no, at);
         let found = self.found(run_no, at);
         let trigger = self.trigger_facts(run_no);
         let mut facts = self.facts(run_no, at, &values, found);
@@ -66,6 +67,7 @@ impl Engine {
             attempt,
             dag: Arc::clone(&run.dag),
             task: run.index_of(at),
+            kept,
             now: clock::now(),
             facts,
             log: log_path(&self.options.logs, attempt, task.try_number),
@@ -73,6 +75,23 @@ impl Engine {
             run_dir: self.options.runs.join(run_no.to_string()),
         };
         self.worker.launch(spec);
+    }
+
+    /// What an attempt before this one has kept while it waited.
+    fn kept(&mut self, run_no: RunNo, at: TaskIndex) -> BTreeMap<String, serde_json::Value> {
+        let Some(run) = self.runs.get(&run_no) else {
+            return BTreeMap::new();
+        };
+        let task = &run.tasks[at.at()];
+        let (task_no, map_index) = (task.task_no, task.map_index);
+        if !run.task(at).operator.keeps() || task.try_number < 2 {
+            return BTreeMap::new();
+        }
+        let (store, tasks) = (Arc::clone(&self.store), [task_no]);
+        let values = self.insist("Reading values", || store.values(run_no, &tasks));
+        let mine = values.into_iter().flatten();
+        let mine = mine.filter(|value| value.map_index == map_index && value.task_no == task_no);
+        mine.map(|value| (value.key, value.value)).collect()
     }
 
     fn has_files(&self, version: tidemill_model::VersionNo) -> bool {

@@ -196,6 +196,10 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
 
     fn take_ended(&mut self) {
         for ended in self.worker.ended() {
+            // Elsewhere an attempt that waits keeps its slot: nobody is told.
+            if ended.outcome.verdict == Verdict::Deferred {
+                continue;
+            }
             self.holds.remove(&ended.attempt);
             self.unsent.push(WorkerReport {
                 attempt: ended.attempt,
@@ -365,6 +369,7 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             facts,
             dag: known.dag,
             task: at,
+            kept: BTreeMap::new(), // a worker elsewhere keeps its slot, and nothing else
             log: log_path(&self.home.logs(), attempt, claim.try_number),
             dag_dir: definition::folder(&versions, claim.version, has_files),
             run_dir,

@@ -1,6 +1,13 @@
-//! `http`: a request and what its answer means.
+//! `http`: a request, or one for each page, and what its answers mean.
 
+mod answer;
+mod client;
 mod config;
+mod guard;
+mod request;
 mod run;
+mod wait;
 
-pub(crate) use run::run;
+pub(crate) use config::Config;
+pub use guard::{Allowed, Net};
+pub(crate) use run::{Http, ask, run};

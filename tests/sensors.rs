@@ -1,0 +1,168 @@
+//! Sensors wait without a slot, write nothing while they wait, and outlive their server.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::waiting::wait_for;
+use support::{PATIENCE, Place, told};
+
+/// A server where work can be submitted, and stays undone until `done` is there.
+fn shop(done: std::path::PathBuf) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let n_submitted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&n_submitted);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut byte = [0u8; 1];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                head.push(byte[0]);
+            }
+            let body = if head.starts_with(b"POST /jobs") {
+                format!(
+                    "{{\"id\": \"job-{}\"}}",
+                    count.fetch_add(1, Ordering::SeqCst) + 1
+                )
+            } else {
+                let state = if done.exists() { "done" } else { "busy" };
+                let asked = String::from_utf8_lossy(&head);
+                let path = asked.split(' ').nth(1).unwrap_or("").to_string();
+                format!("{{\"state\": \"{state}\", \"path\": \"{path}\"}}")
+            };
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    (address, n_submitted)
+}
+
+#[test]
+fn submitted_work_is_waited_for_after_a_kill_and_not_submitted_again() {
+    let place = Place::new();
+    let done = place.folder().join("done");
+    let (address, n_submitted) = shop(done.clone());
+    let text = format!(
+        "[tasks.job]\nretries = 1\n[tasks.job.http]\nurl = 'http://{address}/jobs'\nmethod = 'POST'\n\
+         response_filter = '{{{{ response.json.path }}}}'\n\
+         wait = {{ url = '/jobs/{{{{ submitted }}}}', until = \"{{{{ response.json.state == 'done' }}}}\", interval = '20ms' }}\n"
+    );
+    place.write_dag("waits.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("waits");
+    let run = place.trigger("waits", &[]);
+    server.wait_for_task("waits", &run, "job", "deferred");
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    drop(server);
+    let server = place.serve();
+    wait_for("the second try to wait", PATIENCE, || {
+        let job = server.task("waits", &run, "job");
+        (job["state"] == "deferred" && job["try_number"] == 2).then_some(())
+    });
+    std::fs::write(done, "").unwrap();
+    assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+    assert_eq!(n_submitted.load(Ordering::SeqCst), 1);
+    let path = format!(
+        "/api/v2/dags/waits/dagRuns/{}/taskInstances/job/xcomEntries/return_value",
+        support::http::escape(&run)
+    );
+    assert_eq!(server.body(&path)["value"], "/jobs/job-1");
+}
+
+fn run(place: &Place, text: &str, more: &[&str]) -> Value {
+    let file = place.write_dag("waits.toml", text);
+    let mut args = vec!["run", file.to_str().unwrap(), "-o", "json"];
+    args.extend(more);
+    let output = place.call(&args);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)))
+}
+
+fn task<'r>(run: &'r Value, name: &str) -> &'r Value {
+    let all = run["task_instances"].as_array().unwrap();
+    all.iter().find(|one| one["task_id"] == name).unwrap()
+}
+
+#[test]
+fn sensors_give_their_slots_to_the_task_that_they_wait_for() {
+    let place = Place::new();
+    let file = place.folder().join("in.csv");
+    let database = place.folder().join("ready.db");
+    // Three sensors and one slot: the work can only be done if none of them keeps it.
+    let text = format!(
+        "[tasks.file.file_sensor]\npath = '{file}'\nsettle = '10ms'\npoke_interval = '20ms'\n\
+         [tasks.glob.file_sensor]\npath = '{folder}/in.*'\npoke_interval = '20ms'\n\
+         [tasks.rows.sql_sensor]\nurl = 'sqlite://{database}'\nsql = \"select count(*) from sqlite_master where name = :name\"\n\
+         parameters = {{ name = 'ready' }}\npoke_interval = '20ms'\n\
+         [tasks.work]\nretries = 0\nshell = 'echo a > {file}'\n\
+         [tasks.table]\ndepends_on = ['work']\nsql = {{ url = 'sqlite://{database}', sql = 'create table ready (n int)' }}\n",
+        file = file.display(),
+        folder = place.folder().display(),
+        database = database.display(),
+    );
+    let run = run(&place, &text, &["--jobs", "1"]);
+    assert_eq!(run["state"], "success", "{run}");
+    let found = &task(&run, "glob")["output"];
+    assert_eq!(found["path"], file.display().to_string());
+    assert_eq!(found["size"], 2);
+    assert_eq!(task(&run, "rows")["output"], 1);
+}
+
+#[test]
+fn when_the_time_is_up_it_fails_for_good_or_is_skipped() {
+    let place = Place::new();
+    let text = "[tasks.hard]\nretries = 3\n[tasks.hard.file_sensor]\npath = 'nothing'\npoke_interval = '5ms'\ntimeout = '30ms'\n\
+         [tasks.soft.file_sensor]\npath = 'nothing'\npoke_interval = '5ms'\ntimeout = '30ms'\nsoft_fail = true\nexponential_backoff = true\n";
+    let run = run(&place, text, &[]);
+    let hard = task(&run, "hard");
+    assert_eq!(
+        (&hard["state"], &hard["try_number"]),
+        (&"failed".into(), &1.into()),
+        "{run}"
+    );
+    assert_eq!(task(&run, "soft")["state"], "skipped");
+}
+
+#[test]
+fn a_sensor_is_deferred_can_be_cancelled_and_waits_on_after_a_kill() {
+    let place = Place::new();
+    let file = place.folder().join("late");
+    let text = format!(
+        "[tasks.late.file_sensor]\npath = '{}'\npoke_interval = '20ms'\n",
+        file.display()
+    );
+    place.write_dag("waits.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("waits");
+    let cancelled = place.trigger("waits", &[]);
+    server.wait_for_task("waits", &cancelled, "late", "deferred");
+    let output = place.call(&["runs", "cancel", &format!("waits/{cancelled}")]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(server.wait_for_end("waits", &cancelled)["state"], "failed");
+
+    let run = place.trigger("waits", &[]);
+    server.wait_for_task("waits", &run, "late", "deferred");
+    let output = place.call(&["tasks", "clear", &format!("waits/{run}"), "late", "-y"]);
+    assert!(output.status.success(), "{}", told(&output));
+    wait_for("the second try to wait", PATIENCE, || {
+        let late = server.task("waits", &run, "late");
+        (late["state"] == "deferred" && late["try_number"] == 2).then_some(())
+    });
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    drop(server);
+    let server = place.serve();
+    server.wait_for_task("waits", &run, "late", "deferred");
+    std::fs::write(&file, "here").unwrap();
+    assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+}
