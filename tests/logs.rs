@@ -9,7 +9,11 @@ use std::path::PathBuf;
 use std::process::Output;
 use support::{PATIENCE, Place, stdout, told, waiting::wait_for};
 
-const LONG: &str = "[tasks]\nlong = '''\nseq -f 'line %.0f with some words behind it' 1 50000\nprintf 'a \\033[31mred\\033[0m word\\n' '''\n";
+const LONG: &str = r#"[tasks]
+long = '''
+for n in $(seq 1 50000); do echo "line $n with some words behind it"; done
+printf 'a \033[31mred\033[0m word\n' '''
+"#;
 
 /// The files of the logs of a place.
 fn logs(place: &Place) -> Vec<PathBuf> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tidemill_connection::Masker;
 use tidemill_log::{Clock, Keeper, LINE_MAX, NOTE, STDERR, STDOUT, Writer};
 
-/// An unfinished line is written after this long.
+/// An unfinished line is written when this long nothing has come to finish it.
 const FLUSH_AFTER: Duration = Duration::from_millis(200);
 /// The most of standard output that is kept for outputs.
 pub(crate) const STDOUT_MAX: usize = 1024 * 1024;
@@ -48,6 +48,8 @@ struct Stream {
     held: Vec<u8>,
     /// The line that is not written yet.
     line: Vec<u8>,
+    /// When it is written though it is unfinished.
+    due: Option<Instant>,
     last: LastLine,
 }
 
@@ -61,8 +63,6 @@ pub(crate) struct Sink {
     dropped: u64,
     stdout: Vec<u8>,
     is_cut: bool,
-    /// When an unfinished line is due.
-    pub flush_at: Option<Instant>,
     /// Until when it waits for whoever still holds the pipes; set when the task is over.
     pub drain_until: Option<Instant>,
     notes: Vec<String>,
@@ -86,7 +86,6 @@ impl Sink {
             dropped: 0,
             stdout: Vec::new(),
             is_cut: false,
-            flush_at: None,
             drain_until: None,
             notes: Vec::new(),
             is_finished: false,
@@ -178,7 +177,7 @@ impl Sink {
         let at = self.clock.now();
         let mark = [STDOUT, STDERR][which];
         let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 2 + 64);
-        let line = &mut self.streams[which].line;
+        let Stream { line, due, .. } = &mut self.streams[which];
         for part in bytes.split_inclusive(|&b| b == b'\n') {
             let (text, is_whole) = match part.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -194,10 +193,11 @@ impl Sink {
             line.extend_from_slice(text);
             if is_whole {
                 put_line(&mut out, &at, mark, line);
+                *due = None; // the time of what follows begins anew
             }
         }
-        if !line.is_empty() && self.flush_at.is_none() {
-            self.flush_at = Some(Instant::now() + FLUSH_AFTER);
+        if !line.is_empty() && due.is_none() {
+            *due = Some(Instant::now() + FLUSH_AFTER);
         }
         self.write(&out);
     }
@@ -213,13 +213,35 @@ impl Sink {
         self.streams[which].last.feed(bytes);
     }
 
-    /// Writes unfinished lines. What may be the beginning of a secret stays.
+    /// When the next unfinished line is due.
+    pub(crate) fn flush_at(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(|stream| stream.due).min()
+    }
+
+    /// Writes the unfinished lines that are due. One whose rest is in the pipe already waits for
+    /// it: on a busy machine a line would be torn otherwise.
+    pub(crate) fn flush_due(&mut self, now: Instant) {
+        for stream in &mut self.streams {
+            let is_due = stream.due.is_some_and(|due| due <= now);
+            let pipe = stream.pipe.as_ref();
+            let waits = |pipe| rustix::io::ioctl_fionread(pipe).is_ok_and(|n_bytes| n_bytes > 0);
+            if is_due && pipe.is_some_and(waits) {
+                stream.due = Some(now + FLUSH_AFTER);
+            }
+        }
+        self.flush_where(|due| due <= now);
+    }
+
+    /// Writes all unfinished lines. What may be the beginning of a secret stays.
     pub(crate) fn flush(&mut self) {
-        self.flush_at = None;
+        self.flush_where(|_| true);
+    }
+
+    fn flush_where(&mut self, is_due: impl Fn(Instant) -> bool) {
         let at = self.clock.now();
         let mut out = Vec::new();
         for (stream, mark) in self.streams.iter_mut().zip([STDOUT, STDERR]) {
-            if !stream.line.is_empty() {
+            if stream.due.take_if(|due| is_due(*due)).is_some() && !stream.line.is_empty() {
                 put_line(&mut out, &at, mark, &mut stream.line);
             }
         }
@@ -334,4 +356,40 @@ fn put_line(out: &mut Vec<u8>, at: &str, mark: char, line: &mut Vec<u8>) {
     out.extend_from_slice(line);
     out.push(b'\n');
     line.clear();
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_line_has_its_own_time_and_not_that_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = LogPlan {
+            path: folder.path().join("log"),
+            masker: Arc::default(),
+            bytes_max: 1_000,
+            keep_stdout: false,
+            keeper: None,
+        };
+        let mut sink = Sink::new(plan, None, None);
+        sink.write_to(Whose::Output, b"one");
+        let first = sink.flush_at().unwrap();
+        sink.write_to(Whose::Output, b" two\nthree");
+        let second = sink.flush_at().unwrap();
+        assert!(second > first);
+        sink.flush_due(first);
+        sink.write_to(Whose::Output, b" four");
+        sink.flush_due(second);
+        assert_eq!(sink.flush_at(), None);
+        sink.write_to(Whose::Output, b"five\n");
+        sink.finish();
+        let text = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(
+            text.contains(" one two\n") && text.contains(" three four\n"),
+            "{text}"
+        );
+    }
 }

@@ -238,9 +238,7 @@ impl Shared {
             sink.read(usize::from(which == 1), buffer);
         }
         let now = Instant::now();
-        if sink.flush_at.is_some_and(|at| at <= now) {
-            sink.flush();
-        }
+        sink.flush_due(now);
         let is_late = sink.drain_until.is_some_and(|until| until <= now);
         if is_late || (sink.is_drained() && sink.drain_until.is_some()) {
             let captured = sink.finish();
@@ -250,7 +248,7 @@ impl Shared {
             return;
         }
         times.extend(
-            [sink.flush_at, sink.drain_until]
+            [sink.flush_at(), sink.drain_until]
                 .into_iter()
                 .flatten()
                 .map(|at| (at, id)),
