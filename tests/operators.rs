@@ -55,8 +55,9 @@ fn the_file_format_and_the_worker_know_the_same_operators() {
         std::path::Path::new("/nowhere"),
         Default::default(),
     );
-    // Python starts a process, as shell does.
-    let of_worker = operators.kinds().chain(["python"]);
+    // Python starts a process, as shell does; those of Kafka are added by the program.
+    let elsewhere = ["python", "kafka_produce", "kafka_consume", "kafka_wait"];
+    let of_worker = operators.kinds().chain(elsewhere);
     assert_eq!(of_format, of_worker.collect());
 }
 

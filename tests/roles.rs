@@ -104,8 +104,11 @@ dispatch select, update(worker)
 dispatch_mark select
 kill select
 report insert(run epoch worker task_no map_index outcome), select(run epoch task_no map_index)
+stream_batch select
 task_instance select(run epoch worker task_no map_index state try_number map_item)
 task_name select
+task_read select
+task_span insert, select
 task_value select
 version_file select
 worker delete, insert(host pid slots queues log_url log_token lease lease_until), select(worker queues is_draining lease lease_until), update(seen_at lease_until)";

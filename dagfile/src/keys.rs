@@ -7,7 +7,7 @@ pub(crate) use crate::kafka_keys::*;
 pub(crate) use wait::*;
 
 use crate::operator::{
-    OperatorKeys, file_sensor, http, http_sensor, python, sql, sql_sensor, wasm,
+    OperatorKeys, file_sensor, http, http_sensor, kafka, python, sql, sql_sensor, wasm,
 };
 
 /// A key of a table of the format.
@@ -271,9 +271,9 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
     key("wasm", Kind::Operator(&wasm::WASM), "", "A WebAssembly module of the DAG's folder: its file, or a table."),
     key("sql", Kind::Operator(&sql::SQL), "", "Statements, a load and checks in a database."),
-    later("kafka_produce", "Writes records to a topic."),
-    later("kafka_consume", "Reads a fixed range of a topic."),
-    later("kafka_wait", "Waits for a record."),
+    key("kafka_produce", Kind::Operator(&kafka::PRODUCE), "", "Writes records to a topic."),
+    key("kafka_consume", Kind::Operator(&kafka::CONSUME), "", "Reads a range of topics that is fixed before reading."),
+    key("kafka_wait", Kind::Operator(&kafka::WAIT), "", "Waits for a record."),
     key("trigger_dag_run", Kind::Table(TRIGGER_DAG_RUN), "", "Starts a run of another DAG, and may wait for its end."),
     key("branch", Kind::Branch, "", "Chooses which tasks follow: a template that names them, or a table with `cases`."),
     key("short_circuit", Kind::ShortCircuit, "", "Skips what follows unless this template is true."),

@@ -38,6 +38,8 @@ pub struct AttemptSpec {
     pub task: TaskIndex,
     /// The present instant, for branches that look at it.
     pub now: Ts,
+    /// When its run started.
+    pub run_started_at: Ts,
     /// What its templates see.
     pub facts: Facts,
     /// What earlier attempts of it kept while they waited, if the last of them was lost.

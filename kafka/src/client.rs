@@ -4,10 +4,10 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use tidemill_model::trigger::{Isolation, KafkaTrigger};
+use tidemill_model::trigger::Isolation;
 
 /// Where the brokers are and how one is let in. Its values are secrets: it is not shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Login {
     /// As `HOST:PORT`.
     pub brokers: Vec<String>,
@@ -51,16 +51,21 @@ impl Login {
 
     /// A reader of explicit offsets. It joins no group, commits nothing, and stops at an offset
     /// that is not there instead of going elsewhere.
-    pub(crate) fn reader(&self, trigger: &KafkaTrigger, group: &str) -> ClientConfig {
+    pub(crate) fn reader(
+        &self,
+        group: &str,
+        isolation: Isolation,
+        more: &[(String, String)],
+    ) -> ClientConfig {
         let mut config = self.base();
         // Memory is bounded by this for each partition.
         config.set("queued.max.messages.kbytes", "4096");
         config.set("topic.metadata.refresh.interval.ms", "30000");
         config.set("fetch.error.backoff.ms", "100");
-        for (name, value) in &trigger.config {
+        for (name, value) in more {
             config.set(name, value);
         }
-        let isolation = match trigger.isolation {
+        let isolation = match isolation {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         };

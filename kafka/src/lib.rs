@@ -16,6 +16,7 @@ mod raw;
 mod record;
 mod source;
 mod status;
+pub mod task;
 
 pub use client::Login;
 pub use locate::locate;

@@ -18,7 +18,7 @@ pub fn locate(
     to: &SeekTo,
 ) -> Result<Vec<i64>, String> {
     let client: BaseConsumer<Quiet> = login
-        .reader(kafka, "tidemill.seek")
+        .reader("tidemill.seek", kafka.isolation, &kafka.config)
         .create_with_context(Quiet)
         .map_err(|err| cannot_make(&err))?;
     let offsets = cursors.iter().map(|cursor| {

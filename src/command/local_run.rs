@@ -174,9 +174,11 @@ impl Running {
             .filter(|name| !name.is_empty())
             .map(str::to_string)
             .collect();
-        let worker_options = worker_options(&home, options.jobs, KILL_GRACE, passthrough);
-        let worker = Worker::start(worker_options, Duration::ZERO).map_err(worker_failure)?;
         let store = Arc::new(MemoryStore::new());
+        let database = Database::from(Arc::clone(&store));
+        let worker_options =
+            worker_options(&home, options.jobs, KILL_GRACE, passthrough, &database);
+        let worker = Worker::start(worker_options, Duration::ZERO).map_err(worker_failure)?;
         let (sender, changes) = broadcast::channel(4096);
         // Nobody else asks for slots here, so a pool of the file is one without limit.
         let pools: BTreeSet<&str> = dag.tasks.iter().map(|task| task.pool.as_str()).collect();
@@ -194,7 +196,6 @@ impl Running {
             earlier: EarlierWorkers::AllGone,
             metrics: Arc::default(),
         };
-        let database = Database::from(Arc::clone(&store));
         let term = stand_by::take_term(&*store).await.map_err(store_failure)?;
         let (end, door) = spawn_engine(engine_options, database, term, worker, sender)
             .await

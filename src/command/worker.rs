@@ -58,6 +58,7 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
             options.slots,
             Duration::from_secs(options.kill_grace),
             options.env_passthrough.clone(),
+            &database,
         )
     };
     let settings = with_kept_logs(&home, settings)?;

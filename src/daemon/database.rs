@@ -7,7 +7,7 @@ use crate::exit::{Exit, Failure};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidemill_store::{
-    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore,
+    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, SpanStore, StreamStore,
 };
 #[cfg(feature = "postgres")]
 use tidemill_store_postgres::{Address, PostgresStore};
@@ -130,6 +130,8 @@ pub struct Database {
     pub outside: Arc<dyn OutsideStore>,
     /// How far streams are read.
     pub streams: Arc<dyn StreamStore>,
+    /// What tasks read of topics.
+    pub spans: Arc<dyn SpanStore>,
     /// What is to be told.
     pub alerts: Arc<dyn AlertStore>,
     /// For workers in other processes; a file has none.
@@ -140,13 +142,14 @@ pub struct Database {
 
 impl<S> From<Arc<S>> for Database
 where
-    S: EngineStore + PageStore + OutsideStore + StreamStore + AlertStore + 'static,
+    S: EngineStore + PageStore + OutsideStore + StreamStore + SpanStore + AlertStore + 'static,
 {
     fn from(store: Arc<S>) -> Database {
         Database {
             pages: Arc::<S>::clone(&store),
             outside: Arc::<S>::clone(&store),
             streams: Arc::<S>::clone(&store),
+            spans: Arc::<S>::clone(&store),
             alerts: Arc::<S>::clone(&store),
             engine: store,
             dispatch: None,

@@ -14,6 +14,8 @@ pub mod front;
 pub mod home;
 pub mod log_fetch;
 pub mod metrics;
+#[cfg(feature = "kafka")]
+pub mod operator;
 pub mod outside;
 pub mod retention;
 pub mod server;

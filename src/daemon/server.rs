@@ -96,7 +96,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     })?;
     refuse_second(&home).await?;
     let database = Database::open(&options.database).await?;
-    let mut worker = start_worker(&options, &home).await?;
+    let mut worker = start_worker(&options, &home, &database).await?;
     let keeper = open_keeper(&database, &home)?;
     let front = Front::open(options.listen, &home, &database, &keeper).await?;
     if options.only == Some(Part::Api) {
@@ -339,9 +339,19 @@ async fn ring_for_arrivals(database: Database, door: EngineDoor) {
     let _ = (database, door); // a file has no other worker
 }
 
-async fn start_worker(options: &ServeOptions, home: &Home) -> Result<Worker, Failure> {
+async fn start_worker(
+    options: &ServeOptions,
+    home: &Home,
+    database: &Database,
+) -> Result<Worker, Failure> {
     let passthrough = options.env_passthrough.clone();
-    let options = worker_options(home, options.slots, options.kill_grace, passthrough);
+    let options = worker_options(
+        home,
+        options.slots,
+        options.kill_grace,
+        passthrough,
+        database,
+    );
     let options = with_kept_logs(home, options)?;
     let started = tokio::task::spawn_blocking(move || Worker::start(options, TAKE_OVER_WAIT)).await;
     started.map_err(unexpected)?.map_err(worker_failure)
@@ -380,7 +390,19 @@ pub fn worker_options(
     slots: u32,
     kill_grace: Duration,
     env_passthrough: Vec<String>,
+    database: &Database,
 ) -> WorkerOptions {
+    let operators = Operators::built_in(home.path(), allowed_addresses());
+    #[cfg(feature = "kafka")]
+    let operators = crate::daemon::operator::with_kafka(
+        operators,
+        crate::daemon::operator::Spans {
+            store: Arc::clone(&database.spans),
+            runtime: tokio::runtime::Handle::current(),
+        },
+    );
+    #[cfg(not(feature = "kafka"))]
+    let _ = database; // only Kafka's operators keep something there
     WorkerOptions {
         home: home.path().to_path_buf(),
         slots,
@@ -389,7 +411,7 @@ pub fn worker_options(
         lease: LEASE,
         log_bytes_max: LOG_BYTES_MAX,
         keeper: None,
-        operators: Operators::built_in(home.path(), allowed_addresses()),
+        operators,
         supervisor_program: None,
     }
 }

@@ -72,7 +72,7 @@ impl Logins {
 }
 
 /// The fields of a connection as properties. A user without a protocol is let in by SASL over TLS.
-fn login_of(connection: &Connection) -> Result<Login, String> {
+pub(crate) fn login_of(connection: &Connection) -> Result<Login, String> {
     let id = &connection.id;
     let extra = connection.extra_object().unwrap_or_default();
     let host = connection.host.clone().filter(|host| !host.is_empty());

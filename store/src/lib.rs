@@ -14,6 +14,7 @@ pub mod forget;
 pub mod memory;
 pub mod outside;
 pub mod record;
+pub mod span;
 pub mod stream;
 pub mod worker;
 
@@ -28,6 +29,7 @@ pub use command::{
 pub use forget::{Forgotten, LookedAt, OldRuns};
 pub use outside::*;
 pub use record::*;
+pub use span::*;
 pub use stream::*;
 pub use worker::*;
 

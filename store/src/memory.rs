@@ -10,6 +10,7 @@ mod forget;
 mod outside;
 mod pages;
 mod pass;
+mod span;
 mod stream;
 mod worker;
 
@@ -54,6 +55,7 @@ struct Tables {
     exchange: worker::Exchange,
     outside: outside::Outside,
     streams: stream::Streams,
+    spans: span::Spans,
     alerts: alert::Alerts,
     backfills: BTreeMap<BackfillNo, BackfillRow>,
     backfill_dates: BTreeMap<(BackfillNo, Ts), BackfillDate>,

@@ -5,9 +5,10 @@
 
 use crate::environment::shared;
 use crate::moment::Moment;
-use crate::{TemplateError, single_expression};
+use crate::{Facts, TemplateError, scope, single_expression};
 use minijinja::value::{Object, ValueKind};
 use minijinja::{ErrorKind, Value};
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use tidemill_model::Ts;
 
@@ -71,8 +72,10 @@ pub enum Verdict {
 /// An expression over a record.
 #[derive(Debug)]
 pub struct Expression<'s> {
-    text: &'s str,
+    text: Cow<'s, str>,
     compiled: minijinja::Expression<'s, 's>,
+    /// What it sees besides the record.
+    scope: Option<Value>,
 }
 
 impl<'s> Expression<'s> {
@@ -85,9 +88,7 @@ impl<'s> Expression<'s> {
             message,
             range: None,
         };
-        let inner = single_expression(text.trim())
-            .filter(|inner| !inner.contains("}}"))
-            .ok_or_else(|| refuse("an expression over a record is one {{ … }}".to_string()))?;
+        let inner = inner_of(text)?;
         let wrong = |err: minijinja::Error| TemplateError::of(&err, inner);
         let compiled = shared().compile_expression(inner).map_err(wrong)?;
         for name in compiled.undeclared_variables(true) {
@@ -106,7 +107,25 @@ impl<'s> Expression<'s> {
                 (None, _) => {}
             }
         }
-        Ok(Expression { text, compiled })
+        Ok(Expression {
+            text: Cow::Borrowed(text),
+            compiled,
+            scope: None,
+        })
+    }
+
+    /// Compiles a text that is one `{{ }}` over a record and what the templates of a task see.
+    ///
+    /// # Errors
+    /// When it is not that, or does not compile.
+    pub fn of_task(text: &str, facts: &Facts) -> Result<Expression<'static>, TemplateError> {
+        let inner = inner_of(text)?;
+        let compiled = shared().compile_expression_owned(inner.to_string());
+        Ok(Expression {
+            text: Cow::Owned(text.to_string()),
+            compiled: compiled.map_err(|err| TemplateError::of(&err, inner))?,
+            scope: Some(scope::value(facts)),
+        })
     }
 
     /// As a filter.
@@ -138,25 +157,41 @@ impl<'s> Expression<'s> {
     }
 
     fn eval(&self, record: &Arc<RecordView>) -> Result<Value, Verdict> {
-        let context = Value::from_object(Context(Arc::clone(record)));
+        let context = Context(Arc::clone(record), self.scope.clone());
+        let context = Value::from_object(context);
         let found = self.compiled.eval(context);
         if let Some(failure) = record.failure.get() {
             return Err(Verdict::Unreadable(failure.clone()));
         }
         found.map_err(|err| match err.kind() {
             ErrorKind::UndefinedError => Verdict::Missing,
-            _ => Verdict::Broken(TemplateError::of(&err, self.text).message),
+            _ => Verdict::Broken(TemplateError::of(&err, &self.text).message),
         })
     }
 }
 
+/// What stands between the braces of a text that is one `{{ }}`.
+fn inner_of(text: &str) -> Result<&str, TemplateError> {
+    let inner = single_expression(text.trim()).filter(|inner| !inner.contains("}}"));
+    inner.ok_or_else(|| TemplateError {
+        message: "an expression over a record is one {{ … }}".to_string(),
+        range: None,
+    })
+}
+
+/// The record, and what else there is to see.
 #[derive(Debug)]
-struct Context(Arc<RecordView>);
+struct Context(Arc<RecordView>, Option<Value>);
 
 impl Object for Context {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        (key.as_str()? == "record")
-            .then(|| Value::from_dyn_object(Arc::new(Record(Arc::clone(&self.0)))))
+        if key.as_str()? == "record" {
+            return Some(Value::from_dyn_object(Arc::new(Record(Arc::clone(
+                &self.0,
+            )))));
+        }
+        let found = self.1.as_ref()?.get_item(key).ok()?;
+        (!found.is_undefined()).then_some(found)
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod file_sensor;
 pub(crate) mod http;
 pub(crate) mod http_sensor;
+pub(crate) mod kafka;
 pub(crate) mod python;
 pub(crate) mod sql;
 pub(crate) mod sql_sensor;

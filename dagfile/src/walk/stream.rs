@@ -32,6 +32,21 @@ const TTL: Duration = Duration::from_secs(86_400);
 /// The longest name that a topic may have, as Kafka has it.
 const TOPIC_CHARS_MAX: usize = 249;
 
+/// Is it `HOST:PORT`, one of them?
+pub(crate) fn is_broker(text: &str) -> bool {
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    matches!(port, Some(Ok(1..))) && !text.contains([',', ' ', '/'])
+}
+
+/// May a topic have this name?
+pub(crate) fn is_topic(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=TOPIC_CHARS_MAX).contains(&name.len())
+        && name.bytes().all(is_allowed)
+        && name != "."
+        && name != ".."
+}
+
 impl Walk<'_> {
     /// Reads `[triggers]`.
     pub(crate) fn triggers(&mut self, table: &Table, dag: &DagKeys) -> Vec<TriggerKeys> {
@@ -197,14 +212,7 @@ impl Walk<'_> {
                 None
             }
             (None, Some(brokers)) => {
-                let is_broker = |text: &Text| {
-                    let port = text
-                        .value
-                        .rsplit_once(':')
-                        .map(|(_, port)| port.parse::<u16>());
-                    matches!(port, Some(Ok(1..))) && !text.value.contains([',', ' ', '/'])
-                };
-                if let Some(odd) = brokers.iter().find(|text| !is_broker(text)) {
+                if let Some(odd) = brokers.iter().find(|text| !is_broker(&text.value)) {
                     let message = format!("`{}` is not a broker", odd.value);
                     let one = Diagnostic::error("TM0103", odd.span.clone(), message);
                     self.report(one.help("write it like \"kafka1.example:9092\""));
@@ -255,12 +263,7 @@ impl Walk<'_> {
 
     fn check_topic(&mut self, topic: &Text) {
         let name = &topic.value;
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let is_topic = (1..=TOPIC_CHARS_MAX).contains(&name.len())
-            && name.bytes().all(is_allowed)
-            && name != "."
-            && name != "..";
-        if !is_topic {
+        if !is_topic(name) {
             let message = format!("`{name}` cannot be the name of a topic");
             self.report(
                 Diagnostic::error("TM0107", topic.span.clone(), message)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidemill_connection::{Connection, Masker, Secret};
 use tidemill_model::attempt::{Again, Verdict};
-use tidemill_model::{Attempt, Operator, Outcome, Reason};
+use tidemill_model::{Attempt, Operator, Outcome, Reason, Ts};
 use tidemill_template::Facts;
 
 /// One attempt to do.
@@ -154,6 +154,11 @@ impl Job {
     /// Who it is.
     pub fn attempt(&self) -> Attempt {
         self.spec.attempt
+    }
+
+    /// When its run started.
+    pub fn run_started_at(&self) -> Ts {
+        self.spec.run_started_at
     }
 
     /// What its templates see.

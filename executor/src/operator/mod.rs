@@ -21,7 +21,7 @@ pub use http::{Allowed, Net};
 pub(crate) use job::{Closing, Deferral};
 pub use job::{Done, End, Failure, Job, Results, Stream};
 
-pub(crate) use new_file::NewFile;
+pub use new_file::NewFile;
 
 use futures_util::future::BoxFuture;
 use http::Http;

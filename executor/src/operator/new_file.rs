@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
 
 /// A file under another name until it is whole. Dropped before that, it is gone.
-pub(crate) struct NewFile {
+pub struct NewFile {
     path: PathBuf,
     hidden: PathBuf,
     file: tokio::fs::File,
@@ -19,7 +19,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(crate) async fn create(job: &Job, path: &str) -> Result<NewFile, Failure> {
+    pub async fn create(job: &Job, path: &str) -> Result<NewFile, Failure> {
         let path = job.run_dir()?.join(path);
         let failed = |err: std::io::Error| cannot_write(&path, &err);
         let name = path.file_name().ok_or_else(|| {
@@ -46,7 +46,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.written += bytes.len() as u64;
         let written = self.file.write_all(bytes).await;
         written.map_err(|err| cannot_write(&self.path, &err))
@@ -56,7 +56,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub(crate) async fn keep(mut self) -> Result<PathBuf, Failure> {
+    pub async fn keep(mut self) -> Result<PathBuf, Failure> {
         let failed = |err: std::io::Error| cannot_write(&self.path, &err);
         self.file.flush().await.map_err(failed)?;
         self.file.sync_all().await.map_err(failed)?;

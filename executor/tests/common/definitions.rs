@@ -176,6 +176,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         task: TaskIndex(0),
         kept: BTreeMap::new(),
         now: Ts(1_763_719_200_000_000),
+        run_started_at: Ts(1_763_719_200_000_000),
         facts,
         log: folder.join(format!("logs/{number}.log")),
         dag_dir: folder.join("dag"),

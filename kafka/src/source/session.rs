@@ -110,7 +110,7 @@ impl<'w> Session<'w> {
         let kafka = &spec.trigger.kafka;
         let login = (worker.ports.login)().map_err(Trouble::Outside)?;
         let client: BaseConsumer<Quiet> = login
-            .reader(kafka, &group_of(spec))
+            .reader(&group_of(spec), kafka.isolation, &kafka.config)
             .create_with_context(Quiet)
             .map_err(|err| Trouble::Outside(cannot_make(&err)))?;
         let store = &worker.ports.store;

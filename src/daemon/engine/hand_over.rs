@@ -69,6 +69,7 @@ impl Engine {
             task: run.index_of(at),
             kept,
             now: clock::now(),
+            run_started_at: run.row.started_at.unwrap_or_else(clock::now),
             facts,
             log: log_path(&self.options.logs, attempt, task.try_number),
             dag_dir: definition::folder(&self.options.versions, run.row.version, has_files),

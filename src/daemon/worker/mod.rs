@@ -366,6 +366,7 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         Ok(AttemptSpec {
             attempt,
             now: clock::now(),
+            run_started_at: run.started_at.unwrap_or_else(clock::now),
             facts,
             dag: known.dag,
             task: at,

@@ -27,7 +27,8 @@ pub use play::random_ops;
 pub use snapshot::snapshot;
 
 use tidemill_store::{
-    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, StreamStore, WorkerStore,
+    AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, SpanStore, StreamStore,
+    WorkerStore,
 };
 
 /// Runs every behaviour, each on a new, empty store.
@@ -94,7 +95,7 @@ where
 /// Where the store does something else than it must.
 pub async fn exercise_streams<S>(open: impl AsyncFn() -> S)
 where
-    S: EngineStore + PageStore + StreamStore,
+    S: EngineStore + PageStore + StreamStore + SpanStore,
 {
     streams::a_commit_makes_runs_and_moves_cursors_together(open().await).await;
     streams::a_commit_that_expects_another_offset_writes_nothing(open().await).await;
@@ -102,4 +103,5 @@ where
     streams::a_cursor_begins_once_and_is_sought_by_wish(open().await).await;
     streams::keys_are_remembered_until_they_expire(open().await).await;
     streams::poison_is_kept_until_it_is_dropped(open().await).await;
+    streams::a_span_is_fixed_once_and_a_success_moves_the_position(open().await).await;
 }

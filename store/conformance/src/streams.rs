@@ -340,3 +340,65 @@ where
     let held = store.quarantine(trigger, 9).await.unwrap();
     assert_eq!((held.len(), held[0].sent_at), (1, Some(Ts(20))));
 }
+
+pub(crate) async fn a_span_is_fixed_once_and_a_success_moves_the_position<S>(store: S)
+where
+    S: EngineStore + PageStore + SpanStore,
+{
+    let scene = Scene::new(store).await;
+    let store = &scene.store;
+    let runs = (1..=3).map(|run| RunRow {
+        state: RunState::Success,
+        ended_at: Some(Ts(run)),
+        ..scene.run(run)
+    });
+    scene.make_runs(runs.collect()).await;
+    let of = |run: i64| SpanOf {
+        run: RunNo(run),
+        task_no: scene.kept.task_nos[0],
+        map_index: tidemill_model::MapIndex::NONE,
+    };
+    let span = |of: i32, first: i64, end: Option<i64>| Span {
+        partition: partition(of),
+        first,
+        end,
+    };
+    assert_eq!(store.spans(of(1)).await.unwrap(), []);
+    let first = vec![span(0, 5, Some(9)), span(1, 0, None)];
+    assert_eq!(store.fix_spans(of(1), &first).await.unwrap(), first);
+    // What is fixed stays; what is new is added.
+    let other = [span(0, 7, Some(8)), span(2, 1, Some(2))];
+    let all = [first.clone(), vec![span(2, 1, Some(2))]].concat();
+    assert_eq!(store.fix_spans(of(1), &other).await.unwrap(), all);
+    assert_eq!(store.spans(of(1)).await.unwrap(), all);
+    assert_eq!(store.spans(of(2)).await.unwrap(), []);
+    store
+        .fix_spans(of(2), &[span(0, 9, Some(20))])
+        .await
+        .unwrap();
+    let end = |run: i64, state| Pass {
+        tasks: vec![TaskRow {
+            state,
+            ..task_row(RunNo(run), scene.kept.task_nos[0])
+        }],
+        ..scene.pass()
+    };
+    use tidemill_model::TaskState;
+    store
+        .commit_pass(&end(1, TaskState::Running))
+        .await
+        .unwrap();
+    assert_eq!(store.read_up_to(of(3)).await.unwrap(), []);
+    store
+        .commit_pass(&end(1, TaskState::Success))
+        .await
+        .unwrap();
+    store.commit_pass(&end(2, TaskState::Failed)).await.unwrap();
+    let read = [(partition(0), 9), (partition(2), 2)];
+    assert_eq!(store.read_up_to(of(3)).await.unwrap(), read);
+    // It outlives its run.
+    let gone = store.forget_runs(&[RunNo(1), RunNo(2)], 100).await.unwrap();
+    assert_eq!(gone.gone.len(), 2);
+    assert_eq!(store.spans(of(1)).await.unwrap(), []);
+    assert_eq!(store.read_up_to(of(3)).await.unwrap(), read);
+}

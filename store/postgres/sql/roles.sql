@@ -37,9 +37,13 @@ grant select on dispatch_mark, kill to :worker;
 grant select (run, task_no, map_index, epoch) on report to :worker;
 grant insert (run, task_no, map_index, epoch, worker, outcome) on report to :worker;
 -- and what its attempts are about.
-grant select on dag_version, version_file, blob, task_name, dag_run, task_value to :worker;
+grant select on dag_version, version_file, blob, task_name, dag_run, task_value, stream_batch to :worker;
 grant select (dag, dag_id) on dag to :worker;
 grant select (run, task_no, map_index, epoch, state, worker, try_number, map_item) on task_instance to :worker;
+
+-- What a task reads of topics is fixed by its worker, before it reads.
+grant select, insert on task_span to :worker;
+grant select on task_read to :worker;
 
 -- Pages: everything that they show, and one wish that needs no scheduler.
 grant select on

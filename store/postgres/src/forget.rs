@@ -39,6 +39,11 @@ impl PostgresStore {
                 let mut tx = conn.begin().await?;
                 fence(&mut tx, term).await?;
                 let over = run_nos(&mut tx, sql::FORGET_RUNS_OVER, &runs).await?;
+                // How far its successes had read outlives a run.
+                sqlx::query(sql::FORGET_SPANS)
+                    .bind(&over)
+                    .execute(&mut *tx)
+                    .await?;
                 for piece in PIECES {
                     let query = sqlx::query(piece).bind(&over).bind(i64::from(rows_max));
                     query.execute(&mut *tx).await?;

@@ -19,6 +19,7 @@ mod roles;
 mod rows;
 mod schema;
 mod session;
+mod span;
 mod sql;
 mod stream;
 mod stream_rows;

@@ -54,6 +54,7 @@ texts! {
     FORGET_RUNS = "forget_runs",
     FORGET_RUNS_LEFT = "forget_runs_left",
     FORGET_RUNS_OVER = "forget_runs_over",
+    FORGET_SPANS = "forget_spans",
     FORGET_TASKS = "forget_tasks",
     FORGET_TRIES = "forget_tries",
     FORGET_VALUES = "forget_values",
@@ -114,6 +115,9 @@ texts! {
     TASK_NAMES_OF_DAGS = "task_names_of_dags",
     TASK_NOTES = "task_notes",
     TASK_PAGE = "task_page",
+    TASK_READ_UP_TO = "task_read_up_to",
+    TASK_SPAN_FIX = "task_span_fix",
+    TASK_SPANS = "task_spans",
     TASK_STATES = "task_states",
     TASKS_ACTIVE = "tasks_active",
     TASKS_OF_RUNS = "tasks_of_runs",
@@ -220,5 +224,10 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         40,
         "forget",
         include_str!("../../../migrations/postgres/0040_forget.sql"),
+    ),
+    (
+        50,
+        "task span",
+        include_str!("../../../migrations/postgres/0050_task_span.sql"),
     ),
 ];

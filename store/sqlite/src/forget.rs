@@ -34,6 +34,11 @@ impl SqliteStore {
         let mut tx = writer.conn().begin().await?;
         let over = run_nos(&mut tx, sql::FORGET_RUNS_OVER, runs).await?;
         let list = list_of(over.iter().map(|run| run.0));
+        // How far its successes had read outlives a run.
+        sqlx::query(sql::FORGET_SPANS)
+            .bind(&list)
+            .execute(&mut *tx)
+            .await?;
         for piece in PIECES {
             let query = sqlx::query(piece).bind(&list).bind(rows_max);
             query.execute(&mut *tx).await?;

@@ -16,6 +16,7 @@ mod pass;
 #[allow(unsafe_code, reason = "the only place that calls SQLite's C interface")]
 mod raw;
 mod rows;
+mod span;
 mod sql;
 mod stream;
 mod stream_rows;

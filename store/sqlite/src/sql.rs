@@ -56,6 +56,7 @@ texts! {
     FORGET_RUNS = "forget_runs",
     FORGET_RUNS_LEFT = "forget_runs_left",
     FORGET_RUNS_OVER = "forget_runs_over",
+    FORGET_SPANS = "forget_spans",
     FORGET_TASKS = "forget_tasks",
     FORGET_TRIES = "forget_tries",
     FORGET_VALUES = "forget_values",
@@ -119,6 +120,9 @@ texts! {
     TASK_NOTE_PUT = "task_note_put",
     TASK_NOTES = "task_notes",
     TASK_PAGE = "task_page",
+    TASK_READ_UP_TO = "task_read_up_to",
+    TASK_SPAN_FIX = "task_span_fix",
+    TASK_SPANS = "task_spans",
     TASK_UPSERT = "task_upsert",
     TASKS_ACTIVE = "tasks_active",
     TASKS_OF_RUNS = "tasks_of_runs",
@@ -205,5 +209,10 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         40,
         "forget",
         include_str!("../../../migrations/sqlite/0040_forget.sql"),
+    ),
+    (
+        50,
+        "task span",
+        include_str!("../../../migrations/sqlite/0050_task_span.sql"),
     ),
 ];

@@ -32,6 +32,7 @@ impl Tables {
                 .is_some_and(|row| row.state.is_terminal())
         };
         let going: BTreeSet<RunNo> = runs.iter().filter(is_over).copied().collect();
+        self.keep_positions(&going);
         let mut left = BTreeSet::new();
         left.extend(trim(&mut self.notes, &going, rows_max, |key| key.0));
         left.extend(trim(&mut self.values, &going, rows_max, |key| key.0.0));
@@ -43,6 +44,7 @@ impl Tables {
         for run in &gone {
             self.runs.remove(run);
         }
+        self.forget_spans(&gone);
         let left = left.into_iter().collect();
         Forgotten { gone, left }
     }

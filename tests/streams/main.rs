@@ -2,42 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod scene;
+#[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 
+use scene::{Scene, dag, wait_for_lines, wait_for_successes};
 use serde_json::Value;
 use support::waiting::wait_for;
-use support::{PATIENCE, Place, Server};
+use support::{PATIENCE, Place};
 use tidemill_kafka_rig::{Broker, Producer, Wish};
-
-/// A DAG whose one task copies what it read into a journal beside the home.
-fn dag(broker: &Broker, topic: &str, settings: &str) -> String {
-    format!(
-        "[triggers.in.kafka]\nbrokers = ['{}']\ntopics = ['{topic}']\nstart = 'earliest'\n{settings}\n\
-         [tasks]\ncopy = 'cat \"$TIDEMILL_KAFKA_BATCH\" >> ../../../../journal'\n",
-        broker.address()
-    )
-}
-
-/// The lines that tasks have copied, as JSON.
-fn journal(place: &Place) -> Vec<Value> {
-    let text = std::fs::read_to_string(place.folder().join("journal")).unwrap_or_default();
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
-}
-
-fn wait_for_lines(place: &Place, n: usize) -> Vec<Value> {
-    wait_for(&format!("{n} lines in the journal"), PATIENCE, || {
-        Some(journal(place)).filter(|lines| lines.len() >= n)
-    })
-}
-
-fn wait_for_successes(server: &Server, dag: &str, n: usize) -> Vec<Value> {
-    wait_for(&format!("{n} runs of {dag} to succeed"), PATIENCE, || {
-        let runs = server.runs(dag);
-        let good = runs.iter().filter(|run| run["state"] == "success").count();
-        (good >= n).then_some(runs)
-    })
-}
 
 #[test]
 fn records_become_one_run_with_all_that_a_task_needs() {
@@ -80,55 +54,6 @@ fn records_become_one_run_with_all_that_a_task_needs() {
     let runs = wait_for_successes(&server, "orders", 2);
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[0]["dag_run_id"], format!("kafka__{topic}__0__3-3"));
-}
-
-/// A place with one DAG `s` that reads a new topic and copies records to the journal.
-struct Scene {
-    broker: &'static Broker,
-    place: Place,
-    topic: String,
-}
-
-impl Scene {
-    fn new(n_partitions: i32, settings: &str) -> Scene {
-        let (broker, place) = (Broker::shared(), Place::new());
-        let topic = broker.new_topic("t", n_partitions);
-        let scene = Scene {
-            broker,
-            place,
-            topic,
-        };
-        scene.write(settings);
-        scene
-    }
-
-    fn write(&self, settings: &str) {
-        let journal = self.place.folder().join("journal");
-        let text = dag(self.broker, &self.topic, settings);
-        let text = text.replace("../../../../journal", &journal.display().to_string());
-        self.place.write_dag("s.toml", &text);
-    }
-
-    fn send(&self, values: &[&str]) {
-        let wishes: Vec<Wish> = values.iter().map(|value| Wish::value(0, *value)).collect();
-        Producer::new(self.broker).send(&self.topic, &wishes);
-    }
-
-    fn values(&self, n: usize) -> Vec<Value> {
-        let lines = wait_for_lines(&self.place, n);
-        lines.iter().map(|line| line["value"].clone()).collect()
-    }
-
-    fn shown(&self, server: &Server) -> Value {
-        server.body("/api/tidemill/v1/dags/s/triggers/in")
-    }
-
-    fn wait_until(&self, server: &Server, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        wait_for(what, PATIENCE, || {
-            let (status, shown) = server.get("/api/tidemill/v1/dags/s/triggers/in");
-            (status == 200 && is_so(&shown)).then_some(shown)
-        })
-    }
 }
 
 #[test]

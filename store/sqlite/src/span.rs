@@ -1,0 +1,60 @@
+//! What tasks read of topics.
+
+use crate::rows::Columns;
+use crate::stream_rows::partition;
+use crate::trouble::Trouble;
+use crate::{SqliteStore, sql};
+use async_trait::async_trait;
+use sqlx::Connection;
+use tidemill_store::{Partition, Span, SpanOf, SpanStore, StoreError};
+
+#[async_trait]
+impl SpanStore for SqliteStore {
+    async fn spans(&self, of: SpanOf) -> Result<Vec<Span>, StoreError> {
+        let query = sqlx::query(sql::TASK_SPANS)
+            .bind(of.run.0)
+            .bind(of.task_no.0)
+            .bind(of.map_index.0);
+        self.list(query, span).await
+    }
+
+    async fn fix_spans(&self, of: SpanOf, spans: &[Span]) -> Result<Vec<Span>, StoreError> {
+        let fixed = async {
+            let mut writer = self.writer().await?;
+            let mut tx = writer.conn().begin_with(sql::BEGIN).await?;
+            for span in spans {
+                sqlx::query(sql::TASK_SPAN_FIX)
+                    .bind(of.run.0)
+                    .bind(of.task_no.0)
+                    .bind(of.map_index.0)
+                    .bind(&span.partition.topic)
+                    .bind(&span.partition.incarnation)
+                    .bind(span.partition.partition)
+                    .bind(span.first)
+                    .bind(span.end)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Ok(tx.commit().await?)
+        };
+        fixed.await.map_err(|trouble: Trouble| self.say(trouble))?;
+        self.spans(of).await
+    }
+
+    async fn read_up_to(&self, of: SpanOf) -> Result<Vec<(Partition, i64)>, StoreError> {
+        let query = sqlx::query(sql::TASK_READ_UP_TO)
+            .bind(of.run.0)
+            .bind(of.task_no.0)
+            .bind(of.map_index.0);
+        self.list(query, |columns| Ok((partition(columns)?, columns.next()?)))
+            .await
+    }
+}
+
+fn span(columns: &mut Columns<'_>) -> Result<Span, Trouble> {
+    Ok(Span {
+        partition: partition(columns)?,
+        first: columns.next()?,
+        end: columns.next()?,
+    })
+}
