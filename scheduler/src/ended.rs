@@ -51,7 +51,7 @@ pub(crate) fn attempt_ended(
         return;
     }
     if outcome.verdict == Verdict::Deferred {
-        deferred(run, at, outcome, effects);
+        deferred(run, at, outcome, now, effects);
         return;
     }
     if outcome.reason == Some(Reason::Interrupted) {
@@ -128,8 +128,8 @@ pub(crate) fn keep_values(
 
 /// The attempt waits for something and gives its slot back; its worker still has it. One that was
 /// cleared or marked meanwhile is being ended already.
-fn deferred(run: &mut Run, at: TaskIndex, outcome: Outcome, effects: &mut Vec<Effect>) {
-    if !run.apply(at, TaskEvent::Defer) {
+fn deferred(run: &mut Run, at: TaskIndex, outcome: Outcome, now: Ts, effects: &mut Vec<Effect>) {
+    if !run.defer(at, now) {
         return;
     }
     for (key, value) in outcome.values {
@@ -143,7 +143,8 @@ fn expanded(run: &mut Run, at: TaskIndex, items: Vec<MapItem>, now: Ts, effects:
     let is_empty = items.is_empty();
     instances::expand(run, at, items, now, effects);
     if !is_empty {
-        return;
+        // Instances that a person has marked, or that are gone, may have been the last open ones.
+        return look_at(run, run.followers(at), now, effects);
     }
     let on_empty = run
         .task(at)
@@ -310,13 +311,15 @@ fn settle_without_verdict(
     let state = run.tasks[at.at()].state;
     if state.is_terminal() {
         effects.push(Effect::Task(at));
-        look_at(run, run.followers(at), now, effects);
+        let mut next = run.followers(at);
+        next.push(run.index_of(at)); // it may have waited for this end to be expanded anew
+        look_at(run, next, now, effects);
         return true;
     }
     if state == TaskState::Restarting {
         run.apply(at, TaskEvent::Lose);
         effects.push(Effect::Task(at));
-        look_at(run, vec![at], now, effects);
+        look_at(run, vec![run.index_of(at)], now, effects);
         return true;
     }
     false

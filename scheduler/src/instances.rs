@@ -5,6 +5,7 @@
 //! in memory and has no row) while instances 0..n-1 take places behind all tasks.
 
 use crate::run::{Effect, Run};
+use crate::step::look_at;
 use crate::wait;
 use tidemill_model::dag::OnEmpty;
 use tidemill_model::{MapIndex, MapItem, TaskEvent, TaskIndex, TaskRow, TaskState, Ts};
@@ -37,9 +38,15 @@ impl Run {
         }
     }
 
-    /// Does an instance wait for its task to be expanded anew?
-    pub(crate) fn is_dormant(&self, at: TaskIndex) -> bool {
-        at.at() >= self.dag.tasks.len() && !self.is_expanded(self.index_of(at))
+    /// Does an instance wait for its task to be expanded anew, or its task for an attempt of an
+    /// instance to end?
+    pub(crate) fn is_held_back(&self, at: TaskIndex) -> bool {
+        let task = self.index_of(at);
+        if task != at {
+            return !self.is_expanded(task);
+        }
+        let mut instances = self.instances(task).iter();
+        instances.any(|at| self.tasks[at.at()].is_live())
     }
 
     /// Takes an instance in, without counting it.
@@ -99,6 +106,10 @@ pub(crate) fn expand(
             Some(&place) => place,
             None => run.add_instance(at, map_index as i32),
         };
+        let epoch = run.tasks[at.at()].epoch;
+        let row = &mut run.tasks[place.at()];
+        // The row of the task goes; its epoch lives on in those of its instances.
+        row.epoch = row.epoch.max(epoch);
         if run.tasks[place.at()].state == TaskState::Removed {
             run.apply(place, TaskEvent::Clear);
         }
@@ -108,6 +119,23 @@ pub(crate) fn expand(
             wait::ready(run, place, now, effects);
         }
         effects.push(Effect::Task(place));
+    }
+}
+
+/// A mapped task that was to be expanded anew has ended without it: marked, blocked, failed. Its
+/// instances, which waited for that, are gone.
+pub(crate) fn remove_orphans(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
+    while let Some(task) = run.orphaned.pop() {
+        let is_over = run.tasks[task.at()].state.is_terminal();
+        if !is_over || run.is_expanded(task) {
+            continue;
+        }
+        for at in run.instances(task).to_vec() {
+            if run.tasks[at.at()].state != TaskState::Removed && run.apply(at, TaskEvent::Remove) {
+                effects.push(Effect::Task(at));
+            }
+        }
+        look_at(run, run.followers(task), now, effects);
     }
 }
 

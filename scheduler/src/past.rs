@@ -87,7 +87,7 @@ impl Run {
     /// Is the past all that an instance waits for?
     pub(crate) fn waits_for_past(&self, at: TaskIndex) -> bool {
         self.tasks[at.at()].state == TaskState::None
-            && !self.is_dormant(at)
+            && !self.is_held_back(at)
             && self.is_held_by_past(at)
             && decide(self.task(at).trigger_rule, self.upstream(at)) == Decision::Run
     }

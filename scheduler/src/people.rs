@@ -161,6 +161,12 @@ pub(crate) fn mark(
         TaskState::Skipped => TaskEvent::MarkSkipped,
         _ => TaskEvent::MarkFailed,
     };
+    if run.row.state.is_terminal() {
+        // Judged anew: the leaf rule may say something else now.
+        run.row.state = RunState::Running;
+        run.row.reason = None;
+        effects.push(Effect::Run);
+    }
     for &at in tasks {
         if run.tasks[at.at()].state == state || !run.apply(at, event) {
             continue;
@@ -174,12 +180,6 @@ pub(crate) fn mark(
         task.not_before = None;
         effects.push(Effect::Task(at));
         look_at(run, run.followers(at), now, effects);
-    }
-    if run.row.state.is_terminal() {
-        // Judged anew: the leaf rule may say something else now.
-        run.row.state = RunState::Running;
-        run.row.reason = None;
-        effects.push(Effect::Run);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::counters::is_waiting;
 use crate::past::PastTask;
 use crate::rule::UpstreamCounts;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tidemill_model::attempt::ChildWish;
 use tidemill_model::dag::OnLost;
@@ -65,7 +65,13 @@ pub struct Run {
     pub(crate) n_open: u32,
     pub(crate) n_live: u32,
     pub(crate) n_waiting: u32,
+    /// Mapped tasks that ended without being expanded anew.
+    pub(crate) orphaned: Vec<TaskIndex>,
+    taken: Option<Taken>,
 }
+
+/// How often each event was taken in each state.
+pub type Taken = BTreeMap<(TaskState, TaskEvent), u64>;
 
 impl Run {
     /// A run from its rows. Tasks without a row have not been touched. `task_nos` are the stored
@@ -91,9 +97,9 @@ impl Run {
             };
             if stored.map_index == MapIndex::NONE {
                 tasks[at] = stored;
-            } else {
+            } else if dag.tasks[at].mapping.is_some() {
                 mapped.push((TaskIndex(at as u32), stored));
-            }
+            } // else it was mapped in an earlier version
         }
         let mut run = Run {
             upstream: Vec::new(),
@@ -106,6 +112,8 @@ impl Run {
             n_open: 0,
             n_live: 0,
             n_waiting: 0,
+            orphaned: Vec::new(),
+            taken: None,
         };
         run.take_mapped(mapped);
         run.recount();
@@ -140,6 +148,12 @@ impl Run {
             self.count(at, -1);
         }
         self.tasks[at.at()].state = new;
+        if let Some(taken) = &mut self.taken {
+            *taken.entry((old, event)).or_default() += 1;
+        }
+        if new.is_terminal() && new != TaskState::Removed && !self.instances(at).is_empty() {
+            self.orphaned.push(at);
+        }
         match (old.is_terminal(), new.is_terminal()) {
             (false, true) => self.n_open -= 1,
             (true, false) => self.n_open += 1,
@@ -150,6 +164,16 @@ impl Run {
             self.count(at, 1);
         }
         true
+    }
+
+    /// Counts from here on how often each event is taken in each state: for simulations.
+    pub fn keep_count(&mut self, taken: Taken) {
+        self.taken = Some(taken);
+    }
+
+    /// What was counted since [`Run::keep_count`].
+    pub fn counted(&mut self) -> Taken {
+        self.taken.take().unwrap_or_default()
     }
 
     /// Every instance's place.
@@ -179,6 +203,15 @@ impl Run {
         task.on_lost == OnLost::Retry || is_expansion || !task.operator.is_command()
     }
 
+    /// Was a task lost that must not be started again by itself? Then no retry of the whole run
+    /// starts it either.
+    pub(crate) fn has_final_loss(&self) -> bool {
+        self.places().any(|at| {
+            let row = &self.tasks[at.at()];
+            row.reason == Some(Reason::Lost) && row.state.is_failure() && !self.may_repeat(at)
+        })
+    }
+
     /// How far the tasks above a task are.
     pub fn upstream(&self, at: TaskIndex) -> &UpstreamCounts {
         &self.upstream[self.index_of(at).at()]
@@ -206,6 +239,14 @@ impl Run {
     pub fn wants_slot(&self, at: TaskIndex) -> bool {
         let task = &self.tasks[at.at()];
         task.state == TaskState::Scheduled && !task.is_live()
+    }
+
+    /// Does its row say no more than that an instance waits for its first slot? That it does
+    /// follows from the other rows, so the row need not be written with them. (Instances of a
+    /// mapped task have the epoch of its expansion: they are written with it, all or none.)
+    pub fn only_waits(&self, at: TaskIndex) -> bool {
+        let task = &self.tasks[at.at()];
+        task.state == TaskState::Scheduled && task.epoch == Epoch(0) && task.clears == 0
     }
 
     /// Gives an instance its slot and its worker: a new attempt with a new epoch. The caller
@@ -268,6 +309,19 @@ impl Run {
         if task.state == TaskState::Deferred && task.is_live() {
             self.apply(at, TaskEvent::Start);
         }
+    }
+
+    /// The try goes on without a slot. Who says so has begun, even if the news of the claim is
+    /// still on its way.
+    pub(crate) fn defer(&mut self, at: TaskIndex, now: Ts) -> bool {
+        if self.tasks[at.at()].state == TaskState::Queued {
+            self.apply(at, TaskEvent::Start);
+        }
+        let is_deferred = self.apply(at, TaskEvent::Defer);
+        if is_deferred {
+            self.tasks[at.at()].started_at.get_or_insert(now);
+        }
+        is_deferred
     }
 
     /// The attempt is gone; its slot is free.

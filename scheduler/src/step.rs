@@ -4,7 +4,7 @@ use crate::past::PastTask;
 use crate::rule::{Decision, decide};
 use crate::run::{Effect, Run};
 use crate::wait::{self, Heard};
-use crate::{ended, past, people};
+use crate::{ended, instances, past, people};
 use tidemill_model::{Attempt, Outcome, Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
 /// What can happen to a run. The list is closed: nothing else moves one.
@@ -81,6 +81,7 @@ pub fn step(run: &mut Run, event: Event, now: Ts) -> Vec<Effect> {
         Event::Mark(tasks, state) => people::mark(run, &tasks, state, now, &mut effects),
         Event::MarkRun(state) => people::mark_run(run, state, now, &mut effects),
     }
+    instances::remove_orphans(run, now, &mut effects);
     finish_if_over(run, now, &mut effects);
     effects
 }
@@ -142,14 +143,18 @@ fn timer_due(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
 
 /// Looks at tasks that may have become ready or blocked, and at all that follow from them.
 /// A worklist, not a recursion: a chain of a hundred thousand tasks must not need a deep stack.
+/// A run that waits for its turn is not looked at: it is when it begins.
 pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &mut Vec<Effect>) {
+    if run.row.state != RunState::Running {
+        return;
+    }
     let mut work = tasks;
     let mut next = Vec::new();
     while !work.is_empty() {
         let places = work.drain(..).flat_map(|at| run.places_of(at));
         for at in places.collect::<Vec<_>>() {
             let row = &run.tasks[at.at()];
-            if row.state != TaskState::None || row.is_live() || run.is_dormant(at) {
+            if row.state != TaskState::None || row.is_live() || run.is_held_back(at) {
                 continue;
             }
             let rule = run.task(at).trigger_rule;
@@ -193,9 +198,12 @@ fn finish_if_over(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     let mut leaves = run.dag.scopes.leaves().iter();
     let has_failed = |at: &TaskIndex| run.tasks[at.at()].state.is_failure();
     let leaf_failed = leaves.any(|at| run.places_of(*at).iter().any(has_failed));
-    let failed_by = run.row.reason.or(leaf_failed.then_some(Reason::TaskFailed));
+    // `fail_fast` has only stopped the run: whether it has failed is for its ends to say.
+    let word = run.row.reason.filter(|word| *word != Reason::TaskFailed);
+    let failed_by = word.or(leaf_failed.then_some(Reason::TaskFailed));
     let n_used = u32::try_from(run.row.retries_used).unwrap_or(u32::MAX);
-    if failed_by == Some(Reason::TaskFailed) && n_used < run.dag.retry.retries {
+    let may_retry = n_used < run.dag.retry.retries && !run.has_final_loss();
+    if failed_by == Some(Reason::TaskFailed) && may_retry {
         return people::try_run_again(run, now, effects);
     }
     run.row.state = if failed_by.is_some() {

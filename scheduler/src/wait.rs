@@ -88,7 +88,7 @@ pub(crate) fn ready(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Eff
 
 /// A worker has found that a sensor is to wait: its try goes on without one.
 pub(crate) fn go_on(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
-    run.apply(at, TaskEvent::Defer);
+    run.defer(at, now);
     run.tasks[at.at()].ended_at = None;
     watch(run, at, now, effects);
 }
@@ -132,7 +132,7 @@ pub(crate) fn for_child(
     now: Ts,
     effects: &mut Vec<Effect>,
 ) {
-    let Some(wish) = wish.filter(|_| run.apply(at, TaskEvent::Defer)) else {
+    let Some(wish) = wish.filter(|_| run.defer(at, now)) else {
         return;
     };
     let timeout = run.task(at).execution_timeout;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod assets;
 mod branches;
 mod mapping;
@@ -12,4 +13,5 @@ mod past;
 mod random_orders;
 mod retries;
 mod setups;
+mod versions;
 mod waits;

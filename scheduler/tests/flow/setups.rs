@@ -116,7 +116,7 @@ fn the_first_failure_of_a_fast_run_stops_all_but_the_teardown() {
     dag.fail_fast = true;
     assert_eq!(
         outcome_of(dag, &[("bad", Fate::Fail)]),
-        "failed: up success, bad failed, after skipped, down success"
+        "success: up success, bad failed, after skipped, down success"
     );
 }
 
@@ -208,4 +208,25 @@ fn a_run_in_which_nothing_can_move_any_more_fails_and_says_why() {
     let _ = tidemill_scheduler::step(&mut run, Event::Resume, tidemill_model::Ts(1));
     assert_eq!(run.row.state, RunState::Failed);
     assert_eq!(run.row.reason, Some(Reason::Deadlock));
+}
+
+#[test]
+fn the_ends_of_a_stopped_run_say_whether_it_has_failed_as_in_airflow() {
+    let quiet = TEARDOWN;
+    let loud = Role::Teardown { fails_run: true };
+    for (role, end) in [(quiet, "success"), (loud, "failed")] {
+        let mut sketch = Sketch::default();
+        sketch.add("begin", &[]).role = Role::Setup;
+        sketch.add("work", &["begin"]);
+        let teardown = sketch.add("end", &["begin", "work"]);
+        teardown.role = role;
+        teardown.trigger_rule = TriggerRule::AllDoneSetupSuccess;
+        let mut dag = sketch.build();
+        dag.fail_fast = true;
+        let told = outcome_of(dag, &[("end", Fate::Fail)]);
+        assert_eq!(
+            told,
+            format!("{end}: begin success, work success, end failed")
+        );
+    }
 }

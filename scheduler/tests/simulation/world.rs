@@ -1,481 +1,400 @@
-//! The world around `step`: workers that end as the seed says, and crashes.
+//! The world around `step`: passes that are committed or forgotten, workers that are late, lost or
+//! heard twice, and a clock that is set.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use crate::draw;
+use crate::store::{Draft, Key, Stored};
+use crate::support::{Chance, run_row};
+use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::attempt::Verdict;
-use tidemill_model::dag::{
-    Dag, OnLost, Operator, RetryPolicy, RetryScope, Role, RunRetry, Shell, ShellBody, ShellOutput,
-    Task,
-};
-use tidemill_model::schedule::Schedule;
-use tidemill_model::scope::Scopes;
 use tidemill_model::{
-    Attempt, DagNo, Graph, Outcome, Reason, RunNo, RunRow, RunState, RunType, TaskIndex, TaskNo,
-    TaskState, TriggerRule, Ts, VersionNo,
+    Attempt, MapIndex, Outcome, Reason, RunRow, TaskIndex, TaskState, Ts, VersionNo,
 };
-use tidemill_scheduler::{ClearChoice, Effect, Event, Run, plan_clear, step};
+use tidemill_scheduler::{Admission, Effect, Event, Pin, PoolLimit, Run, Taken, step};
 
-/// A small generator of chance with a seed (SplitMix64).
-pub struct Chance(u64);
-
-impl Chance {
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
+/// Events with faults in one story.
+const STORMY: u64 = 150;
+/// Events in which a run must be over once the faults have stopped.
+const CALM_MAX: u64 = 6_000;
+/// The worker that dies with the scheduler, as in `serve`.
+const OWN: i64 = 1;
+/// A worker on another machine.
+const OTHER: i64 = 2;
+/// Attempts at once.
+pub const SLOTS: u32 = 6;
 
 pub struct World {
-    seed: u64,
-    chance: Chance,
-    now: Ts,
-    run: Run,
-    ready: Vec<TaskIndex>,
-    live: Vec<(TaskIndex, Attempt)>,
+    pub seed: u64,
+    pub chance: Chance,
+    pub now: Ts,
+    /// What the file says now; runs go on by the version that they are pinned to.
+    pub current: Pin,
+    pub versions: BTreeMap<VersionNo, Pin>,
+    pub run: Run,
+    pub admission: Admission,
+    pub pools: Vec<PoolLimit>,
+    /// Have the workers room for one more attempt?
+    pub has_room: bool,
+    pub stored: Stored,
+    pub draft: Draft,
     timers: Vec<(Ts, TaskIndex)>,
-    starts: BTreeMap<TaskIndex, u32>,
-    is_quiet: bool,
-    n_people: u32,
+    /// Attempts that a worker runs, or would if it claimed them.
+    pub live: Vec<Attempt>,
+    pub unclaimed: Vec<Attempt>,
+    killed: BTreeSet<Attempt>,
+    /// Reports on their way; some arrive late, some twice.
+    pub on_their_way: Vec<(Attempt, Outcome)>,
+    /// Attempts whose report has counted.
+    pub accepted: BTreeSet<Attempt>,
+    /// The newest epoch that has started.
+    pub newest: BTreeMap<Key, i64>,
+    /// Instances that were lost and must not start again by themselves.
+    pub lost_for_good: BTreeSet<Key>,
+    pub n_events: u64,
+    /// Is each event told aloud?
+    pub is_told: bool,
+    pub is_stormy: bool,
 }
 
 impl World {
     pub fn new(seed: u64) -> World {
-        World::with(seed, seed, 3, false)
-    }
-
-    /// No losses and no people: ends are a property of the task, only their order is chance.
-    pub fn quiet(seed: u64, order: u64) -> World {
-        World::with(seed, order, 0, true)
-    }
-
-    pub fn without_retries(seed: u64) -> World {
-        let mut world = World::with(seed, seed, 0, false);
-        world.n_people = u32::MAX;
-        world
-    }
-
-    fn with(seed: u64, order: u64, retries: u32, is_quiet: bool) -> World {
-        let dag = Arc::new(random_dag(&mut Chance(seed), retries));
-        let task_nos: Vec<TaskNo> = (1..=dag.tasks.len() as i32).map(TaskNo).collect();
+        let mut chance = Chance(seed.wrapping_mul(0x1234_5678_9ABC_DEF1));
+        let current = draw::version(1, &mut chance);
+        let row = run_row();
+        let mut run = run_by(&current, row.clone(), Vec::new());
+        run.keep_count(Taken::new());
+        let pools = draw::pools(true, &mut chance);
+        let mut admission = Admission::new(SLOTS);
+        admission.set_pools(&pools);
         World {
             seed,
-            chance: Chance(order ^ 0xABCD),
-            now: Ts(1_000_000),
-            run: Run::new(run_row(), dag, &task_nos, Vec::new()),
-            ready: Vec::new(),
-            live: Vec::new(),
+            chance,
+            now: Ts(1_000_000_000),
+            versions: BTreeMap::from([(current.version, current.clone())]),
+            current,
+            run,
+            admission,
+            pools,
+            has_room: true,
+            stored: Stored::new(row),
+            draft: Draft::default(),
             timers: Vec::new(),
-            starts: BTreeMap::new(),
-            is_quiet,
-            n_people: 0,
+            live: Vec::new(),
+            unclaimed: Vec::new(),
+            killed: BTreeSet::new(),
+            on_their_way: Vec::new(),
+            accepted: BTreeSet::new(),
+            newest: BTreeMap::new(),
+            lost_for_good: BTreeSet::new(),
+            n_events: 0,
+            is_told: std::env::var_os("TIDEMILL_TELL").is_some(),
+            is_stormy: true,
         }
     }
 
-    pub fn play(&mut self) {
-        self.step(Event::Begin);
-        for _ in 0..20_000 {
-            if self.run.row.state.is_terminal() {
-                return;
-            }
-            self.now = Ts(self.now.0 + 1_000);
+    pub fn counted(&mut self) -> Taken {
+        self.run.counted()
+    }
+
+    /// One story: a storm, then a calm in which the run must end. Answers how many events it had.
+    pub fn tell(&mut self) -> u64 {
+        for _ in 0..STORMY {
             self.act();
-            self.check();
         }
-        panic!(
-            "seed {}: the run does not end: {:?}",
-            self.seed,
-            self.states()
-        );
+        self.calm_down();
+        for _ in 0..CALM_MAX {
+            if self.run.row.state.is_terminal() && self.live.is_empty() && self.draft.is_empty() {
+                self.assert_over();
+                return self.n_events;
+            }
+            self.act();
+        }
+        self.fail("the run does not end");
+    }
+
+    /// The faults stop; the slow look finds what hints were lost.
+    fn calm_down(&mut self) {
+        self.is_stormy = false;
+        self.pools = draw::pools(false, &mut self.chance);
+        self.admission.set_pools(&self.pools);
+        self.has_room = true;
+        self.admission.set_room("default", true);
+        self.step(Event::Resume);
     }
 
     fn act(&mut self) {
-        let n_choices = if self.is_quiet { 6 } else { 10 };
+        self.now = Ts(self.now.0 + self.chance.below(2_000_000) as i64);
+        let n_choices = if self.is_stormy { 43 } else { 29 };
         match self.chance.below(n_choices) {
-            0..=2 => self.launch_one(),
-            3 | 4 => self.end_one(),
-            5 => self.next_timer(),
-            6 => self.lose_one(),
-            7 => self.report_stale(),
-            8 => self.crash(),
+            0..=5 => self.launch_one(),
+            6..=8 => self.claim_one(),
+            9..=14 => self.end_one(),
+            15..=18 => self.deliver_one(),
+            19 | 20 => self.ring_timer(),
+            21 => self.begin(),
+            22..=25 => self.commit(),
+            26 | 27 => self.hear_one(),
+            28 => self.defer_one(),
+            29 => self.lose_one(),
+            30 => self.deliver_again(),
+            31 => self.crash(),
+            32 => self.set_clock(),
+            33 => self.lose_a_hint(),
+            34 => self.step(Event::RunTimedOut),
+            35 => self.report_nonsense(),
+            36 => {
+                self.has_room = self.chance.once_in(2);
+                self.admission.set_room("default", self.has_room);
+            }
             _ => self.person(),
         }
     }
 
-    fn launch_one(&mut self) {
-        if self.ready.is_empty() {
-            return;
+    /// One event, and everything that must hold after it.
+    pub fn step(&mut self, event: Event) {
+        self.n_events += 1;
+        let before = self.look(&event);
+        let told = self.is_told.then(|| format!("{event:?}"));
+        let effects = step(&mut self.run, event, self.now);
+        if let Some(told) = told {
+            self.tell_aloud(&told);
         }
-        let at = self.chance.below(self.ready.len() as u64) as usize;
-        let task = self.ready.swap_remove(at);
-        if !self.run.wants_slot(task) {
-            return;
-        }
-        for up in self.run.dag.graph.upstream(task) {
-            let state = self.run.tasks[up.at()].state;
-            if self.n_people > 0 && self.n_people < u32::MAX {
-                continue; // a person may have cleared or marked what this task had waited for
-            }
-            assert_eq!(
-                state,
-                TaskState::Success,
-                "seed {}: {task:?} starts before {up:?}",
-                self.seed
-            );
-        }
-        let (attempt, _) = self.run.launch(task, 1, self.now);
-        *self.starts.entry(task).or_default() += 1;
-        self.live.push((task, attempt));
+        self.check_step(&before, &effects);
+        self.take(effects);
+        self.check();
     }
 
-    fn end_one(&mut self) {
-        if self.live.is_empty() {
-            return;
-        }
-        let at = self.chance.below(self.live.len() as u64) as usize;
-        let (task, attempt) = self.live.swap_remove(at);
-        let outcome = self.outcome_of(task);
-        self.step(Event::AttemptEnded {
-            attempt,
-            outcome: Box::new(outcome),
-        });
-    }
-
-    fn outcome_of(&mut self, task: TaskIndex) -> Outcome {
-        let fate = if self.is_quiet {
-            Chance(self.seed ^ u64::from(task.0) << 20).below(8)
-        } else {
-            self.chance.below(8)
-        };
-        match fate {
-            0 => Outcome::without_process(Verdict::Failed, Reason::ExitStatus, "exit 1"),
-            1 => Outcome::without_process(Verdict::Skipped, Reason::SkippedItself, "exit 99"),
-            _ => Outcome::success(),
-        }
-    }
-
-    fn next_timer(&mut self) {
-        self.timers.sort_unstable();
-        if !self.timers.is_empty() && self.ready.is_empty() && self.live.is_empty() {
-            let (due, task) = self.timers.remove(0);
-            self.now = self.now.max(due);
-            self.step(Event::TimerDue(task));
-        }
-    }
-
-    fn lose_one(&mut self) {
-        if let Some((_, attempt)) = self.live.pop() {
-            self.step(Event::AttemptLost {
-                attempt,
-                blame: true,
-            });
-        }
-    }
-
-    fn report_stale(&mut self) {
-        let Some((_, attempt)) = self.live.first().copied() else {
-            return;
-        };
-        let stale = Attempt {
-            epoch: tidemill_model::Epoch(attempt.epoch.0 - 1),
-            ..attempt
-        };
-        let before = self.states();
-        let effects = step(
-            &mut self.run,
-            Event::AttemptEnded {
-                attempt: stale,
-                outcome: Box::new(Outcome::success()),
-            },
-            self.now,
-        );
-        assert_eq!(effects, vec![Effect::Stale(stale)], "seed {}", self.seed);
-        assert_eq!(before, self.states(), "seed {}", self.seed);
-    }
-
-    /// The process dies: memory is rebuilt from rows, what was live is lost.
-    fn crash(&mut self) {
-        let task_nos: Vec<TaskNo> = self.run.tasks.iter().map(|task| task.task_no).collect();
-        let touched = self
-            .run
-            .tasks
-            .iter()
-            .filter(|task| task.state != TaskState::None)
-            .cloned()
-            .collect();
-        self.run = Run::new(
-            self.run.row.clone(),
-            Arc::clone(&self.run.dag),
-            &task_nos,
-            touched,
-        );
-        self.ready.clear();
-        self.timers.clear();
-        self.step(Event::Resume);
-        for (_, attempt) in std::mem::take(&mut self.live) {
-            self.step(Event::AttemptLost {
-                attempt,
-                blame: false,
-            });
-        }
-    }
-
-    fn person(&mut self) {
-        if self.n_people >= 3 {
-            return;
-        }
-        self.n_people += 1;
-        let at = TaskIndex(self.chance.below(self.run.tasks.len() as u64) as u32);
-        match self.chance.below(4) {
-            0 => {
-                let choice = ClearChoice {
-                    tasks: vec![at],
-                    downstream: true,
-                    ..ClearChoice::default()
-                };
-                let chosen = plan_clear(&self.run, &choice);
-                self.step(Event::Clear(chosen));
-            }
-            1 => self.step(Event::Mark(vec![at], TaskState::Success)),
-            2 => self.step(Event::Mark(vec![at], TaskState::Failed)),
-            _ if self.chance.below(4) == 0 => self.step(Event::Cancel),
-            _ => {}
-        }
-    }
-
-    fn step(&mut self, event: Event) {
-        for effect in step(&mut self.run, event, self.now) {
+    /// What follows from a step: rows for the pass, the rest for after it.
+    pub fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
-                Effect::Ready(at) => self.ready.push(at),
+                Effect::Task(at) => {
+                    self.draft.touch(at);
+                    self.admission.follow(&self.run, at);
+                }
+                Effect::Replace(at) => {
+                    self.draft.remove(&self.run.tasks[at.at()]);
+                    self.admission.follow(&self.run, at);
+                }
+                Effect::Run => self.draft.touch_run(),
+                Effect::Ready(at) => self.admission.follow(&self.run, at),
                 Effect::Wake(at, due) => self.timers.push((due, at)),
-                // A killed attempt ends some time later, like any other.
-                Effect::Kill(..) | Effect::Task(_) | Effect::Run | Effect::KeepTry(_) => {}
-                Effect::BeginAt(_)
-                | Effect::Emit(..)
-                | Effect::Watch(_)
-                | Effect::MakeChild(..)
-                | Effect::Replace(_)
-                | Effect::ClearValues(_)
-                | Effect::KeepValue(..)
-                | Effect::Stale(_) => {}
+                Effect::Kill(attempt, _) => self.draft.killed.push(attempt),
+                _ => {}
             }
         }
     }
 
-    fn check(&self) {
-        let n_live = self.run.tasks.iter().filter(|task| task.is_live()).count();
-        assert_eq!(n_live, self.live.len(), "seed {}: live attempts", self.seed);
-        assert_eq!(
-            n_live,
-            self.run.n_live() as usize,
-            "seed {}: counted attempts",
-            self.seed
-        );
-        for (at, task) in self.run.tasks.iter().enumerate() {
-            let index = TaskIndex(at as u32);
-            let mut counts = tidemill_scheduler::Counts::default();
-            for up in self.run.dag.graph.upstream(index) {
-                counts.total += 1;
-                counts.count(self.run.tasks[up.at()].state, 1);
+    /// The pass is written, and only then does what follows from it happen.
+    fn commit(&mut self) {
+        let puts_off = self.is_stormy && self.chance.once_in(4);
+        self.draft.write(&self.run, &mut self.stored, puts_off);
+        for (attempt, waits) in std::mem::take(&mut self.draft.launched) {
+            self.check_epoch(attempt);
+            if waits {
+                self.unclaimed.push(attempt);
             }
-            assert_eq!(
-                counts,
-                self.run.upstream(index).near,
-                "seed {}: counters of {at}",
-                self.seed
-            );
-            assert_eq!(
-                task.epoch.0 as i32, task.try_number,
-                "seed {}: each attempt is a try",
-                self.seed
-            );
+            self.live.push(attempt);
+        }
+        self.draft.reports.clear();
+        self.killed.extend(self.draft.killed.drain(..));
+        self.accepted.extend(self.draft.accepted.drain(..));
+        self.lost_for_good
+            .extend(self.draft.lost_for_good.drain(..));
+        self.check_stored();
+    }
+
+    /// The process dies and comes back. What was not committed has never been; what ran on its own
+    /// worker is lost, and its reports may still arrive.
+    fn crash(&mut self) {
+        if self.chance.once_in(2) {
+            self.commit(); // it dies after a commit, before anything follows from it
+        }
+        let draft = std::mem::take(&mut self.draft);
+        self.on_their_way.extend(draft.reports);
+        let taken = self.run.counted();
+        self.run = self.read_again();
+        self.run.keep_count(taken);
+        self.timers.clear();
+        self.admission = Admission::new(SLOTS);
+        self.admission.set_pools(&self.pools);
+        self.admission.set_room("default", self.has_room);
+        self.admission.follow_all(&self.run);
+        self.step(Event::Resume);
+        let lost: Vec<Attempt> = self.run.places().filter_map(|at| self.dies(at)).collect();
+        for attempt in lost {
+            self.forget_live(attempt, 3);
+            let blame = false;
+            self.step(Event::AttemptLost { attempt, blame });
         }
     }
 
-    fn states(&self) -> Vec<TaskState> {
-        self.run.tasks.iter().map(|task| task.state).collect()
+    /// The attempt of an instance, if it was on the scheduler's own worker, or on one whose lease
+    /// had lapsed: that is found out once more.
+    fn dies(&self, at: TaskIndex) -> Option<Attempt> {
+        let attempt = self.run.attempt(at);
+        let worker = self.run.tasks[at.at()].worker?;
+        (worker == OWN || !self.is_with_somebody(attempt)).then_some(attempt)
     }
 
-    pub fn final_states(mut self) -> (RunState, Vec<TaskState>) {
-        self.play();
-        (self.run.row.state, self.states())
+    /// Does a worker have this attempt, or is its report on its way?
+    pub fn is_with_somebody(&self, attempt: Attempt) -> bool {
+        let is_end = |(other, outcome): &(Attempt, Outcome)| {
+            *other == attempt && outcome.verdict != Verdict::Deferred
+        };
+        self.on_their_way.iter().any(is_end) || self.live.contains(&attempt)
     }
 
-    pub fn assert_over(&self) {
-        assert!(
-            self.states().iter().all(|state| state.is_terminal()),
-            "seed {}: {:?}",
-            self.seed,
-            self.states()
-        );
-        assert!(
-            self.live.is_empty(),
-            "seed {}: an attempt outlives its run",
-            self.seed
-        );
-        if self.run.row.state == RunState::Success {
-            let ends_well = |state: &TaskState| !state.is_failure();
-            let leaves = (0..self.run.tasks.len() as u32)
-                .map(TaskIndex)
-                .filter(|at| self.run.dag.graph.downstream(*at).is_empty());
-            assert!(
-                leaves
-                    .map(|at| self.run.tasks[at.at()].state)
-                    .all(|state| ends_well(&state)),
-                "seed {}",
-                self.seed
-            );
+    pub fn read_again(&self) -> Run {
+        let pin = &self.versions[&self.stored.run.version];
+        let rows = self.stored.tasks.values().cloned().collect();
+        run_by(pin, self.stored.run.clone(), rows)
+    }
+
+    fn begin(&mut self) {
+        if self.run.row.run_after <= self.now || !self.is_stormy {
+            self.now = self.now.max(self.run.row.run_after);
+            self.step(Event::Begin);
         }
     }
 
-    pub fn assert_started_once(&self) {
-        assert!(
-            self.starts.values().all(|n| *n == 1),
-            "seed {}: {:?}",
-            self.seed,
-            self.starts
-        );
+    fn launch_one(&mut self) {
+        let Some((_, at)) = self.admission.admit() else {
+            return;
+        };
+        self.check_grant(at);
+        let waits = self.chance.once_in(2);
+        let (attempt, effects) = match waits {
+            true => self.run.dispatch(at, self.now),
+            false => self.run.launch(at, OWN, self.now),
+        };
+        self.take(effects);
+        self.draft.launched.push((attempt, waits));
+        self.n_events += 1;
+        self.tell_aloud(&format!("{attempt} is launched"));
+        self.check();
     }
-}
 
-fn random_dag(chance: &mut Chance, retries: u32) -> Dag {
-    let n_tasks = 1 + chance.below(12) as u32;
-    let mut edges = Vec::new();
-    for to in 1..n_tasks {
-        for from in 0..to {
-            if chance.below(4) == 0 {
-                edges.push((from, to));
+    fn claim_one(&mut self) {
+        if let Some(attempt) = self.pick(|world| &mut world.unclaimed) {
+            let worker = OTHER;
+            self.step(Event::Claimed { attempt, worker });
+        }
+    }
+
+    fn pick<T>(&mut self, list: impl Fn(&mut World) -> &mut Vec<T>) -> Option<T> {
+        let n = list(self).len() as u64;
+        (n > 0).then(|| {
+            let at = self.chance.below(n) as usize;
+            list(self).swap_remove(at)
+        })
+    }
+
+    /// An attempt ends at its worker; its report sets out.
+    fn end_one(&mut self) {
+        if let Some(attempt) = self.pick(|world| &mut world.live) {
+            self.unclaimed.retain(|other| *other != attempt);
+            let outcome = self.outcome_of(attempt);
+            self.on_their_way.push((attempt, outcome));
+        }
+    }
+
+    fn outcome_of(&mut self, attempt: Attempt) -> Outcome {
+        if self.killed.contains(&attempt) && !self.chance.once_in(6) {
+            return Outcome::without_process(Verdict::Failed, Reason::Cancelled, "killed");
+        }
+        if self.is_stormy && self.chance.once_in(20) {
+            return match self.chance.once_in(2) {
+                true => Outcome::without_process(Verdict::Lost, Reason::Lost, "gone"),
+                false => Outcome::without_process(Verdict::Failed, Reason::Interrupted, "gone"),
+            };
+        }
+        match self.run.place(attempt.task_no, MapIndex::NONE) {
+            None => Outcome::success(), // its task has left the DAG
+            Some(task) => {
+                let is_mapped = self.run.dag.task(task).mapping.is_some();
+                let is_expansion = is_mapped && attempt.map_index == MapIndex::NONE;
+                draw::outcome(&self.run.dag, task, is_expansion, &mut self.chance)
             }
         }
     }
-    let tasks: Vec<Task> = (0..n_tasks).map(|at| task(at, retries)).collect();
-    let graph = Graph::new(n_tasks as usize, edges).unwrap();
-    Dag {
-        id: "simulated".to_string(),
-        display_name: None,
-        description: None,
-        doc_md: None,
-        owner: String::new(),
-        tags: Vec::new(),
-        schedule: Schedule::MANUAL,
-        asset_schedule: None,
-        assets: Vec::new(),
-        schedule_text: String::new(),
-        timezone: "UTC".to_string(),
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        is_paused_upon_creation: false,
-        allowed_run_types: vec![RunType::Manual],
-        max_active_runs: 1,
-        max_active_tasks: 16,
-        concurrency: None,
-        dagrun_timeout: None,
-        fail_fast: false,
-        retry: RunRetry {
-            retries: 0,
-            delay: Duration::ZERO,
-            scope: RetryScope::Failed,
-        },
-        rerun_with_latest_version: false,
-        triggers: Vec::new(),
-        alerts: Vec::new(),
-        params: Vec::new(),
-        groups: Vec::new(),
-        scopes: Scopes::new(&tasks, &graph),
-        tasks,
-        graph,
+
+    fn deliver_one(&mut self) {
+        if let Some((attempt, outcome)) = self.pick(|world| &mut world.on_their_way) {
+            self.deliver(attempt, outcome);
+        }
+    }
+
+    /// The answer to a report got lost, so it is sent once more.
+    fn deliver_again(&mut self) {
+        if let Some((attempt, outcome)) = self.pick(|world| &mut world.on_their_way) {
+            self.on_their_way.push((attempt, outcome.clone()));
+            self.deliver(attempt, outcome);
+        }
+    }
+
+    pub fn deliver(&mut self, attempt: Attempt, outcome: Outcome) {
+        self.draft.reports.push((attempt, outcome.clone()));
+        let outcome = Box::new(outcome);
+        self.step(Event::AttemptEnded { attempt, outcome });
+    }
+
+    fn ring_timer(&mut self) {
+        self.timers.sort_unstable();
+        let Some((due, at)) = self.timers.first().copied() else {
+            return;
+        };
+        if at.at() >= self.run.tasks.len() {
+            self.timers.remove(0); // of an instance that another version had
+            return;
+        }
+        if due > self.now && self.is_stormy && !self.chance.once_in(4) {
+            self.step(Event::TimerDue(at)); // too early: it is asked again when it is due
+            return;
+        }
+        self.timers.remove(0);
+        self.now = self.now.max(due);
+        self.step(Event::TimerDue(at));
+    }
+
+    /// A worker's lease has lapsed: its attempt is lost, and its report may come all the same.
+    fn lose_one(&mut self) {
+        let is_deferred = |attempt: &&Attempt| {
+            let at = self.run.place_of(**attempt);
+            at.is_some_and(|at| self.run.tasks[at.at()].state == TaskState::Deferred)
+        };
+        let n = self.live.len() as u64;
+        if n > 0 {
+            let any = self.live[self.chance.below(n) as usize];
+            let attempt = self.live.iter().find(is_deferred).copied().unwrap_or(any);
+            self.forget_live(attempt, 2);
+            let blame = true;
+            self.step(Event::AttemptLost { attempt, blame });
+        }
+    }
+
+    fn forget_live(&mut self, attempt: Attempt, late_once_in: u64) {
+        self.unclaimed.retain(|other| *other != attempt);
+        let was_live = self.live.contains(&attempt);
+        self.live.retain(|other| *other != attempt);
+        if was_live && self.chance.once_in(late_once_in) {
+            let late = self.outcome_of(attempt);
+            self.on_their_way.push((attempt, late));
+        }
+    }
+
+    fn set_clock(&mut self) {
+        let by = self.chance.below(7_200_000_000) as i64 - 3_600_000_000;
+        self.now = Ts((self.now.0 + by).max(1));
+    }
+
+    /// Nobody hears of a timer; the slow look finds what it was about.
+    fn lose_a_hint(&mut self) {
+        self.timers.pop();
+        self.step(Event::Resume);
     }
 }
 
-fn task(at: u32, retries: u32) -> Task {
-    Task {
-        id: format!("t{at}"),
-        display_name: None,
-        doc_md: None,
-        owner: String::new(),
-        group: None,
-        operator: command(),
-        role: Role::Work,
-        trigger_rule: TriggerRule::AllSuccess,
-        past: None,
-        run_if: None,
-        skip_if: None,
-        retry: RetryPolicy {
-            retries,
-            delay: Duration::from_secs(1),
-            multiplier: 0.0,
-            max_delay: None,
-            jitter: false,
-            rules: Vec::new(),
-        },
-        execution_timeout: None,
-        pool: "default_pool".to_string(),
-        pool_slots: 1,
-        priority_weight: 1,
-        weight_rule: tidemill_model::WeightRule::Downstream,
-        total_weight: 1,
-        max_active_tis_per_dag: None,
-        max_active_tis_per_dagrun: None,
-        queue: "default".to_string(),
-        cwd: None,
-        env: Vec::new(),
-        inherit_env: true,
-        secrets: Vec::new(),
-        run_as_user: None,
-        inlets: Vec::new(),
-        outlets: Vec::new(),
-        outputs: Vec::new(),
-        do_xcom_push: true,
-        on_lost: if retries > 0 {
-            OnLost::Retry
-        } else {
-            OnLost::Fail
-        },
-        mapping: None,
-        reads: Vec::new(),
-        uses: tidemill_model::Uses::default(),
-        alerts: Vec::new(),
-        line: 1,
-    }
-}
-
-/// A command: what starts it again repeats something of the user's.
-fn command() -> Operator {
-    Operator::Shell(Shell {
-        body: ShellBody::Command("true".to_string()),
-        interpreter: None,
-        args: Vec::new(),
-        stdin: None,
-        skip_on_exit_code: vec![99],
-        success_exit_codes: vec![0],
-        output: ShellOutput::LastLine,
-    })
-}
-
-fn run_row() -> RunRow {
-    RunRow {
-        run: RunNo(1),
-        dag: DagNo(1),
-        run_id: "manual__1".to_string(),
-        run_type: RunType::Manual,
-        state: RunState::Queued,
-        version: VersionNo(1),
-        cause: None,
-        logical_date: None,
-        data_interval_start: None,
-        data_interval_end: None,
-        run_after: Ts(0),
-        queued_at: Ts(0),
-        started_at: None,
-        ended_at: None,
-        conf: tidemill_model::Json::Null,
-        triggered_by: None,
-        note: None,
-        reason: None,
-        retries_used: 0,
-    }
+fn run_by(pin: &Pin, row: RunRow, rows: Vec<tidemill_model::TaskRow>) -> Run {
+    let dag = std::sync::Arc::clone(&pin.dag);
+    Run::new(row, dag, &pin.task_nos, rows)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
-use tidemill_model::{Attempt, DagNo, Epoch, Reason, RunNo, TaskIndex, TaskState, Ts};
+use tidemill_model::{Attempt, DagNo, Reason, RunNo, TaskIndex, Ts};
 use tidemill_scheduler::Run;
 use tidemill_store::{Answer, Change, DagPatch, Pass, Refusal, StoreError};
 use tokio::sync::oneshot;
@@ -154,12 +154,7 @@ impl Engine {
             let Some(run) = self.runs.get(run_no) else {
                 continue;
             };
-            let only_waits = |at: &TaskIndex| {
-                // Instances of a mapped task have the epoch of its expansion: they are written
-                // with it, all or none.
-                let task = &run.tasks[at.at()];
-                task.state == TaskState::Scheduled && task.epoch == Epoch(0)
-            };
+            let only_waits = |at: &TaskIndex| run.only_waits(*at);
             let n_waiting = places.iter().filter(|at| only_waits(at)).count();
             if n_waiting <= n_left {
                 n_left -= n_waiting;

@@ -1,11 +1,11 @@
 //! A run that is over moves to the current version of its DAG, when a person wishes it.
 
 use super::Engine;
+use crate::daemon::clock;
 use crate::daemon::definition::Definition;
-use std::collections::{HashMap, HashSet};
-use tidemill_model::{MapIndex, RunNo, TaskIndex, TaskNo, TaskRow, TaskState, VersionNo};
-use tidemill_scheduler::Run;
-use tidemill_store::{Refusal, RunRow};
+use tidemill_model::{RunNo, TaskIndex, TaskRow, VersionNo};
+use tidemill_scheduler::{self as scheduler, Pin};
+use tidemill_store::Refusal;
 
 impl Engine {
     /// Pins a run to the current version, if that is wished; gives the places of `chosen` there.
@@ -23,27 +23,32 @@ impl Engine {
         let stored = stored.map_err(|err| Refusal::Unavailable {
             what: format!("the run cannot be read: {err}"),
         })?;
-        let run = &self.runs[&run_no];
-        let rows = newest(run, stored.map_or(Vec::new(), |(_, rows)| rows));
-        let (rows, gone) = sorted_for(&current, rows);
-        let row = RunRow {
+        let pin = Pin {
             version,
-            ..run.row.clone()
+            dag: current.dag,
+            task_nos: current.task_nos,
         };
-        let anew = Run::new(row, current.dag, &current.task_nos, rows);
-        let chosen = same_places(run, &chosen, &anew);
-        self.draft.forget_tasks(run_no);
-        self.draft.rows.tasks.extend(gone);
-        for at in anew.places().filter(|at| !anew.is_expanded(*at)) {
-            let task = &anew.tasks[at.at()];
-            if task.state != TaskState::None || task.try_number > 0 {
-                self.draft.touch(run_no, at);
-            }
+        let run = &self.runs[&run_no];
+        let mut rows = stored.map_or(Vec::new(), |(_, rows)| rows);
+        // What left the run in this very pass is not written yet.
+        let gone = self
+            .draft
+            .rows
+            .tasks
+            .extract_if(.., |row| row.run == run_no);
+        for row in gone.collect::<Vec<_>>() {
+            let same = |old: &TaskRow| (old.task_no, old.map_index) == (row.task_no, row.map_index);
+            rows.retain(|old| !same(old));
+            rows.push(row);
         }
+        let anew = scheduler::repin(run, pin, rows, &chosen);
+        self.draft.forget_tasks(run_no);
+        self.draft.rows.tasks.extend(anew.gone);
         self.admission.forget(run);
-        self.admission.follow_all(&anew);
-        self.runs.insert(run_no, anew);
-        Ok(chosen)
+        self.admission.follow_all(&anew.run);
+        self.runs.insert(run_no, anew.run);
+        self.take_effects(run_no, anew.effects, clock::now());
+        Ok(anew.chosen)
     }
 
     /// The version that a run moves to; `None` when it stays where it is.
@@ -75,58 +80,4 @@ impl Engine {
             }),
         }
     }
-}
-
-/// The rows of a run: those in memory where it has them, for they are newer. A task that is in
-/// the DAG again may run again; its tries stay with it.
-fn newest(run: &Run, stored: Vec<TaskRow>) -> Vec<TaskRow> {
-    let in_memory: HashSet<TaskNo> = run.tasks.iter().map(|task| task.task_no).collect();
-    let others = stored
-        .into_iter()
-        .filter(|row| !in_memory.contains(&row.task_no));
-    let others = others.map(|mut row| {
-        if row.state == TaskState::Removed {
-            row.state = TaskState::None;
-        }
-        row
-    });
-    let mine = run.places().filter(|at| !run.is_expanded(*at));
-    let mine = mine.map(|at| run.tasks[at.at()].clone());
-    let is_touched = |row: &TaskRow| row.state != TaskState::None;
-    mine.filter(is_touched).chain(others).collect()
-}
-
-/// Rows that a definition has tasks for, and those that it has not: these stay as `removed`.
-fn sorted_for(current: &Definition, rows: Vec<TaskRow>) -> (Vec<TaskRow>, Vec<TaskRow>) {
-    let tasks = current.task_nos.iter().zip(&current.dag.tasks);
-    let is_mapped: HashMap<TaskNo, bool> = tasks
-        .map(|(no, task)| (*no, task.mapping.is_some()))
-        .collect();
-    let has_task = |row: &TaskRow| {
-        let mapped = is_mapped.get(&row.task_no);
-        mapped.is_some_and(|mapped| *mapped || row.map_index == MapIndex::NONE)
-    };
-    let (rows, mut gone): (Vec<TaskRow>, Vec<TaskRow>) = rows.into_iter().partition(has_task);
-    gone.iter_mut()
-        .for_each(|row| row.state = TaskState::Removed);
-    (rows, gone)
-}
-
-/// The places of the same instances in another run; where one is not there, of all its task has.
-fn same_places(run: &Run, chosen: &[TaskIndex], anew: &Run) -> Vec<TaskIndex> {
-    let mut places = Vec::new();
-    for at in chosen {
-        let row = &run.tasks[at.at()];
-        let same = anew.place(row.task_no, row.map_index);
-        match same.filter(|at| !anew.is_expanded(*at)) {
-            Some(at) => places.push(at),
-            None => {
-                let task = anew.dag.index_of(&run.task(*at).id);
-                places.extend(task.into_iter().flat_map(|task| anew.places_of(task)));
-            }
-        }
-    }
-    places.sort_unstable();
-    places.dedup();
-    places
 }
