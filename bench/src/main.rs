@@ -13,6 +13,7 @@ mod modules;
 mod postgres;
 mod procfs;
 mod report;
+mod schedules;
 mod single;
 mod wide;
 
@@ -20,8 +21,8 @@ use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, postgres, wasm, log (of --log-gib, 10 unless said otherwise); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named";
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--shrink N] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, wasm, log (of --log-gib, 10 unless said otherwise); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
 
 /// What to measure and how often.
 pub struct Options {
@@ -35,6 +36,8 @@ pub struct Options {
     pub held_seconds: u64,
     /// How large the large log is, in GiB.
     pub log_gib: u64,
+    /// How much smaller crowds are than they should be, for a rehearsal.
+    pub shrink: usize,
     json: bool,
     what: Vec<String>,
 }
@@ -47,7 +50,7 @@ impl Options {
 
 const ALL: &[&str] = &[
     "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
-    "idle", "cli", "wide", "postgres", "held", "wasm", "log",
+    "idle", "cli", "wide", "due", "idle10k", "catchup", "postgres", "held", "wasm", "log",
 ];
 
 fn options() -> Result<Options> {
@@ -62,6 +65,7 @@ fn options() -> Result<Options> {
         idle_seconds: 20,
         held_seconds: 600,
         log_gib: 10,
+        shrink: 1,
         json: false,
         what: Vec::new(),
     };
@@ -95,6 +99,12 @@ fn options() -> Result<Options> {
                 options.log_gib = value()?
                     .parse::<u64>()
                     .context("--log-gib takes a number")?
+                    .clamp(1, 1000)
+            }
+            "--shrink" => {
+                options.shrink = value()?
+                    .parse::<usize>()
+                    .context("--shrink takes a number")?
                     .clamp(1, 1000)
             }
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
@@ -134,7 +144,8 @@ fn measure() -> Result<()> {
         .tempdir()?;
     let folder: &Path = scratch.path();
     machine(&mut report);
-    let commit_ms = if options.wants("commit") || options.wants("chain") {
+    let needs_commit = ["commit", "chain", "wide", "due", "catchup"];
+    let commit_ms = if needs_commit.iter().any(|what| options.wants(what)) {
         Some(commit::measure(folder, &mut report)?)
     } else {
         None
@@ -152,8 +163,20 @@ fn measure() -> Result<()> {
     }
     single::run(&options, folder, &mut report);
     if options.wants("wide") {
-        let done = wide::run(&options, folder, &mut report);
+        let done = wide::run(&options, folder, commit_ms, &mut report);
         report.keep("wide", done);
+    }
+    if options.wants("due") {
+        let done = schedules::due(&options, folder, commit_ms, &mut report);
+        report.keep("due", done);
+    }
+    if options.wants("idle10k") {
+        let done = schedules::idle(&options, folder, &mut report);
+        report.keep("idle10k", done);
+    }
+    if options.wants("catchup") {
+        let done = schedules::catch_up(&options, folder, commit_ms, &mut report);
+        report.keep("catchup", done);
     }
     if options.wants("postgres") {
         let done = postgres::run(&options, folder, &noop, &mut report);

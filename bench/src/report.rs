@@ -31,6 +31,15 @@ impl Report {
         }
     }
 
+    /// A latency beside that of an idle server, and beside one commit.
+    pub fn ratios(&mut self, name: &str, ms: f64, idle_ms: f64, commit_ms: Option<f64>) {
+        let beside = |what: &str| format!("{name}, beside {what}");
+        self.row(&beside("an idle server"), ms / idle_ms, "times");
+        if let Some(commit_ms) = commit_ms {
+            self.row(&beside("one commit"), ms / commit_ms, "commits");
+        }
+    }
+
     /// A number with its unit.
     pub fn row(&mut self, name: &str, value: f64, unit: &str) {
         if !self.json {

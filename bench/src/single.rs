@@ -169,17 +169,7 @@ fn validate(options: &Options, scratch: &Path, report: &mut Report) -> Result<()
 
 /// A server with 1,000 scheduled DAGs and nothing to do.
 fn idle(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
-    let home = Home::new(&options.tidemill, scratch)?;
-    write_dags(&home.dags(), 1000, "schedule = \"0 0 1 1 *\"\n")?;
-    let server = home.serve(&[])?;
-    server.wait("all DAGs", Duration::from_millis(10), |server| {
-        Ok((server.get("/api/v2/dags?limit=1")?["total_entries"] == 1000).then_some(()))
-    })?;
-    std::thread::sleep(Duration::from_secs(options.idle_seconds.min(60)));
-    let before = procfs::usage(server.pid);
-    std::thread::sleep(Duration::from_secs(options.idle_seconds));
-    let used = procfs::usage(server.pid).since(before);
-    server.stop()?;
+    let used = watch_idle(options, scratch, 1000)?;
     report.section(&format!(
         "idle with 1,000 DAGs, watched for {} s",
         options.idle_seconds
@@ -196,6 +186,22 @@ fn idle(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
         "bytes/s",
     );
     Ok(())
+}
+
+/// What a server with so many scheduled DAGs uses while nothing is to be done.
+pub fn watch_idle(options: &Options, scratch: &Path, dags: usize) -> Result<procfs::Usage> {
+    let home = Home::new(&options.tidemill, scratch)?;
+    write_dags(&home.dags(), dags, "schedule = \"0 0 1 1 *\"\n")?;
+    let server = home.serve(&[])?;
+    server.wait("all DAGs", Duration::from_millis(10), |server| {
+        Ok((server.get("/api/v2/dags?limit=1")?["total_entries"] == dags).then_some(()))
+    })?;
+    std::thread::sleep(Duration::from_secs(options.idle_seconds.min(60)));
+    let before = procfs::usage(server.pid);
+    std::thread::sleep(Duration::from_secs(options.idle_seconds));
+    let used = procfs::usage(server.pid).since(before);
+    server.stop()?;
+    Ok(used)
 }
 
 /// Commands that need no server.

@@ -14,10 +14,16 @@ use std::time::{Duration, Instant};
 const TASKS: usize = 100_000;
 
 /// Pages and the single task, while everything waits and when it is over.
-pub fn run(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
+pub fn run(
+    options: &Options,
+    scratch: &Path,
+    commit_ms: Option<f64>,
+    report: &mut Report,
+) -> Result<()> {
+    let n_tasks = TASKS / options.shrink;
     let home = Home::new(&options.tidemill, scratch)?;
     let mut text = "[default_args]\npool = 'held'\n[tasks]\n".to_string();
-    for number in 0..TASKS {
+    for number in 0..n_tasks {
         let _ = writeln!(text, "t{number} = {{ operator = 'empty' }}");
     }
     std::fs::write(home.dags().join("wide.toml"), text)?;
@@ -27,26 +33,20 @@ pub fn run(options: &Options, scratch: &Path, report: &mut Report) -> Result<()>
     server.wait_for_dag("single")?;
     home.call(&["pools", "set", "held", "--slots", "0"])?;
 
-    report.section("a run of 100,000 ready tasks beside a DAG of one task");
-    single(&home, &server, options, report, "with nothing else")?;
+    report.section(&format!(
+        "a run of {n_tasks} ready tasks beside a DAG of one task"
+    ));
+    let idle = single(&home, &server, options, report, "with nothing else")?;
     home.call(&["dags", "trigger", "wide", "--run-id", "wide"])?;
-    single(
-        &home,
-        &server,
-        options,
-        report,
-        "right after 100,000 became ready",
-    )?;
-    wait_for_rows(&server)?;
+    let when = "right after all became ready";
+    let ms = single(&home, &server, options, report, when)?;
+    report.ratios(when, ms, idle, commit_ms);
+    wait_for_rows(&server, n_tasks)?;
     pages(&server, options, report, "while all of them wait")?;
     home.call(&["pools", "set", "held", "--slots", "16"])?;
-    single(
-        &home,
-        &server,
-        options,
-        report,
-        "while they run, 16 at a time",
-    )?;
+    let when = "while they run, 16 at a time";
+    let ms = single(&home, &server, options, report, when)?;
+    report.ratios(when, ms, idle, commit_ms);
     server.wait("the wide run", Duration::from_millis(200), |server| {
         let run = server.get("/api/v2/dags/wide/dagRuns/wide")?;
         Ok((run["state"] == "success").then_some(()))
@@ -56,21 +56,21 @@ pub fn run(options: &Options, scratch: &Path, report: &mut Report) -> Result<()>
 }
 
 /// Until every waiting task has its row.
-fn wait_for_rows(server: &Server) -> Result<()> {
+fn wait_for_rows(server: &Server, n_tasks: usize) -> Result<()> {
     server.wait("all rows", Duration::from_millis(500), |server| {
         let path = "/api/v2/dags/wide/dagRuns/wide/taskInstances?limit=1&state=scheduled";
-        Ok((server.get(path)?["total_entries"] == TASKS).then_some(()))
+        Ok((server.get(path)?["total_entries"] == n_tasks).then_some(()))
     })
 }
 
 /// From the trigger of the single task to the end of its run, as the API tells it.
-fn single(
+pub fn single(
     home: &Home,
     server: &Server,
     options: &Options,
     report: &mut Report,
     when: &str,
-) -> Result<()> {
+) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..options.rounds.max(5) {
         let run = home.call(&["dags", "trigger", "single", "-o", "name"])?;
@@ -82,19 +82,23 @@ fn single(
         })?;
         times.push(took(&body).context("a run without its times")? * 1000.0);
     }
-    report.row(&format!("the single run, {when}"), middle(times), "ms");
-    Ok(())
+    let typical = middle(times);
+    report.row(&format!("the single run, {when}"), typical, "ms");
+    Ok(typical)
 }
 
 /// Seconds from the wish to the end of a run.
 fn took(run: &serde_json::Value) -> Option<f64> {
-    let second = |key: &str| -> Option<f64> {
-        let (_, time) = run[key].as_str()?.split_once('T')?;
-        let mut parts = time.trim_end_matches('Z').split(':');
-        let mut next = || parts.next()?.parse::<f64>().ok();
-        Some(next()? * 3600.0 + next()? * 60.0 + next()?)
-    };
-    Some((second("end_date")? - second("queued_at")?).rem_euclid(86_400.0))
+    let took = second_of(run, "end_date")? - second_of(run, "queued_at")?;
+    Some(took.rem_euclid(86_400.0))
+}
+
+/// The second of the day of one of a run's instants.
+pub fn second_of(run: &serde_json::Value, key: &str) -> Option<f64> {
+    let (_, time) = run[key].as_str()?.split_once('T')?;
+    let mut parts = time.trim_end_matches('Z').split(':');
+    let mut next = || parts.next()?.parse::<f64>().ok();
+    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
 fn pages(server: &Server, options: &Options, report: &mut Report, when: &str) -> Result<()> {
