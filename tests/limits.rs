@@ -93,6 +93,35 @@ fn a_task_in_a_pool_that_nobody_has_made_waits_with_a_reason_until_somebody_make
 }
 
 #[test]
+fn a_hangup_reads_the_pools_of_the_file_again_and_a_wrong_file_changes_nothing() {
+    let place = Place::new();
+    std::fs::create_dir(place.home()).unwrap();
+    let config = place.home().join("tidemill.toml");
+    std::fs::write(&config, "[pools.gpu]\nslots = 0\n[pools.old]\nslots = 1\n").unwrap();
+    let dag = "[tasks.train]\npool = 'gpu'\nshell = 'true'\n";
+    place.write_dag("train.toml", dag);
+    let mut server = place.serve();
+    server.wait_for_dag("train");
+    let run = place.trigger("train", &[]);
+
+    std::fs::write(&config, "[pools.gpu]\nslot = 9\n").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    wait_for("the refusal of a wrong file", PATIENCE, || {
+        let log = place.serve_log();
+        log.contains("tidemill.toml is not taken").then_some(())
+    });
+    assert_eq!(pool(&server, "gpu")["slots"], 0);
+
+    std::fs::write(&config, "[pools.gpu]\nslots = 2\n").unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    server.wait_for_end("train", &run);
+    assert_eq!(pool(&server, "gpu")["slots"], 2);
+    assert_eq!(server.get("/api/v2/pools/old").0, 404);
+    server.signal(rustix::process::Signal::TERM);
+    server.wait_until_gone();
+}
+
+#[test]
 fn pools_of_the_file_are_not_changed_by_hand_and_those_made_by_hand_outlive_a_restart() {
     let place = Place::new();
     std::fs::create_dir(place.home()).unwrap();

@@ -19,6 +19,7 @@ pub mod operator;
 pub mod outside;
 pub mod retention;
 pub mod server;
+pub mod signals;
 pub mod stand_by;
 #[cfg(feature = "kafka")]
 pub mod stream_login;

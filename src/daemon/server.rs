@@ -11,6 +11,7 @@ use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
 use crate::daemon::outside::{Keeper, KeyPlace};
 use crate::daemon::retention;
+use crate::daemon::signals::{Signals, Wish};
 use crate::daemon::stand_by;
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
@@ -21,7 +22,6 @@ use tidemill_connection::Places;
 use tidemill_executor::operator::{Allowed, Operators};
 use tidemill_executor::{Worker, WorkerError, WorkerOptions};
 use tidemill_store::{Change, StoreError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 /// A starting server waits so long for the tasks of a dead one to be gone.
@@ -58,25 +58,6 @@ pub struct ServeOptions {
     pub env_passthrough: Vec<String>,
 }
 
-/// What tells a server to stop.
-struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stops {
-    fn new() -> std::io::Result<Stops> {
-        Ok(Stops {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
-    }
-}
-
 /// Runs a server until it is told to stop.
 ///
 /// # Errors
@@ -87,7 +68,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, message)
             .hint("users and roles are not built yet, so pages are served on this machine only: use 127.0.0.1"));
     }
-    let mut stops = Stops::new().map_err(unexpected)?;
+    let mut signals = Signals::new().map_err(unexpected)?;
     let home = Home::create(&options.home).map_err(|err| {
         Failure::new(
             Exit::Unreachable,
@@ -109,27 +90,35 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
             &home,
             Some("pages only: commands go to the scheduler"),
         );
-        stops.next().await;
+        signals.stop().await;
         forget(&home);
         database.close().await;
         return Ok(Exit::Ok);
     }
-    let ended =
-        match become_leader(&options, &home, &database, &mut worker, &front, &mut stops).await {
-            Ok(Some(term)) => {
-                let leader = Leader {
-                    options: &options,
-                    home: &home,
-                    database: &database,
-                    front: &front,
-                    keeper: &keeper,
-                    alert_bell: Arc::default(),
-                };
-                leader.lead(worker, term, &mut stops).await
-            }
-            Ok(None) => Ok(Exit::Ok),
-            Err(failure) => Err(failure),
-        };
+    let ended = match become_leader(
+        &options,
+        &home,
+        &database,
+        &mut worker,
+        &front,
+        &mut signals,
+    )
+    .await
+    {
+        Ok(Some(term)) => {
+            let leader = Leader {
+                options: &options,
+                home: &home,
+                database: &database,
+                front: &front,
+                keeper: &keeper,
+                alert_bell: Arc::default(),
+            };
+            leader.lead(worker, term, &mut signals).await
+        }
+        Ok(None) => Ok(Exit::Ok),
+        Err(failure) => Err(failure),
+    };
     forget(&home);
     database.close().await;
     ended
@@ -142,7 +131,7 @@ async fn become_leader(
     database: &Database,
     worker: &mut Worker,
     front: &Front,
-    stops: &mut Stops,
+    signals: &mut Signals,
 ) -> Result<Option<i64>, Failure> {
     let holder = match stand_by::take_term_soon(&*database.engine).await {
         Ok(term) => return Ok(Some(term)),
@@ -156,7 +145,7 @@ async fn become_leader(
     tracing::info!("This server stands by: {holder}");
     let term = tokio::select! {
         term = stand_by::wait_for_term(&*database.engine, worker) => term.map_err(store_failure)?,
-        () = stops.next() => return Ok(None),
+        () = signals.stop() => return Ok(None),
     };
     tracing::warn!(term, "This stand-by is the scheduler now");
     Ok(Some(term))
@@ -190,7 +179,12 @@ struct Leader<'s> {
 }
 
 impl Leader<'_> {
-    async fn lead(&self, worker: Worker, term: i64, stops: &mut Stops) -> Result<Exit, Failure> {
+    async fn lead(
+        &self,
+        worker: Worker,
+        term: i64,
+        signals: &mut Signals,
+    ) -> Result<Exit, Failure> {
         let settings = config::read(&self.home.config());
         let settings = settings.map_err(|what| Failure::new(Exit::Usage, what))?;
         let retention = settings.retention;
@@ -225,7 +219,7 @@ impl Leader<'_> {
         self.front.announce(self.home)?;
         self.front.set_ready(true);
         self.front.greet(self.options, self.home, None);
-        let ended = self.follow(engine, &door, stops).await;
+        let ended = self.follow(engine, &door, signals).await;
         #[cfg(feature = "kafka")]
         tokio::task::block_in_place(|| streams.stop());
         self.front.set_ready(false);
@@ -284,18 +278,37 @@ impl Leader<'_> {
             .map_err(store_failure)
     }
 
+    /// Reads the configuration again, for its pools; all else that it says needs a new start. One
+    /// that is wrong changes nothing.
+    fn reread(&self, door: &EngineDoor) {
+        match config::read(&self.home.config()) {
+            Ok(settings) => {
+                tracing::info!("The pools of tidemill.toml are read again");
+                door.send(Input::Pools(settings.pools));
+            }
+            Err(what) => {
+                tracing::error!(what, "tidemill.toml is not taken; pools stay as they were")
+            }
+        }
+    }
+
     /// Waits for the engine's end: by a signal, or because another process has the term.
     async fn follow(
         &self,
         mut engine: EngineEnd,
         door: &EngineDoor,
-        stops: &mut Stops,
+        signals: &mut Signals,
     ) -> Result<Result<(), StoreError>, oneshot::error::RecvError> {
-        tokio::select! {
-            ended = &mut engine => return ended,
-            // Its tasks are ended with this process, whatever its engine waits for.
-            () = self.database.wait_until_lost() => return Ok(Err(StoreError::TermLost)),
-            () = stops.next() => {}
+        loop {
+            tokio::select! {
+                ended = &mut engine => return ended,
+                // Its tasks are ended with this process, whatever its engine waits for.
+                () = self.database.wait_until_lost() => return Ok(Err(StoreError::TermLost)),
+                wish = signals.next() => match wish {
+                    Wish::Stop => break,
+                    Wish::Reread => self.reread(door),
+                },
+            }
         }
         self.front.set_ready(false);
         let grace = self.options.shutdown_grace;
@@ -305,7 +318,7 @@ impl Leader<'_> {
         door.send(Input::Stop(grace));
         tokio::select! {
             ended = &mut engine => return ended,
-            () = stops.next() => {}
+            () = signals.stop() => {}
             () = tokio::time::sleep(grace + self.options.kill_grace + END_WAIT) => {}
         }
         door.send(Input::StopNow);

@@ -84,6 +84,8 @@ pub enum Input {
     StreamRuns(Vec<StreamRun>),
     /// Workers elsewhere may have said something.
     Arrivals,
+    /// The configuration file declares these pools now.
+    Pools(Vec<PoolRecord>),
     /// End everything now.
     StopNow,
 }
@@ -343,6 +345,7 @@ impl Engine {
                 }
                 Ok(Input::Stale(dags)) => self.take_stale(&dags),
                 Ok(Input::Arrivals) => self.hear_bell(),
+                Ok(Input::Pools(pools)) => self.declare_pools(pools),
                 Ok(Input::FolderRead) => {
                     self.is_folder_read = true;
                     self.streams_changed = true;

@@ -57,6 +57,13 @@ impl Engine {
         self.limit_pools();
     }
 
+    /// The file says something else than at the start.
+    pub(super) fn declare_pools(&mut self, of_file: Vec<PoolRecord>) {
+        self.options.pools = of_file;
+        let known = std::mem::take(&mut self.pools);
+        self.resume_pools(known.into_values().collect());
+    }
+
     fn keep_pool(&mut self, pool: PoolRecord) {
         let rows = &mut self.draft.rows;
         rows.dropped_pools.retain(|name| *name != pool.name);
