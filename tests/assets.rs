@@ -211,3 +211,40 @@ fn a_schedule_beside_assets_means_or() {
     emit(&place, "orders");
     assert_eq!(types(2), ["asset_triggered", "scheduled"]);
 }
+
+#[test]
+fn an_asset_is_made_by_a_run_of_the_dag_that_writes_it() {
+    let place = Place::new();
+    write_dags(&place, "");
+    place.write_dag(
+        "twice.toml",
+        "[assets.shared]\n[tasks.t]\noutlets = ['shared']\nshell = 'true'\n",
+    );
+    place.write_dag(
+        "again.toml",
+        "[assets.shared]\n[tasks.t]\noutlets = ['shared']\nshell = 'true'\n",
+    );
+    let server = serve(&place);
+    server.wait_for_dag("twice");
+    server.wait_for_dag("again");
+    let made = place.call(&["assets", "materialize", "orders", "-o", "name"]);
+    assert!(made.status.success(), "{}", told(&made));
+    let run = support::stdout(&made).trim().to_string();
+    server.wait_for_end("ingest", &run);
+    let events = place.call_json(&["assets", "events", "orders", "-o", "json"]);
+    assert_eq!(events[0]["source_run_id"], run.as_str());
+
+    for (asset, status, word) in [
+        ("by_hand", 3, "no DAG writes by_hand"),
+        ("shared", 5, "again, twice"),
+        ("ordres", 3, "orders"),
+    ] {
+        let refused = place.call(&["assets", "materialize", asset]);
+        assert_eq!(refused.status.code(), Some(status), "{}", told(&refused));
+        assert!(
+            support::stderr(&refused).contains(word),
+            "{}",
+            told(&refused)
+        );
+    }
+}

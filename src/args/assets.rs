@@ -31,4 +31,21 @@ pub enum Assets {
         #[arg(long)]
         extra: Vec<String>,
     },
+    /// Make a run of the DAG that writes an asset.
+    #[command(
+        after_help = "Examples:\n  tidemill assets materialize raw_orders\n  tidemill assets materialize raw_orders --param region=eu --wait"
+    )]
+    Materialize {
+        /// Its name.
+        asset: String,
+        /// A parameter of the run, KEY=VALUE; may be given several times.
+        #[arg(short, long = "param", value_name = "KEY=VALUE")]
+        params: Vec<String>,
+        /// A note on the run.
+        #[arg(long)]
+        note: Option<String>,
+        /// Wait for its end.
+        #[arg(long)]
+        wait: bool,
+    },
 }

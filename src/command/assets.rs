@@ -1,7 +1,8 @@
-//! `assets`: list, show, events, emit.
+//! `assets`: list, show, events, emit, materialize.
 
 use super::client::{Client, Where, escape};
 use super::print::{Printer, json, line, text};
+use super::{dags, values};
 use crate::args::Assets;
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
@@ -57,6 +58,26 @@ pub async fn assets(printer: &Printer, at: &Where, verb: Assets) -> Result<Exit,
                 true => json(&made),
                 false => line(&format!("event {} of {}", made["id"], text(&made, "name"))),
             }
+        }
+        Assets::Materialize {
+            asset,
+            params,
+            note,
+            wait,
+        } => {
+            let path = format!("/api/v2/assets/{}", escape(&asset));
+            let found = client.get(&path).await?;
+            // Where several DAGs write it, or none, the server says so.
+            let dag = text(&found["producing_tasks"][0], "dag_id");
+            let conf = match params.is_empty() {
+                true => Map::new(),
+                false => dags::conf(&client, dag, None, &params).await?,
+            };
+            let logical_date = values::logical_date(None)?;
+            let wish = json!({ "logical_date": logical_date, "conf": conf, "note": note });
+            let path = format!("{path}/materialize");
+            let run = client.send("POST", &path, Some(&wish)).await?;
+            return dags::made(printer, &client, &run, wait).await;
         }
     }
     Ok(Exit::Ok)

@@ -5,7 +5,7 @@ use super::print::{Printer, json, line, text};
 use super::{next, runs, values, why};
 use crate::args::{Dags, Output, Trigger};
 use crate::exit::{Exit, Failure};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Runs one of the verbs.
 pub async fn dags(printer: &Printer, here: &Where, verb: Dags) -> Result<Exit, Failure> {
@@ -131,11 +131,13 @@ async fn set_paused(
 }
 
 async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Result<Exit, Failure> {
-    let details = client
-        .get(&format!("/api/v2/dags/{}/details", escape(&trigger.dag)))
-        .await?;
-    let is_text = |name: &str| details["params"][name]["schema"]["type"] == "string";
-    let conf = values::conf(trigger.conf.as_deref(), &trigger.params, is_text)?;
+    let conf = conf(
+        client,
+        &trigger.dag,
+        trigger.conf.as_deref(),
+        &trigger.params,
+    )
+    .await?;
     let logical_date = values::logical_date(trigger.logical_date.as_deref())?;
     let body = json!({
         "dag_run_id": trigger.run_id, "logical_date": logical_date, "conf": conf, "note": trigger.note,
@@ -149,15 +151,38 @@ async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Resul
             trigger.idempotency_key.as_deref(),
         )
         .await?;
+    made(printer, client, &run, trigger.wait).await
+}
+
+/// The parameters of a new run, as the DAG wants them.
+pub(super) async fn conf(
+    client: &Client,
+    dag: &str,
+    conf: Option<&str>,
+    params: &[String],
+) -> Result<Map<String, Value>, Failure> {
+    let path = format!("/api/v2/dags/{}/details", escape(dag));
+    let details = client.get(&path).await?;
+    let is_text = |name: &str| details["params"][name]["schema"]["type"] == "string";
+    values::conf(conf, params, is_text)
+}
+
+/// Tells of a run that was made, or waits for its end.
+pub(super) async fn made(
+    printer: &Printer,
+    client: &Client,
+    run: &Value,
+    wait: bool,
+) -> Result<Exit, Failure> {
     let made = RunRef {
-        dag_id: trigger.dag,
-        run_id: text(&run, "dag_run_id").to_string(),
+        dag_id: text(run, "dag_id").to_string(),
+        run_id: text(run, "dag_run_id").to_string(),
     };
-    if trigger.wait {
+    if wait {
         return runs::wait_for(printer, client, &made, None).await;
     }
     match printer.output {
-        Some(Output::Json) => json(&run),
+        Some(Output::Json) => json(run),
         Some(Output::Name) => line(&made.run_id),
         Some(Output::Table) | None => {
             line(&format!("{}/{}", made.dag_id, made.run_id));

@@ -2,13 +2,14 @@
 
 use super::ApiResult;
 use super::query::{Body, Pairs};
+use super::runs::{TRIGGER_KEYS, make};
 use crate::Web;
 use crate::error::Fault;
 use crate::page::{ask, find_dag, run_facts};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -222,6 +223,35 @@ pub(crate) async fn emit(State(web): State<Web>, bytes: Bytes) -> ApiResult {
             Ok(Json(bodies.into_iter().next()).into_response())
         }
         _ => Err(Fault::not_found("the event").into()),
+    }
+}
+
+/// `POST /assets/{id}/materialize`: makes a run of the DAG that writes it.
+pub(crate) async fn materialize(
+    State(web): State<Web>,
+    Path(asset): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> ApiResult {
+    let bytes: &[u8] = match bytes.trim_ascii() {
+        b"" | b"null" => b"{}",
+        body => body,
+    };
+    let wish = Body::read(bytes, TRIGGER_KEYS)?;
+    let state = state(&web, &asset).await?;
+    let name = &state.row.name;
+    let mut dags: Vec<&String> = state.producers.iter().map(|(dag, _)| dag).collect();
+    dags.dedup();
+    match dags[..] {
+        [dag] => make(&web, dag.clone(), &headers, &wish).await,
+        [] => Err(
+            Fault::not_found(format!("no DAG writes {name}: no task has it in `outlets`")).into(),
+        ),
+        _ => {
+            let list: Vec<&str> = dags.iter().map(|dag| dag.as_str()).collect();
+            let what = format!("several DAGs write {name}: {}", list.join(", "));
+            Err(Fault::new(StatusCode::CONFLICT, what).into())
+        }
     }
 }
 

@@ -235,6 +235,7 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route("/v2/assets", get(assets::list))
         .route("/v2/assets/events", get(assets::events).post(assets::emit))
         .route("/v2/assets/{asset}", get(assets::one))
+        .route("/v2/assets/{asset}/materialize", post(assets::materialize))
         .route(
             "/v2/assets/{asset}/queuedEvents",
             get(assets::queued_of_asset).delete(assets::drop_of_asset),

@@ -82,7 +82,7 @@ pub(crate) async fn one(
     Ok(Json(stored_body(&web, &dag_id, &run_id).await?).into_response())
 }
 
-const TRIGGER_KEYS: &[&str] = &[
+pub(crate) const TRIGGER_KEYS: &[&str] = &[
     "dag_run_id",
     "data_interval_start",
     "data_interval_end",
@@ -106,6 +106,11 @@ pub(crate) async fn trigger(
             Fault::invalid("body", "logical_date", "this key is needed; it may be null").into(),
         );
     }
+    make(&web, dag_id, &headers, &wish).await
+}
+
+/// Makes the run that a body wishes for.
+pub(crate) async fn make(web: &Web, dag_id: String, headers: &HeaderMap, wish: &Body) -> ApiResult {
     wish.refuse(&["run_after", "partition_key"])?;
     let data_interval = match (
         wish.instant("data_interval_start")?,
@@ -127,7 +132,7 @@ pub(crate) async fn trigger(
         Some(Value::Object(conf)) => conf.clone(),
         Some(_) => return Err(Fault::invalid("body", "conf", "an object is wanted").into()),
     };
-    find_dag(&web, &dag_id).await?;
+    find_dag(web, &dag_id).await?;
     let header = |name: &str| {
         headers
             .get(name)
@@ -149,7 +154,7 @@ pub(crate) async fn trigger(
     // Airflow answers 400, not 422, where the parameters are wrong.
     match (web.doors.commands)(command).await {
         Ok(Answer::Run(row)) => {
-            Ok(Json(stored_body(&web, &dag_id, &row.run_id).await?).into_response())
+            Ok(Json(stored_body(web, &dag_id, &row.run_id).await?).into_response())
         }
         Ok(_) => Err(Fault::new(
             axum::http::StatusCode::INTERNAL_SERVER_ERROR,
