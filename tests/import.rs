@@ -145,3 +145,31 @@ fn the_crontab_of_a_user_is_asked_for_and_its_times_are_checked() {
     let none = call("nobody");
     assert_eq!(none.status.code(), Some(1), "{}", told(&none));
 }
+
+#[test]
+fn lines_with_the_same_times_become_tasks_of_one_file_when_asked() {
+    let place = Place::new();
+    let crontab = place.folder().join("crontab");
+    let text = "5 4 * * * /bin/dump one\n5 4 * * * /bin/dump two\n5 4 * * 1 /bin/dump\n5 4 * * * /bin/sync\nCRON_TZ=Asia/Tokyo\n5 4 * * * /bin/sync\n";
+    std::fs::write(&crontab, text).unwrap();
+    let out = place.folder().join("out");
+    let (file, folder) = (crontab.to_str().unwrap(), out.to_str().unwrap());
+    let zone = ["--timezone", "UTC", "--group", "--out", folder];
+    let done = place.call(&[&["import", "crontab", file][..], &zone].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", told(&done));
+    assert!(
+        stdout(&done).contains("line 1, 2, 4 -> "),
+        "{}",
+        told(&done)
+    );
+    assert!(stderr(&done).contains("5 lines converted, 0 not"));
+    let mut names: Vec<_> = std::fs::read_dir(&out).unwrap().flatten().collect();
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    assert_eq!(names.len(), 3, "{names:?}");
+    let together = std::fs::read_to_string(out.join("dump.toml")).unwrap();
+    for header in ["[tasks.dump]", "[tasks.dump_2]", "[tasks.sync]"] {
+        assert!(together.contains(header), "{together}");
+    }
+    let checked = place.call(&["validate", folder]);
+    assert_eq!(checked.status.code(), Some(0), "{}", told(&checked));
+}

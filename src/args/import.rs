@@ -28,6 +28,9 @@ pub struct ImportCrontab {
     /// Write the files here; none that is there is overwritten. Without it they are only shown.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// One file for all lines with the same times, with a task for each.
+    #[arg(long)]
+    pub group: bool,
     /// Each line names a user before its command, as in /etc/crontab.
     #[arg(long)]
     pub system: bool,

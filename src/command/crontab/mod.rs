@@ -1,4 +1,4 @@
-//! `import crontab`: each line becomes a DAG file, and both ways to read its times are shown.
+//! `import crontab`: lines become DAG files, and both ways to read its times are shown.
 
 mod fields;
 mod read;
@@ -21,13 +21,20 @@ use write::Written;
 /// The largest crontab that is read.
 const BYTES_MAX: u64 = 4 << 20;
 
-/// A line with its DAG and the times of both.
+/// A line, or several with the same times, with its DAG and the times of both.
 struct Converted {
-    entry: Entry,
+    entries: Vec<Entry>,
     written: Written,
     crontab: Vec<Ts>,
     tidemill: Vec<Ts>,
     zone: TimeZone,
+}
+
+impl Converted {
+    /// Its lines, from 1.
+    fn lines(&self) -> Vec<usize> {
+        self.entries.iter().map(|entry| entry.line).collect()
+    }
 }
 
 /// Converts a crontab.
@@ -48,16 +55,16 @@ pub fn import(printer: &Printer, options: ImportCrontab) -> Result<Exit, Failure
     let mut refused = crontab.refused;
     let mut converted = Vec::new();
     let mut taken = BTreeSet::new();
-    for entry in crontab.entries {
+    for entries in together(crontab.entries, options.group) {
         match convert(
-            entry,
+            entries,
             &default_zone,
             &mut taken,
             after,
             options.limit as usize,
         ) {
             Ok(one) => converted.push(one),
-            Err(one) => refused.push(*one),
+            Err(some) => refused.extend(some),
         }
     }
     refused.sort_by_key(|one| one.line);
@@ -77,7 +84,7 @@ pub fn import(printer: &Printer, options: ImportCrontab) -> Result<Exit, Failure
     }
     eprintln!(
         "{} lines converted, {} not{}",
-        converted.len(),
+        converted.iter().map(|one| one.entries.len()).sum::<usize>(),
         refused.len(),
         if options.out.is_none() && !options.check {
             "; nothing is written without --out DIR"
@@ -152,36 +159,52 @@ fn default_zone(asked: Option<&str>) -> Result<String, Failure> {
     Ok(name.unwrap_or("UTC").to_string())
 }
 
+/// Each line alone, or those together that have the same times.
+fn together(entries: Vec<Entry>, groups: bool) -> Vec<Vec<Entry>> {
+    let times = |entry: &Entry| {
+        let zone = entry.setting("CRON_TZ").map(str::to_string);
+        let delay = entry.setting("RANDOM_DELAY").map(str::to_string);
+        (entry.fields.expression(), zone, delay)
+    };
+    let mut all: Vec<Vec<Entry>> = Vec::new();
+    for entry in entries {
+        let same = |some: &&mut Vec<Entry>| groups && times(&some[0]) == times(&entry);
+        match all.iter_mut().find(same) {
+            Some(some) => some.push(entry),
+            None => all.push(vec![entry]),
+        }
+    }
+    all
+}
+
 fn convert(
-    entry: Entry,
+    entries: Vec<Entry>,
     default_zone: &str,
     taken: &mut BTreeSet<String>,
     after: Ts,
     limit: usize,
-) -> Result<Converted, Box<Refused>> {
-    let refuse = |entry: &Entry, why: String, is_mistake: bool| {
-        Box::new(Refused {
+) -> Result<Converted, Vec<Refused>> {
+    let refuse = |why: String| {
+        let refused = entries.iter().map(|entry| Refused {
             line: entry.line,
             text: entry.text.clone(),
-            why,
-            is_mistake,
-        })
+            why: why.clone(),
+            is_mistake: true,
+        });
+        refused.collect::<Vec<_>>()
     };
+    let entry = &entries[0];
     let name = entry.setting("CRON_TZ").unwrap_or(default_zone).to_string();
     let Ok(zone) = TimeZone::get(&name) else {
-        return Err(refuse(
-            &entry,
-            format!("CRON_TZ={name} is not a time zone"),
-            true,
-        ));
+        return Err(refuse(format!("CRON_TZ={name} is not a time zone")));
     };
-    let mut written =
-        write::write(&entry, &name, taken).map_err(|why| refuse(&entry, why, true))?;
+    let mut written = write::write(&entries, &name, taken).map_err(refuse)?;
     let loaded = tidemill_dagfile::load(written.toml.as_bytes(), &written.dag_id);
     let Some(dag) = loaded.dag else {
         let first = loaded.diagnostics.first();
-        let why = first.map_or(String::new(), |one| one.message.clone());
-        return Err(refuse(&entry, why, true));
+        return Err(refuse(
+            first.map_or(String::new(), |one| one.message.clone()),
+        ));
     };
     let crontab = entry.fields.fires_after(after.to_jiff(), &zone, limit);
     let crontab: Vec<Ts> = crontab.into_iter().map(Ts::from_jiff).collect();
@@ -192,7 +215,7 @@ fn convert(
             .push("the times differ from crontab(5): look at them before you switch".to_string());
     }
     Ok(Converted {
-        entry,
+        entries,
         written,
         crontab,
         tidemill,
@@ -239,7 +262,8 @@ fn report(converted: &[Converted], refused: &[Refused]) -> Value {
         .iter()
         .map(|one| {
             json!({
-                "line": one.entry.line, "text": one.entry.text, "dag_id": one.written.dag_id,
+                "line": one.entries[0].line, "text": one.entries[0].text,
+                "lines": one.lines(), "dag_id": one.written.dag_id,
                 "toml": one.written.toml, "notes": one.written.notes,
                 "crontab": one.crontab, "tidemill": one.tidemill,
                 "is_same": one.crontab == one.tidemill,
@@ -257,7 +281,8 @@ fn show(converted: &[Converted], out: Option<&Path>) {
     for one in converted {
         let file = format!("{}.toml", one.written.dag_id);
         let file = out.map_or(file.clone(), |out| out.join(&file).display().to_string());
-        line(&format!("line {} -> {file}", one.entry.line));
+        let lines: Vec<String> = one.lines().iter().map(usize::to_string).collect();
+        line(&format!("line {} -> {file}", lines.join(", ")));
         if out.is_none() {
             let toml = one.written.toml.lines();
             toml.for_each(|text| line(format!("    {text}").trim_end()));

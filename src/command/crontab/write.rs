@@ -1,4 +1,4 @@
-//! A line of a crontab as a DAG file.
+//! Lines of a crontab as DAG files.
 
 use super::read::Entry;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ const FOR_CRON: [&str; 7] = [
     "CRON_CORRECT_MAIL_SENDER",
 ];
 
-/// A DAG file that stands for a line.
+/// A DAG file that stands for a line, or for several.
 #[derive(Debug)]
 pub struct Written {
     /// The DAG's name.
@@ -25,38 +25,69 @@ pub struct Written {
     pub notes: Vec<String>,
 }
 
-/// Writes the DAG file of a line. `zone` is where its fields are read; `taken` are names that
-/// other lines have, and gets this one's.
-pub fn write(entry: &Entry, zone: &str, taken: &mut BTreeSet<String>) -> Result<Written, String> {
-    let dag_id = free_name(&name_of(&entry.command), taken);
+/// Writes the DAG file of lines with the same times: a task for each. `zone` is where their fields
+/// are read; `taken` are names that other files have, and gets this one's.
+pub fn write(
+    entries: &[Entry],
+    zone: &str,
+    taken: &mut BTreeSet<String>,
+) -> Result<Written, String> {
+    let first = entries.first().ok_or("there is no line")?;
+    let dag_id = free_name(&name_of(&first.command), taken);
     let mut notes = Vec::new();
-    let mut text = format!(
-        "# Line {} of a crontab: {}\n[dag]\n",
-        entry.line, entry.text
-    );
-    if !entry.comment.is_empty() {
-        text.push_str(&format!("description = {}\n", quoted(&entry.comment)));
+    let mut text = String::new();
+    for entry in entries {
+        text.push_str(&format!(
+            "# Line {} of a crontab: {}\n",
+            entry.line, entry.text
+        ));
+    }
+    text.push_str("[dag]\n");
+    let comments: Vec<&str> = entries.iter().map(|entry| entry.comment.as_str()).collect();
+    if let Some(comment) = comments.iter().find(|comment| !comment.is_empty()) {
+        text.push_str(&format!("description = {}\n", quoted(comment)));
     }
     text.push_str(&format!(
         "schedule = {{ cron = {}, run_immediately = false{} }}\n",
-        quoted(&entry.fields.expression()),
-        jitter(entry, &mut notes)
+        quoted(&first.fields.expression()),
+        jitter(first, &mut notes)
     ));
-    text.push_str(&format!(
-        "timezone = {}\n\n[tasks.{dag_id}]\n",
-        quoted(zone)
-    ));
+    text.push_str(&format!("timezone = {}\n", quoted(zone)));
+    let mut tasks = BTreeSet::new();
+    for entry in entries {
+        let task_id = free_name(&name_of(&entry.command), &mut tasks);
+        let task_id = if entries.len() == 1 {
+            &dag_id
+        } else {
+            &task_id
+        };
+        write_task(entry, task_id, &mut text, &mut notes)?;
+    }
+    Ok(Written {
+        dag_id,
+        toml: text,
+        notes,
+    })
+}
+
+fn write_task(
+    entry: &Entry,
+    task_id: &str,
+    text: &mut String,
+    notes: &mut Vec<String>,
+) -> Result<(), String> {
+    text.push_str(&format!("\n[tasks.{task_id}]\n"));
     if let Some(user) = &entry.user {
         text.push_str(&format!("run_as_user = {}\n", quoted(user)));
     }
-    let env = env(entry, &mut notes)?;
+    let env = env(entry, notes)?;
     if !env.is_empty() {
         text.push_str(&format!("env = {{ {} }}\n", env.join(", ")));
     }
     // cron starts commands in the home folder of their user.
     let command = literal(&format!("cd\n{}", entry.command))?;
     text.push_str(&format!(
-        "\n[tasks.{dag_id}.shell]\ncommand = {}\ninterpreter = [{}, \"-c\"]\n",
+        "\n[tasks.{task_id}.shell]\ncommand = {}\ninterpreter = [{}, \"-c\"]\n",
         quoted(&command),
         quoted(entry.setting("SHELL").unwrap_or("/bin/sh"))
     ));
@@ -69,11 +100,7 @@ pub fn write(entry: &Entry, zone: &str, taken: &mut BTreeSet<String>) -> Result<
             "MAILTO={whom}: output is not mailed; it is in the log of the task"
         )),
     }
-    Ok(Written {
-        dag_id,
-        toml: text,
-        notes,
-    })
+    Ok(())
 }
 
 fn jitter(entry: &Entry, notes: &mut Vec<String>) -> String {
