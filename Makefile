@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help build test check bench dist soak kafka
+.PHONY: help build test check bench dist soak kafka simulate mutants answers
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,17 @@ check: ## Format, lints and the tests that need nothing but Rust; downloads noth
 	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-store-postgres --exclude tidemill-store-conformance --exclude tidemill-wasm
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
 	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
+
+simulate: ## More of the simulation: make simulate [SEED=1] [STEPS=100000000]
+	TIDEMILL_SEED=$${SEED:-1} TIDEMILL_STEPS=$${STEPS:-100000000} $(CARGO) test -p tidemill-scheduler --test simulation -- --nocapture
+
+answers: ## Ask Apache Airflow again how the generated DAGs end (pip, some ten minutes): make answers [SEED=2026]
+	python3 -m venv target/airflow
+	target/airflow/bin/pip install --quiet apache-airflow==3.3.2
+	target/airflow/bin/python -B tests/airflow/record.py $${SEED:-2026}
+
+mutants: ## Does a test see each small change of the scheduler? make mutants [SHARD=0/1] [FILE=scheduler/src/rule.rs] (cargo install cargo-mutants)
+	TIDEMILL_STEPS=20000 $(CARGO) mutants --package tidemill-scheduler --jobs 1 --shard $${SHARD:-0/1} $${FILE:+--file $$FILE} --timeout 120 --output target
 
 soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 between two commits, 100 of workers and of PostgreSQL; and a snapshot held open for ten minutes
 	TIDEMILL_ONCE_ROUNDS=$${TIDEMILL_ONCE_ROUNDS:-100} $(CARGO) test --release -p tidemill --test sql exactly_once -- --nocapture
