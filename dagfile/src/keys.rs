@@ -1,9 +1,11 @@
 //! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
 //! these tables.
 
+mod resources;
 mod wait;
 
 pub(crate) use crate::kafka_keys::*;
+pub(crate) use resources::*;
 pub(crate) use wait::*;
 
 use crate::operator::{
@@ -237,7 +239,7 @@ macro_rules! common_keys {
             key("outputs", Kind::TemplateTable, "{}", "Values to keep after success; `stdout`, `result` and `exit_code` are known here."),
             key("max_active_tis_per_dag", Kind::Int(1, 100_000), "", "How many of it may be live over all runs."),
             key("max_active_tis_per_dagrun", Kind::Int(1, 100_000), "", "How many of it may be live in one run."),
-            later("resources", "Limits of processor and memory."),
+            key("resources", Kind::Table(RESOURCES), "{}", "What its processes may use of the machine."),
             key("inlets", Kind::Names, "[]", "Assets that it reads, for people."),
             key("outlets", Kind::Outlets, "[]", "Assets that it writes: its success is an event of each. Names, or tables with `asset` and `extra`, whose texts see what `outputs` sees."),
             key("retry_policy", Kind::Tables(RETRY_RULE), "", "What to do about particular failures; the first rule that matches wins."),

@@ -284,6 +284,7 @@ fn task(
         inherit_env: common.inherit_env.unwrap_or(true),
         secrets: common.secrets,
         run_as_user: common.run_as_user,
+        resources: common.resources,
         inlets: names(common.inlets.unwrap_or_default()),
         outlets: names(outlets.iter().map(|outlet| outlet.name.clone()).collect()),
         outputs: with_extras(values(common.outputs), outlets),

@@ -11,6 +11,7 @@ mod log;
 mod masked;
 pub mod operator;
 mod render;
+mod resources;
 mod slot;
 mod supervisor;
 mod sys;

@@ -25,6 +25,10 @@ pub(crate) struct Program {
     /// Descriptors it gets, (ours, its); applied in order, the rest is closed. Ours are either
     /// equal to its or above all of its.
     pub descriptors: Vec<(RawFd, RawFd)>,
+    /// Limits of the process, by the kernel's number.
+    pub limits: Vec<(u32, u64)>,
+    /// The file of its control group that takes it in; one of our descriptors.
+    pub group: Option<RawFd>,
     /// Whom it becomes.
     pub user: Option<Ids>,
     /// Kill it when the thread that started it ends?
@@ -87,9 +91,11 @@ impl ChildStack {
     }
 }
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 12] = [
     "setsid",
     "passing descriptors",
+    "setting the limits",
+    "entering the control group",
     "setting the groups",
     "setting the group",
     "setting the user",
@@ -108,6 +114,9 @@ struct ChildPlan {
     cwd: *const c_char,
     descriptors: *const (RawFd, RawFd),
     n_descriptors: usize,
+    limits: *const (u32, u64),
+    n_limits: usize,
+    group: RawFd,
     user: *const Ids,
     parent: c_int,
     dies_with_parent: bool,
@@ -131,6 +140,9 @@ pub(crate) fn spawn(program: &Program, stack: &mut ChildStack) -> Result<i32, Sp
             .map_or(ptr::null(), |path| path.as_ptr()),
         descriptors: program.descriptors.as_ptr(),
         n_descriptors: program.descriptors.len(),
+        limits: program.limits.as_ptr(),
+        n_limits: program.limits.len(),
+        group: program.group.unwrap_or(-1),
         user: program.user.as_ref().map_or(ptr::null(), ptr::from_ref),
         parent: std::process::id() as c_int,
         dies_with_parent: program.dies_with_parent,
@@ -202,6 +214,21 @@ unsafe fn child_steps(plan: &ChildPlan) -> usize {
         if libc::setsid() < 0 {
             return 0;
         }
+        for at in 0..plan.n_limits {
+            let (which, most) = *plan.limits.add(at);
+            let limit = libc::rlimit64 {
+                rlim_cur: most,
+                rlim_max: most,
+            };
+            let null = ptr::null_mut::<libc::rlimit64>();
+            if libc::syscall(libc::SYS_prlimit64, 0, which, &raw const limit, null) < 0 {
+                return 2;
+            }
+        }
+        // Before the descriptors, for those are closed, and before the user, who may not.
+        if plan.group >= 0 && libc::write(plan.group, c"0".as_ptr().cast(), 1) < 0 {
+            return 3;
+        }
         let mut last = -1;
         for at in 0..plan.n_descriptors {
             let (ours, its) = *plan.descriptors.add(at);
@@ -225,38 +252,38 @@ unsafe fn child_steps(plan: &ChildPlan) -> usize {
         if !plan.user.is_null() {
             let user = &*plan.user;
             if libc::syscall(libc::SYS_setgroups, user.groups.len(), user.groups.as_ptr()) < 0 {
-                return 2;
+                return 4;
             }
             let gid = user.gid;
             if libc::syscall(libc::SYS_setresgid, gid, gid, gid) < 0 {
-                return 3;
+                return 5;
             }
             let uid = user.uid;
             if libc::syscall(libc::SYS_setresuid, uid, uid, uid) < 0 {
-                return 4;
+                return 6;
             }
         }
         if plan.dies_with_parent {
             // After the change of user, which clears it.
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
-                return 5;
+                return 7;
             }
             if libc::syscall(libc::SYS_getppid) != plan.parent as libc::c_long {
-                return 6;
+                return 8;
             }
         }
         if !plan.cwd.is_null() && libc::chdir(plan.cwd) < 0 {
-            return 7;
+            return 9;
         }
         if plan.unblock_signals {
             let mut none = MaybeUninit::<libc::sigset_t>::zeroed();
             libc::sigemptyset(none.as_mut_ptr());
             if libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) < 0 {
-                return 8;
+                return 10;
             }
         }
         libc::execve(plan.path, plan.argv, plan.env);
-        9
+        11
     }
 }
 

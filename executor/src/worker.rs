@@ -5,7 +5,7 @@ use crate::live::{Live, Process};
 use crate::lock::take_lock;
 use crate::log::sink::{Captured, LogPlan};
 use crate::log::thread::Logs;
-use crate::operator::shell::{self, Fate, Prepared, Traces};
+use crate::operator::shell::{self, Fate, Machine, Prepared, Traces};
 use crate::operator::{Job, flow, python};
 use crate::render::{conditions, could_not_start};
 use crate::slot::{Slot, Slots};
@@ -31,7 +31,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// their output, and a few threads for operators that need no process.
 pub struct Worker {
     options: WorkerOptions,
-    default_interpreter: Vec<String>,
+    machine: Machine,
     /// Shared with the supervisor, which holds it until its tasks are gone.
     lock: File,
     client: Option<Client>,
@@ -70,12 +70,13 @@ impl Worker {
             "cannot use the folders in {}",
             options.home.display()
         )))?;
+        let machine = Machine::look(); // it may move this process, so before the supervisor
         let client =
             start_supervisor(&options, &lock).map_err(failed("cannot start the supervisor"))?;
         let logs = Logs::start().map_err(failed("cannot start the log thread"))?;
         Ok(Worker {
             options,
-            default_interpreter: shell::default_interpreter(),
+            machine,
             lock,
             client: Some(client),
             here: Here::new(logs.ringer()),
@@ -162,8 +163,8 @@ impl Worker {
             .slots
             .take(ids.as_ref())
             .map_err(|err| refuse(format!("cannot make the task's folder: {err}")))?;
-        let (options, default) = (&self.options, &self.default_interpreter);
-        match shell::prepare(&spec, &shell, &mut slot, user, options, default) {
+        let (options, machine) = (&self.options, &self.machine);
+        match shell::prepare(&spec, &shell, &mut slot, user, options, machine) {
             Ok(prepared) => {
                 let keep_stdout = !task.outputs.is_empty()
                     || matches!(shell.output, ShellOutput::Stdout | ShellOutput::Json);
@@ -226,6 +227,7 @@ impl Worker {
             mut start,
             stdin,
             masker,
+            lacks,
         } = prepared;
         let id = self.next_id;
         self.next_id += 1;
@@ -240,6 +242,9 @@ impl Worker {
         };
         let order = Order::Start(Box::new(start));
         let sent = self.logs.open(id, plan).and_then(|pipes| {
+            if let Some(lacks) = &lacks {
+                self.logs.note(id, lacks);
+            }
             let stdin = stdin.map(|text| stdin_file(&text)).transpose()?;
             let mut fds = vec![pipes.stdout.as_fd(), pipes.stderr.as_fd()];
             fds.extend(stdin.as_ref().map(AsFd::as_fd));

@@ -4,6 +4,7 @@ pub use crate::asset::*;
 pub use crate::limit::*;
 pub use crate::operator::*;
 pub use crate::param::Param;
+pub use crate::resources::Resources;
 pub use crate::retry::*;
 
 use crate::alert::Alert;
@@ -224,6 +225,8 @@ pub struct Task {
     pub secrets: Vec<Secret>,
     /// The user it runs as.
     pub run_as_user: Option<String>,
+    /// What its processes may use.
+    pub resources: Resources,
     /// The assets that it reads, by name.
     pub inlets: Vec<String>,
     /// The assets that it writes: its success is an event of each.

@@ -14,6 +14,7 @@ pub mod limit;
 pub mod operator;
 pub mod param;
 mod remark;
+pub mod resources;
 pub mod retry;
 pub mod row;
 pub mod schedule;

@@ -11,7 +11,7 @@ use crate::parse::{Table, Value};
 use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::alert::AlertOn;
-use tidemill_model::dag::{OnLost, RetryRule, Secret, ShellOutput, is_pool_name};
+use tidemill_model::dag::{OnLost, Resources, RetryRule, Secret, ShellOutput, is_pool_name};
 use tidemill_model::{TriggerRule, WeightRule};
 use toml::de::DeValue;
 
@@ -49,6 +49,7 @@ pub(crate) struct Common {
     pub(crate) inherit_env: Option<bool>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) run_as_user: Option<String>,
+    pub(crate) resources: Resources,
     pub(crate) on_lost: Option<OnLost>,
     pub(crate) do_xcom_push: Option<bool>,
     pub(crate) outputs: Texts,
@@ -83,6 +84,7 @@ impl Common {
                 env: merge(self.env, &base.env, |one| &one.0),
                 secrets: merge(self.secrets, &base.secrets, |one| &one.env),
                 outputs: merge(self.outputs, &base.outputs, |one| &one.0),
+                resources: self.resources.over(base.resources),
                 shell: self.shell.over(&base.shell),
                 settings: settings_over(self.settings, &base.settings),
                 alerts: alert::over(self.alerts, &base.alerts),
@@ -214,6 +216,7 @@ impl Walk<'_> {
             secrets: self.secrets(table),
             alerts: self.alerts(table, AlertOn::ALL),
             run_as_user: self.string(table, "run_as_user"),
+            resources: self.resources(table),
             on_lost: self
                 .choice(table, "on_lost", &["fail", "retry"])
                 .and_then(|word| OnLost::from_name(&word)),

@@ -8,6 +8,7 @@ pub(crate) mod flow;
 pub(crate) mod group;
 pub(crate) mod map;
 pub(crate) mod param;
+mod resources;
 pub(crate) mod retry;
 pub(crate) mod schedule;
 pub(crate) mod settings;

@@ -144,6 +144,14 @@ impl Logs {
         Ok(Pipes { stdout, stderr })
     }
 
+    /// Writes a note into the log of a task that is about to start.
+    pub(crate) fn note(&self, id: u64, text: &str) {
+        let sink = lock(&self.shared.sinks).get(&id).map(Arc::clone);
+        if let Some(sink) = sink {
+            lock(&sink).write_to(Stream::Note, text.as_bytes());
+        }
+    }
+
     /// The task is over. Gives its output if that is complete and there is nothing to write;
     /// otherwise it comes by [`Logs::finished`], after a second at most.
     pub(crate) fn ended(&self, id: u64, note: Option<String>) -> Option<Captured> {

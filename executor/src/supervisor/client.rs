@@ -143,6 +143,8 @@ fn spawn(program: &Path, socket: &OwnedFd, lock: BorrowedFd<'_>) -> io::Result<i
             (socket.as_raw_fd(), SOCKET_FD),
             (lock.as_raw_fd(), LOCK_FD),
         ],
+        limits: Vec::new(),
+        group: None,
         user: None,
         dies_with_parent: false,
         unblock_signals: false,

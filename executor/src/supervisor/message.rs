@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 /// From the worker to its supervisor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +53,10 @@ pub(crate) struct Start {
     pub env: Vec<String>,
     /// The folder it starts in.
     pub cwd: String,
+    /// Its control group.
+    pub group: Option<PathBuf>,
+    /// Limits of each of its processes, by the kernel's number.
+    pub limits: Vec<(u32, u64)>,
     /// Whom it becomes.
     pub user: Option<Ids>,
     /// How long it may take, in milliseconds.
@@ -92,6 +97,8 @@ pub(crate) struct Ending {
     pub pid: i32,
     /// How that ended.
     pub exit: Exit,
+    /// Did the kernel end one of its processes for want of memory?
+    pub out_of_memory: bool,
     /// Why we ended it, if we did.
     pub cause: Option<Cause>,
 }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tree::Process;
 
@@ -41,6 +42,8 @@ struct Running {
     cause: Option<Cause>,
     /// When TERM turns into KILL, or KILL is said again.
     kill_at: Option<Instant>,
+    /// Its control group.
+    group: Option<PathBuf>,
     /// Its processes as seen before the kill.
     family: HashSet<Process>,
     exit: Option<Exit>,

@@ -3,7 +3,7 @@
 use super::message::{Cause, Ending, Report};
 use super::tree::{self, Process, Stat};
 use super::{HOLD_MAX, KILL_AGAIN_AFTER, Supervisor};
-use crate::sys;
+use crate::{resources, sys};
 use rustix::process::Signal;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -36,6 +36,9 @@ impl Supervisor {
             if let Some(id) = main_of {
                 self.by_pid.remove(&pid);
                 if let Some(task) = self.tasks.get_mut(&id) {
+                    task.group
+                        .as_deref()
+                        .inspect(|group| resources::kill_group(group));
                     task.exit = Some(exit);
                     task.hold_until = Some(Instant::now() + HOLD_MAX);
                 }
@@ -68,6 +71,7 @@ impl Supervisor {
                     id,
                     pid: task.pid,
                     exit,
+                    out_of_memory: task.group.as_deref().is_some_and(resources::close_group),
                     cause: task.cause,
                 };
                 self.report(&Report::Ended(ending));
@@ -158,6 +162,9 @@ impl Supervisor {
         task.deadline = None;
         task.kill_at = Some(Instant::now() + KILL_AGAIN_AFTER);
         task.family.extend(family.values().map(|stat| stat.process));
+        if let Some(group) = &task.group {
+            resources::kill_group(group);
+        }
         tree::signal_group(task.pid, Signal::KILL);
         for stat in family.values() {
             tree::signal(stat.process, Signal::KILL);

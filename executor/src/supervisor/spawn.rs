@@ -2,6 +2,7 @@
 
 use super::message::{Report, Start};
 use super::{ANNOUNCE_AFTER, Running, Supervisor};
+use crate::resources;
 use crate::sys::{self, Program, SpawnError};
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -14,6 +15,7 @@ impl Supervisor {
     pub(super) fn start(&mut self, start: Start, fds: Vec<OwnedFd>) {
         let id = start.id;
         let attempt = start.attempt.clone();
+        let group = start.group.clone();
         let grace = Duration::from_millis(start.grace_ms);
         let timeout = start.timeout_ms.map(Duration::from_millis);
         match self.spawn(start, &fds) {
@@ -29,12 +31,16 @@ impl Supervisor {
                     cause: None,
                     kill_at: None,
                     family: HashSet::new(),
+                    group,
                     exit: None,
                     hold_until: None,
                 };
                 self.tasks.insert(id, task);
             }
             Err(SpawnError { step, err }) => {
+                if let Some(group) = &group {
+                    resources::close_group(group);
+                }
                 let errno = err.raw_os_error().unwrap_or(0);
                 self.report(&Report::Refused {
                     id,
@@ -55,6 +61,15 @@ impl Supervisor {
             return Err(wrong(io::Error::from_raw_os_error(libc::EBADF)));
         };
         let stdin = stdin.first().unwrap_or(&self.null);
+        let group = start.group.map(|group| {
+            let file = std::fs::File::options();
+            let file = file.clone().write(true).open(group.join("cgroup.procs"));
+            file.map_err(|err| SpawnError {
+                step: "opening the control group",
+                err,
+            })
+        });
+        let group = group.transpose()?;
         let program = Program {
             path: CString::new(start.path).map_err(nul)?,
             argv: sys::c_strings(start.argv).map_err(nul)?,
@@ -65,6 +80,8 @@ impl Supervisor {
                 (stdout.as_raw_fd(), 1),
                 (stderr.as_raw_fd(), 2),
             ],
+            limits: start.limits,
+            group: group.as_ref().map(AsRawFd::as_raw_fd),
             user: start.user,
             dies_with_parent: true,
             unblock_signals: true,

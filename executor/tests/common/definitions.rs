@@ -115,6 +115,7 @@ pub fn task(operator: Operator) -> Task {
         inherit_env: true,
         secrets: Vec::new(),
         run_as_user: None,
+        resources: Default::default(),
         inlets: Vec::new(),
         outlets: Vec::new(),
         outputs: Vec::new(),

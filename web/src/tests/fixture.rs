@@ -67,6 +67,7 @@ fn task(id: &str) -> Task {
         inherit_env: false,
         secrets: Vec::new(),
         run_as_user: None,
+        resources: Default::default(),
         inlets: Vec::new(),
         outlets: Vec::new(),
         outputs: Vec::new(),

@@ -4,6 +4,7 @@ use crate::AttemptSpec;
 use crate::log::sink::{Captured, STDOUT_MAX};
 use crate::operator::python;
 use crate::render::could_not_start;
+use crate::resources;
 use crate::supervisor::message::{Cause, Ending};
 use crate::values::{VALUE_MAX, check_sizes, declared, put};
 use serde_json::Value;
@@ -139,9 +140,36 @@ fn judge(
         }
         None => {}
     }
+    if ending.out_of_memory {
+        let limit = task.resources.memory.unwrap_or(0) >> 20;
+        let message = format!("killed: it wanted more than its {limit} MiB of memory");
+        return (Verdict::Failed, Some(Reason::OutOfMemory), Some(message));
+    }
+    let (verdict, reason, message) = by_exit(ending, task, shell, captured);
+    let last = captured.last_error.as_deref();
+    let is_by_memory = verdict == Verdict::Failed
+        && resources::was_refused(&task.resources, last, ending.exit.max_rss_kib);
+    if is_by_memory {
+        let message = message.map(|message| format!("out of memory: {message}"));
+        return (verdict, Some(Reason::OutOfMemory), message);
+    }
+    (verdict, reason, message)
+}
+
+/// By what the process itself has come to.
+fn by_exit(
+    ending: &Ending,
+    task: &Task,
+    shell: &Shell,
+    captured: &Captured,
+) -> (Verdict, Option<Reason>, Option<String>) {
     let Some(code) = ending.exit.code else {
         let signal = ending.exit.signal.unwrap_or(0);
-        let message = format!("killed by signal {signal} ({})", signal_name(signal));
+        let name = signal_name(signal);
+        let message = format!(
+            "killed by signal {signal} ({name}){}",
+            perhaps(signal, task)
+        );
         return (Verdict::Failed, Some(Reason::Signal), Some(message));
     };
     let is_success = match shell.success_exit_codes.as_slice() {
@@ -173,6 +201,17 @@ pub(crate) fn quote(line: &str) -> &str {
     line.char_indices()
         .nth(QUOTE_MAX)
         .map_or(line, |(at, _)| &line[..at])
+}
+
+/// Who may have sent a signal that was not ours.
+fn perhaps(signal: i32, task: &Task) -> &'static str {
+    let limits = &task.resources;
+    match signal {
+        libc::SIGKILL => ", not by Tidemill: perhaps by the kernel, for want of memory",
+        libc::SIGXCPU if limits.cpu_time.is_some() => ": its resources.cpu_time is used up",
+        libc::SIGXFSZ if limits.file_size.is_some() => ": a file grew over its resources.file_size",
+        _ => "",
+    }
 }
 
 fn signal_name(signal: i32) -> &'static str {

@@ -4,7 +4,7 @@ mod end;
 mod run;
 
 pub(crate) use end::{Fate, Traces, after_timeout, note, of, quote};
-pub(crate) use run::{Prepared, default_interpreter, prepare};
+pub(crate) use run::{Machine, Prepared, prepare};
 
 use super::python;
 use std::borrow::Cow;

@@ -3,10 +3,11 @@
 use crate::environment::{self, Environment};
 use crate::operator::python;
 use crate::render::render;
+use crate::resources::{self, Groups};
 use crate::slot::Slot;
 use crate::supervisor::message::Start;
 use crate::user::User;
-use crate::{AttemptSpec, WorkerOptions};
+use crate::{AttemptSpec, WorkerOptions, sys};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
@@ -31,15 +32,45 @@ pub(crate) struct Prepared {
     pub stdin: Option<String>,
     /// Hides its secrets.
     pub masker: Masker,
+    /// Which of its limits cannot be held, for its log.
+    pub lacks: Option<String>,
+}
+
+/// What a worker knows of its machine.
+pub(crate) struct Machine {
+    /// The interpreter of commands that name none.
+    interpreter: Vec<String>,
+    /// Where limits of whole tasks are held.
+    groups: Groups,
+}
+
+impl Machine {
+    /// Looks around. It may move this process to another control group.
+    pub(crate) fn look() -> Machine {
+        Machine {
+            interpreter: default_interpreter(),
+            groups: Groups::open(),
+        }
+    }
 }
 
 /// The interpreter of commands that name none.
-pub(crate) fn default_interpreter() -> Vec<String> {
+fn default_interpreter() -> Vec<String> {
     let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
     match search("bash", &environment::worker_path(), Path::new("/")) {
         Some(_) => words(&["bash", "-euo", "pipefail", "-c"]),
         None => words(&["sh", "-eu", "-c"]),
     }
+}
+
+/// Makes the folder of a run. It belongs to the user of the task that makes it: where all tasks of
+/// a run are one user's, they can all write.
+fn make_run_dir(path: &Path, user: Option<&User>) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path)?;
+    user.map_or(Ok(()), |user| sys::give_to(path, &user.ids))
 }
 
 /// Does anything of the task name the run's folder? A script may, without our seeing it.
@@ -64,12 +95,12 @@ pub(crate) fn prepare(
     slot: &mut Slot,
     user: Option<User>,
     options: &WorkerOptions,
-    default_interpreter: &[String],
+    machine: &Machine,
 ) -> Result<Prepared, String> {
     let task = spec.dag.task(spec.task);
     let facts = &spec.facts;
     if may_use_run_dir(task, shell) {
-        std::fs::create_dir_all(&spec.run_dir).map_err(|err| {
+        make_run_dir(&spec.run_dir, user.as_ref()).map_err(|err| {
             format!(
                 "cannot make the run's folder {}: {err}",
                 spec.run_dir.display()
@@ -87,7 +118,12 @@ pub(crate) fn prepare(
         None => slot.work.clone(),
     };
     let stdin = stdin(spec, shell)?;
-    let command = command(spec, shell, slot, &env, default_interpreter)?;
+    let command = command(spec, shell, slot, &env, &machine.interpreter)?;
+    let ids = user.as_ref().map(|user| &user.ids);
+    let name = format!("{}-{}", std::process::id(), spec.attempt);
+    let limits = machine
+        .groups
+        .limits(&task.resources, &name, resources::is_root(ids))?;
     let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let start = Start {
         id: 0,
@@ -99,6 +135,8 @@ pub(crate) fn prepare(
             .map(|(name, value)| format!("{name}={value}"))
             .collect(),
         cwd: text_of(&cwd)?,
+        group: limits.group,
+        limits: limits.each,
         user: user.map(|user| user.ids),
         timeout_ms: task.execution_timeout.map(millis),
         grace_ms: millis(options.kill_grace),
@@ -115,6 +153,7 @@ pub(crate) fn prepare(
         start,
         stdin,
         masker: masker(spec, given),
+        lacks: limits.lacks,
     })
 }
 
