@@ -77,6 +77,8 @@ impl Home {
             .args(args)
             .envs(self.database.iter().map(|url| ("TIDEMILL_DATABASE", url)))
             .env("TIDEMILL_HOME", self.state())
+            // The bench asks a server of its own.
+            .env("TIDEMILL_HTTP_ALLOW", "127.0.0.1")
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
@@ -127,6 +129,8 @@ impl Home {
             .args(&words[1..])
             .envs(self.database.iter().map(|url| ("TIDEMILL_DATABASE", url)))
             .env("TIDEMILL_HOME", self.state())
+            // The bench asks a server of its own.
+            .env("TIDEMILL_HTTP_ALLOW", "127.0.0.1")
             .current_dir(self.folder.path());
         command
             .stdin(Stdio::null())

@@ -10,19 +10,21 @@ mod graph;
 mod home;
 mod logs;
 mod modules;
+mod operators;
 mod postgres;
 mod procfs;
 mod report;
 mod schedules;
 mod single;
+mod spawn;
 mod wide;
 
 use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--shrink N] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, wasm, log (of --log-gib, 10 unless said otherwise); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--spawn-gib N] [--tasks N] [--rows N] [--shrink N] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, wasm, log (of --log-gib, 10 unless said otherwise), spawn (beside --spawn-gib in memory), operators (--tasks of HTTP and SQL, a load of --rows); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
 
 /// What to measure and how often.
 pub struct Options {
@@ -38,6 +40,12 @@ pub struct Options {
     pub log_gib: u64,
     /// How much smaller crowds are than they should be, for a rehearsal.
     pub shrink: usize,
+    /// How much memory the process holds from which tasks are started, in GiB.
+    pub spawn_gib: u64,
+    /// How many HTTP and SQL tasks.
+    pub tasks: usize,
+    /// How many rows are loaded.
+    pub rows: usize,
     json: bool,
     what: Vec<String>,
 }
@@ -49,8 +57,27 @@ impl Options {
 }
 
 const ALL: &[&str] = &[
-    "chain", "fan1000", "fan10000", "diamonds", "counts", "commit", "cold", "load", "validate",
-    "idle", "cli", "wide", "due", "idle10k", "catchup", "postgres", "held", "wasm", "log",
+    "chain",
+    "fan1000",
+    "fan10000",
+    "diamonds",
+    "counts",
+    "commit",
+    "cold",
+    "load",
+    "validate",
+    "idle",
+    "cli",
+    "wide",
+    "due",
+    "idle10k",
+    "catchup",
+    "postgres",
+    "held",
+    "wasm",
+    "log",
+    "spawn",
+    "operators",
 ];
 
 fn options() -> Result<Options> {
@@ -66,6 +93,9 @@ fn options() -> Result<Options> {
         held_seconds: 600,
         log_gib: 10,
         shrink: 1,
+        spawn_gib: 10,
+        tasks: 1600,
+        rows: 1_000_000,
         json: false,
         what: Vec::new(),
     };
@@ -107,6 +137,9 @@ fn options() -> Result<Options> {
                     .context("--shrink takes a number")?
                     .clamp(1, 1000)
             }
+            "--spawn-gib" => options.spawn_gib = number(&value()?, 1, 1000)? as u64,
+            "--tasks" => options.tasks = number(&value()?, 16, 100_000)?,
+            "--rows" => options.rows = number(&value()?, 1, 100_000_000)?,
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
             "-h" | "--help" => {
                 println!("{USAGE}");
@@ -123,6 +156,13 @@ fn options() -> Result<Options> {
         );
     }
     Ok(options)
+}
+
+fn number(text: &str, low: usize, high: usize) -> Result<usize> {
+    let number: usize = text
+        .parse()
+        .with_context(|| format!("`{text}` is no number"))?;
+    Ok(number.clamp(low, high))
 }
 
 fn main() -> std::process::ExitCode {
@@ -193,6 +233,14 @@ fn measure() -> Result<()> {
     if options.wants("log") {
         let done = logs::run(&options, folder, &mut report);
         report.keep("log", done);
+    }
+    if options.wants("spawn") {
+        let done = spawn::run(&options, folder, &mut report);
+        report.keep("spawn", done);
+    }
+    if options.wants("operators") {
+        let done = operators::run(&options, folder, &mut report);
+        report.keep("operators", done);
     }
     report.end()
 }
