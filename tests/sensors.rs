@@ -11,7 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::waiting::wait_for;
-use support::{PATIENCE, Place, told};
+use support::worker::WorkerProcess;
+use support::{PATIENCE, Place, postgres, told};
 
 /// A server where work can be submitted, and stays undone until `done` is there.
 fn shop(done: std::path::PathBuf) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -165,4 +166,39 @@ fn a_sensor_is_deferred_can_be_cancelled_and_waits_on_after_a_kill() {
     server.wait_for_task("waits", &run, "late", "deferred");
     std::fs::write(&file, "here").unwrap();
     assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+}
+
+#[test]
+fn sensors_of_workers_elsewhere_hold_no_slot_and_outlive_the_scheduler() {
+    let place = Place::at(Some(postgres::Server::shared().new_database()));
+    let file = place.folder().join("in.csv");
+    let other = place.folder().join("late");
+    // Two sensors and one slot of the only worker that may run them and the work.
+    let text = format!(
+        "[default_args]\nqueue = 'far'\nretries = 0\n\
+         [tasks.file]\npriority_weight = 9\n[tasks.file.file_sensor]\npath = '{file}'\npoke_interval = '20ms'\n\
+         [tasks.late]\npriority_weight = 9\n[tasks.late.file_sensor]\npath = '{other}'\npoke_interval = '20ms'\n\
+         [tasks.work]\nshell = 'echo a > {file}'\n",
+        file = file.display(),
+        other = other.display(),
+    );
+    place.write_dag("waits.toml", &text);
+    let mut command = place.serve_command();
+    command.args(["--queues", "default"]);
+    let mut server = place.serve_with(command);
+    server.wait_for_dag("waits");
+    let _worker = WorkerProcess::start(&place, &["--queues", "far", "--slots", "1"]);
+    let run = place.trigger("waits", &[]);
+    server.wait_for_task("waits", &run, "file", "success");
+    server.wait_for_task("waits", &run, "late", "deferred");
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    drop(server);
+    let mut command = place.serve_command();
+    command.args(["--queues", "default"]);
+    let server = place.serve_with(command);
+    std::fs::write(&other, "here").unwrap();
+    assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+    // Without retries it could not have been begun a second time.
+    assert_eq!(server.task("waits", &run, "late")["try_number"], 1);
 }

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 pub use tidemill_model::row::UNCLAIMED;
-use tidemill_model::{Attempt, MapItem, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
+use tidemill_model::{
+    Attempt, Epoch, MapItem, Outcome, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo,
+};
 
 /// An attempt that waits for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +128,7 @@ pub struct Claim {
     pub map_item: Option<Box<MapItem>>,
 }
 
-/// The end of an attempt, as its worker saw it.
+/// The end of an attempt, as its worker saw it; or that it waits, see [`while_it_waits`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// Who.
@@ -135,6 +137,15 @@ pub struct WorkerReport {
     pub worker: i64,
     /// How.
     pub outcome: Outcome,
+}
+
+/// The name under which it is reported that an attempt waits without its slot: its epoch below
+/// zero, so that its end has a report of its own. It is its own opposite.
+pub const fn while_it_waits(attempt: Attempt) -> Attempt {
+    Attempt {
+        epoch: Epoch(-attempt.epoch.0),
+        ..attempt
+    }
 }
 
 /// What has come in from workers and no pass has applied.

@@ -7,10 +7,13 @@ use crate::exit::chain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidemill_model::attempt::Verdict;
 use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{Attempt, Reason, TaskState};
 use tidemill_scheduler::{Event, Run};
-use tidemill_store::{Arrivals, Dispatch, DispatchStore, Kill, StoreError, WorkerRecord};
+use tidemill_store::{
+    Arrivals, Dispatch, DispatchStore, Kill, StoreError, WorkerRecord, while_it_waits,
+};
 
 /// What one pass takes in; more waits for the next.
 const ARRIVALS_PER_PASS_MAX: u32 = 1_000;
@@ -28,6 +31,8 @@ pub(super) struct Remote {
     workers: BTreeMap<i64, WorkerRecord>,
     /// Live attempts that are theirs, with the queue and the worker.
     live: BTreeMap<Attempt, (String, i64)>,
+    /// Of these, those that wait without their slots.
+    waiting: BTreeSet<Attempt>,
     has_rung: bool,
     asked: Instant,
     called: Instant,
@@ -42,15 +47,16 @@ impl Remote {
             store,
             workers: BTreeMap::new(),
             live: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             has_rung: true,
             asked: long_ago,
             called: long_ago,
         }
     }
 
-    /// How many live attempts are with them, or wait for them.
+    /// How many attempts have a slot of theirs, or wait for one.
     pub(super) fn n_live(&self) -> usize {
-        self.live.len()
+        self.live.len() - self.waiting.len()
     }
 
     fn serves(&self, queue: &str) -> impl Iterator<Item = &WorkerRecord> {
@@ -62,7 +68,11 @@ impl Remote {
     /// May one more attempt of this queue be given out?
     fn has_room(&self, queue: &str) -> bool {
         let n_slots: usize = self.serves(queue).map(|worker| worker.slots as usize).sum();
-        let n_live = self.live.values().filter(|(of, _)| of == queue).count();
+        let has_slot = |attempt: &Attempt| !self.waiting.contains(attempt);
+        let live = self.live.iter();
+        let n_live = live
+            .filter(|(attempt, (of, _))| of == queue && has_slot(attempt))
+            .count();
         n_live < n_slots * AHEAD
     }
 }
@@ -136,6 +146,7 @@ impl Engine {
     fn forget_attempt(&mut self, attempt: Attempt) {
         if let Some(remote) = &mut self.remote {
             remote.live.remove(&attempt);
+            remote.waiting.remove(&attempt);
         }
     }
 
@@ -184,19 +195,35 @@ impl Engine {
         for (attempt, worker) in arrivals.claims {
             self.take_claim(attempt, worker);
         }
-        for report in arrivals.reports {
+        for mut report in arrivals.reports {
+            self.draft.rows.settled.push(report.attempt);
+            let waits = report.outcome.verdict == Verdict::Deferred;
+            if waits {
+                report.attempt = while_it_waits(report.attempt);
+                self.waits_elsewhere(report.attempt);
+            }
             let event = Event::AttemptEnded {
                 attempt: report.attempt,
                 outcome: Box::new(report.outcome),
             };
             self.step(report.attempt.run, event);
-            self.forget_attempt(report.attempt);
-            self.draft.rows.settled.push(report.attempt);
+            if !waits {
+                self.forget_attempt(report.attempt);
+            }
         }
         for attempt in arrivals.withdrawn {
             self.lose(attempt);
             self.forget_attempt(attempt);
             self.draft.rows.settled.push(attempt);
+        }
+    }
+
+    /// An attempt gives its slot back, and stays with its worker.
+    fn waits_elsewhere(&mut self, attempt: Attempt) {
+        if let Some(remote) = &mut self.remote
+            && remote.live.contains_key(&attempt)
+        {
+            remote.waiting.insert(attempt);
         }
     }
 
@@ -274,6 +301,9 @@ impl Engine {
             Some(worker) if worker >= UNCLAIMED => {
                 let queue = run.task(at).queue.clone();
                 remote.live.insert(attempt, (queue, worker));
+                if run.tasks[at.at()].state == TaskState::Deferred {
+                    remote.waiting.insert(attempt);
+                }
                 true
             }
             _ => false,

@@ -9,18 +9,19 @@ mod claims;
 mod lease;
 pub mod log_door;
 mod spool;
+mod told;
 
 pub use lease::WorkerLease;
 pub use spool::Spool;
 
 use crate::daemon::clock;
 use crate::daemon::definition::{self, Definition, TaskNames};
-use crate::daemon::engine::{RUN_ITSELF, log_path};
+use crate::daemon::engine::log_path;
 use crate::daemon::facts;
 use crate::daemon::home::Home;
 use crate::daemon::outside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -28,14 +29,10 @@ use std::time::{Duration, Instant};
 use tidemill_connection::Places;
 use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
-use tidemill_model::{
-    Attempt, JsonObject, Outcome, Reason, RunRow, RunType, TaskIndex, TaskNo, TaskState,
+use tidemill_model::{Attempt, Outcome, Reason, TaskIndex};
+use tidemill_store::{
+    Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore, while_it_waits,
 };
-use tidemill_store::{Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore};
-use tidemill_template::TaskFacts;
-
-/// The events of assets that a run was made for, by asset.
-type AssetEvents = JsonObject;
 
 /// Without a bell, the store is asked so often.
 pub const FLOOR: Duration = Duration::from_secs(1);
@@ -112,6 +109,8 @@ pub struct RemoteWorker<S> {
     names: TaskNames,
     definitions: HashMap<tidemill_model::VersionNo, Definition>,
     holds: HashSet<Attempt>,
+    /// Of these, those that wait for something and have given their slots back.
+    waiting: HashSet<Attempt>,
     unsent: Vec<WorkerReport>,
     spool: Spool,
     next_try: Instant,
@@ -162,6 +161,7 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             names: HashMap::new(),
             definitions: HashMap::new(),
             holds: HashSet::new(),
+            waiting: HashSet::new(),
             spool,
             next_try: Instant::now(),
             asked: Instant::now(),
@@ -182,6 +182,9 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             }
             self.beat();
             let stop = self.bell.stop.load(Ordering::Acquire);
+            if stop > 0 {
+                self.end_waits();
+            }
             if stop == 2 && !std::mem::replace(&mut interrupted, true) {
                 self.interrupt();
             }
@@ -196,13 +199,16 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
 
     fn take_ended(&mut self) {
         for ended in self.worker.ended() {
-            // Elsewhere an attempt that waits keeps its slot: nobody is told.
+            let mut attempt = ended.attempt;
             if ended.outcome.verdict == Verdict::Deferred {
-                continue;
+                self.waiting.insert(attempt);
+                attempt = while_it_waits(attempt);
+            } else {
+                self.holds.remove(&attempt);
+                self.waiting.remove(&attempt);
             }
-            self.holds.remove(&ended.attempt);
             self.unsent.push(WorkerReport {
-                attempt: ended.attempt,
+                attempt,
                 worker: self.number,
                 outcome: ended.outcome,
             });
@@ -246,6 +252,7 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             );
             self.worker.kill_all_now();
             self.holds.clear(); // their ends are told as they come, and change nothing
+            self.waiting.clear();
         }
         if Instant::now() < self.next_try {
             return;
@@ -281,6 +288,13 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         }
     }
 
+    /// What only waits is not waited for: another worker waits on.
+    fn end_waits(&mut self) {
+        for attempt in &self.waiting {
+            self.worker.kill(*attempt, Reason::Interrupted);
+        }
+    }
+
     fn interrupt(&mut self) {
         for attempt in &self.holds {
             self.worker.kill(*attempt, Reason::Interrupted);
@@ -309,7 +323,8 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         if !self.lease.holds() || !self.settle_claims() {
             return;
         }
-        let n_free = self.identity.slots.saturating_sub(self.holds.len() as u32);
+        let n_running = self.holds.len() - self.waiting.len();
+        let n_free = self.identity.slots.saturating_sub(n_running as u32);
         if is_stopping || n_free == 0 || self.lease.is_draining() {
             return;
         }
@@ -353,14 +368,18 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             map: item.map(|item| item.values.clone()).unwrap_or_default(),
         };
         let run_dir = self.home.runs().join(run.run.to_string());
-        let (upstream, asset_events) = self.upstream(&known, at, run)?;
+        let (upstream, own) = self.upstream(&known, at, run)?;
         let uses = &known.dag.task(at).uses;
         let keys = || outside::keys_of_worker(&self.home);
         let sealed = claim.sealed.as_deref();
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
+        let kept = self.kept(&known, at, claim)?;
         let mut facts = facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found);
-        facts.asset_events = asset_events;
-        facts.trigger = self.trigger_facts(run)?;
+        facts.asset_events = facts::asset_events(&own);
+        facts.trigger = match facts::of_happening(&own) {
+            Some(told) => Some(told),
+            None => self.trigger_facts(run)?,
+        };
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();
         Ok(AttemptSpec {
@@ -370,34 +389,11 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             facts,
             dag: known.dag,
             task: at,
-            kept: BTreeMap::new(), // a worker elsewhere keeps its slot, and nothing else
+            kept,
             log: log_path(&self.home.logs(), attempt, claim.try_number),
             dag_dir: definition::folder(&versions, claim.version, has_files),
             run_dir,
         })
-    }
-
-    /// What templates of a run of a stream see as `trigger`; its records are laid out for it.
-    fn trigger_facts(
-        &self,
-        run: &tidemill_model::RunRow,
-    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, String> {
-        if !facts::is_of_stream(run) {
-            return Ok(None);
-        }
-        let away = |err: StoreError| crate::exit::chain(&err);
-        let batch = self.runtime.block_on(self.store.batch(run.run));
-        let Some(batch) = batch.map_err(away)? else {
-            return Ok(None);
-        };
-        let file = facts::records_file(&self.home.runs(), run.run);
-        if !file.exists() {
-            let records = self.runtime.block_on(self.store.records(run.run));
-            let records = records.map_err(away)?.unwrap_or_default();
-            facts::lay_out_records(&file, &records)
-                .map_err(|err| format!("the records of its run cannot be laid out: {err}"))?;
-        }
-        Ok(Some(facts::of_trigger(&batch.facts, &file)))
     }
 
     fn definition(
@@ -423,36 +419,6 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             .ok_or("this program cannot read its definition; is it older than the scheduler's?")?;
         self.definitions.insert(version, known.clone());
         Ok(known)
-    }
-
-    fn upstream(
-        &self,
-        known: &Definition,
-        at: TaskIndex,
-        run: &RunRow,
-    ) -> Result<(BTreeMap<String, TaskFacts>, AssetEvents), String> {
-        let reads = &known.dag.task(at).reads;
-        let task_nos: Vec<TaskNo> = reads.iter().map(|read| known.task_nos[read.at()]).collect();
-        let mut asked = task_nos.clone();
-        if run.run_type == RunType::AssetTriggered {
-            asked.push(RUN_ITSELF);
-        }
-        if asked.is_empty() {
-            return Ok((BTreeMap::new(), AssetEvents::new()));
-        }
-        let asked = self.store.upstream(run.run, &asked);
-        let (states, values) = self
-            .runtime
-            .block_on(asked)
-            .map_err(|err| crate::exit::chain(&err))?;
-        let facts = reads.iter().zip(task_nos).map(|(read, task_no)| {
-            let of_task = states.iter().filter(|(no, _)| *no == task_no);
-            let states: Vec<TaskState> = of_task.map(|(_, state)| *state).collect();
-            let mine = values.iter().filter(|value| value.task_no == task_no);
-            let task = known.dag.task(*read);
-            (task.id.clone(), facts::of_upstream(task, &states, mine))
-        });
-        Ok((facts.collect(), facts::asset_events(&values)))
     }
 
     fn wait(&self) {
