@@ -5,7 +5,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Place, project, told};
+use support::waiting::wait_for;
+use support::{PATIENCE, Place, project, told};
 
 /// 250 orders, of which every tenth was cancelled.
 const KEPT: i64 = 225;
@@ -49,7 +50,7 @@ fn it_runs_under_a_server() {
     let place = Place::new();
     let folder = place.dags().join("orders_elt");
     std::fs::create_dir(&folder).unwrap();
-    for name in ["dag.toml", "shop.py", "transform.py"] {
+    for name in ["dag.toml", "shop.py", "tell.py", "transform.py"] {
         std::fs::copy(
             project().join("dags/orders_elt").join(name),
             folder.join(name),
@@ -58,7 +59,10 @@ fn it_runs_under_a_server() {
     }
     let server = place.serve();
     server.wait_for_dag("orders_elt");
-    let run = place.trigger("orders_elt", &["--param", "orders=90"]);
+    let told_to = place.folder().join("told");
+    let param = format!("told={}", told_to.display());
+    let params = ["--param", "orders=90", "--param", &param];
+    let run = place.trigger("orders_elt", &params);
     assert_eq!(server.wait_for_end("orders_elt", &run)["state"], "success");
     let path = format!(
         "/api/v2/dags/orders_elt/dagRuns/{}/taskInstances/load/xcomEntries/return_value",
@@ -71,4 +75,10 @@ fn it_runs_under_a_server() {
         "{}",
         told(&output)
     );
+    // The retry was told of when it happened, and the end when it came.
+    let lines = wait_for("the alerts", PATIENCE, || {
+        let text = std::fs::read_to_string(&told_to).ok()?;
+        text.contains("on_success").then_some(text)
+    });
+    assert!(lines.contains("on_retry extract"), "{lines}");
 }
