@@ -19,7 +19,7 @@ fn found() -> Found {
     }
 }
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     let upstream = TaskFacts {
         state: "success".to_string(),
         states: BTreeMap::from([("success".to_string(), 2)]),

@@ -65,6 +65,10 @@ impl Certificate {
             "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
              -out server.crt -days 2 -extfile names",
         );
+        made.openssl(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+             -out expired.crt -days -1 -extfile names",
+        );
         made
     }
 
@@ -82,6 +86,16 @@ impl Certificate {
     /// The file of the authority.
     pub fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// The file of the certificate, and of the same when its time is over.
+    pub fn certificates(&self) -> [PathBuf; 2] {
+        ["server.crt", "expired.crt"].map(|name| self.folder.path().join(name))
+    }
+
+    /// The file of its key.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("server.key")
     }
 
     /// Puts it where the server looks. The key must be the server's alone.

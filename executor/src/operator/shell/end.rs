@@ -299,7 +299,7 @@ fn return_value(shell: &Shell, captured: &Captured) -> Result<Option<Value>, Str
 }
 
 /// Takes the file behind `$TIDEMILL_OUTPUT`. Its writer is not trusted: no links, no devices.
-fn read_output(path: &Path) -> Result<Option<String>, String> {
+pub(super) fn read_output(path: &Path) -> Result<Option<String>, String> {
     let mut options = std::fs::File::options();
     options
         .read(true)
@@ -332,7 +332,7 @@ fn read_output(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// Lines of `key=value`, or of one JSON object each.
-fn parse_output(text: &str, values: &mut Vec<(String, Value)>) -> Result<(), String> {
+pub(super) fn parse_output(text: &str, values: &mut Vec<(String, Value)>) -> Result<(), String> {
     for (at, line) in text.lines().enumerate() {
         let place = at + 1;
         if line.trim().is_empty() {

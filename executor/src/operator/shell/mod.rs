@@ -1,6 +1,9 @@
 //! `shell`: a command or a script, in a process of its own.
 
 mod end;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod fuzz;
 mod run;
 
 pub(crate) use end::{Fate, Traces, after_timeout, note, of, quote};

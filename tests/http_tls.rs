@@ -1,0 +1,108 @@
+//! HTTPS: a certificate is verified, by the system's authorities or by those of `ca_file`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Place, told};
+use tidemill_store_conformance::server::Certificate;
+
+/// A server with this certificate that answers `hello` to everything; its port.
+fn server(certificate: &Path, key: &Path) -> u16 {
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+    let chain: Vec<_> = chain.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            let mut head = Vec::new();
+            let mut byte = [0u8; 1];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                head.push(byte[0]);
+            }
+            // A client that does not trust us has hung up.
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+            );
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_certificate_counts_when_its_authority_is_trusted_its_name_fits_and_its_time_is_not_over() {
+    let certificate = Certificate::new();
+    let other = Certificate::new();
+    let [good, expired] = certificate.certificates();
+    let (good, expired) = (
+        server(&good, &certificate.key()),
+        server(&expired, &certificate.key()),
+    );
+    let place = Place::new();
+    let ask = |url: String, authority: Option<&Certificate>| {
+        let folder = place.dags().join("tls");
+        std::fs::create_dir_all(&folder).unwrap();
+        let ca = authority.map(|authority| {
+            std::fs::copy(authority.authority(), folder.join("ca.pem")).unwrap();
+            "ca_file = 'ca.pem'\n"
+        });
+        let text = format!(
+            "[tasks.ask.http]\nurl = '{url}'\n{}",
+            ca.unwrap_or_default()
+        );
+        std::fs::write(folder.join("dag.toml"), text).unwrap();
+        let mut command = place.tidemill();
+        command.env("TIDEMILL_HTTP_ALLOW", "127.0.0.0/8,::1");
+        let file = folder.join("dag.toml");
+        let output = command.args(["run", file.to_str().unwrap()]).output();
+        told(&output.unwrap())
+    };
+    let trusted = ask(format!("https://localhost:{good}/"), Some(&certificate));
+    assert!(trusted.contains(" 1 ok"), "{trusted}");
+    for (url, authority, why) in [
+        (
+            format!("https://localhost:{good}/"),
+            None,
+            "nobody says whose it is",
+        ),
+        (
+            format!("https://localhost:{good}/"),
+            Some(&other),
+            "another authority",
+        ),
+        (
+            format!("https://127.0.0.1:{good}/"),
+            Some(&certificate),
+            "another name",
+        ),
+        (
+            format!("https://localhost:{expired}/"),
+            Some(&certificate),
+            "its time is over",
+        ),
+    ] {
+        let refused = ask(url, authority);
+        let is_refused = !refused.contains(" 1 ok") && refused.contains("ertificate");
+        assert!(is_refused, "{why}: {refused}");
+    }
+}
