@@ -220,3 +220,46 @@ shell = "exit 99"
     );
     assert!(received.try_recv().is_err(), "told twice");
 }
+
+#[test]
+fn a_run_that_is_late_is_told_once_and_goes_on_and_one_that_is_not_is_not() {
+    let place = Place::new();
+    let (port, received) = web(&[200]);
+    let text = format!(
+        r#"
+[[dag.deadlines]]
+interval = "50ms"
+notify = [{{ webhook = "http://127.0.0.1:{port}/late", json = {{ run = "{{{{ run_id }}}}", state = "{{{{ state }}}}", why = "{{{{ exception }}}}" }} }}]
+[[dag.deadlines]]
+reference = "logical_date"
+interval = "1d"
+notify = [{{ webhook = "http://127.0.0.1:{port}/never" }}]
+[[dag.deadlines]]
+reference = "average_runtime"
+interval = "0s"
+notify = [{{ webhook = "http://127.0.0.1:{port}/no-history" }}]
+[tasks.slow]
+shell = "{}"
+"#,
+        place.until("go")
+    );
+    place.write_dag("late.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("late");
+    let run = place.trigger("late", &[]);
+    let (head, body) = next(&received);
+    assert!(head.starts_with("POST /late "), "{head}");
+    assert_eq!(body["run"], run.as_str());
+    assert_eq!(body["state"], "running");
+    let why = body["why"].as_str().unwrap();
+    assert!(why.starts_with("it should have been over at "), "{why}");
+    // The next server finds the same deadline and does not tell of it again.
+    server.signal(rustix::process::Signal::TERM);
+    place.open("go");
+    server.wait_until_gone();
+    drop(server);
+    let server = place.serve();
+    server.wait_for_end("late", &run);
+    drop(server);
+    assert!(received.try_recv().is_err(), "told twice");
+}

@@ -31,3 +31,5 @@ mod schedules;
 mod sensors;
 #[path = "serve.rs"]
 mod serve;
+#[path = "triggers.rs"]
+mod triggers;

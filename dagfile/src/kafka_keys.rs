@@ -1,6 +1,6 @@
 //! The keys of streams, beside those of [`crate::keys`].
 
-use crate::keys::{Key, Kind, key, later};
+use crate::keys::{FILE, Key, Kind, WEBHOOK, key, later};
 
 #[rustfmt::skip]
 pub(crate) const STREAM_STARTS: &[&str] = &["latest", "earliest"];
@@ -25,8 +25,8 @@ pub(crate) const TRIGGER: &[Key] = &[
     key("params", Kind::TemplateTable, "{}", "Parameters of its runs; the templates see `trigger`."),
     key("kafka", Kind::Table(KAFKA), "", "Records of Kafka topics become runs."),
     later("run_id", "A display name for its runs."),
-    later("webhook", "HTTP requests become runs."),
-    later("file", "Files that appear become runs."),
+    key("webhook", Kind::Table(WEBHOOK), "", "Signed HTTP requests become runs."),
+    key("file", Kind::Table(FILE), "", "Files that appear become runs."),
 ];
 
 /// `[triggers.NAME.kafka]`.

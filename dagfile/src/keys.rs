@@ -1,10 +1,12 @@
 //! The keys of the format, in one place. The walker, the suggestions and the JSON Schema all read
 //! these tables.
 
+mod event;
 mod resources;
 mod wait;
 
 pub(crate) use crate::kafka_keys::*;
+pub(crate) use event::*;
 pub(crate) use resources::*;
 pub(crate) use wait::*;
 
@@ -134,7 +136,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("params", Kind::Named(Entry::Param), "", "Parameters of a run: a default, or a table of JSON Schema keywords."),
     key("groups", Kind::Named(Entry::Group), "", "Groups of tasks, for pages and for `depends_on`."),
     key("tasks", Kind::Named(Entry::Task), "", "The tasks: a table each, or one command as a text."),
-    key("triggers", Kind::Named(Entry::Trigger), "", "Streams that make runs: records of Kafka topics."),
+    key("triggers", Kind::Named(Entry::Trigger), "", "What makes runs by itself beside the schedule: records of Kafka topics, webhooks, files."),
     key("assets", Kind::Named(Entry::Asset), "", "Data that tasks write and runs wait for, by name."),
 ];
 
@@ -171,7 +173,7 @@ pub(crate) const DAG: &[Key] = &[
     key("retry_scope", Kind::Choice(RETRY_SCOPES), "\"failed\"", "Which tasks of the run are run again: those that failed and all below them, or all."),
     key("on_failure", Kind::Tables(ALERT), "[]", "What is told when a run fails."),
     key("on_success", Kind::Tables(ALERT), "[]", "What is told when a run succeeds."),
-    later("deadlines", "When somebody is told that a run is late."),
+    key("deadlines", Kind::Tables(DEADLINE), "[]", "When somebody is told that a run is late."),
 ];
 
 pub(crate) const INTERVALS: &[&str] = &["tick", "previous", "period"];
@@ -326,6 +328,16 @@ pub(crate) const ALERT: &[Key] = &[
     key("text", Kind::Template, "", "What is said; what happened, in one line, when absent."),
     key("subject", Kind::Template, "", "The subject of a mail."),
     key("json", Kind::Any, "", "The body of a webhook; the event as an object when absent."),
+];
+
+pub(crate) const REFERENCES: &[&str] = &["queued_at", "logical_date", "average_runtime"];
+
+/// `[[dag.deadlines]]`.
+#[rustfmt::skip]
+pub(crate) const DEADLINE: &[Key] = &[
+    key("reference", Kind::Choice(REFERENCES), "\"queued_at\"", "From when it counts: when the run was made, what it is about, or when it would be over if it took as long as the ten before it."),
+    key("interval", Kind::Duration, "", "The run should be over so long after that."),
+    key("notify", Kind::Tables(ALERT), "", "What is told when it is not."),
 ];
 
 /// `[[tasks.NAME.retry_policy]]`.

@@ -149,7 +149,7 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
     let groups = walk.table(root, "groups").unwrap_or(&empty);
     let groups = walk.groups(groups);
     let triggers = walk.table(root, "triggers").unwrap_or(&empty);
-    let triggers = walk.triggers(triggers, &dag);
+    let (triggers, events) = walk.triggers(triggers, &dag);
     let tasks = match root.get("tasks") {
         Some(value) if matches!(value.get_ref(), DeValue::Array(_)) => {
             tasks_as_list(walk, value);
@@ -175,6 +175,7 @@ fn walk_file(walk: &mut Walk, root: &Table, stem: &str) -> resolve::Parts {
         assets,
         groups,
         triggers,
+        events,
         tasks,
     }
 }

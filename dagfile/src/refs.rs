@@ -6,7 +6,7 @@ use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
 use crate::uses;
-use crate::walk::alert::Alerts;
+use crate::walk::alert::AlertKeys;
 use crate::walk::common::Common;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
@@ -81,15 +81,20 @@ pub(crate) fn check_all(
 const ALERT_NAMES: &[&str] = &["exception", "reason", "state", "url"];
 
 /// Checks the templates of alerts: they are rendered by the scheduler, when all is over.
-pub(crate) fn check_alerts(walk: &mut Walk, of_dag: &Alerts, commons: &[Common], params: &[Param]) {
+pub(crate) fn check_alerts<'k>(
+    walk: &mut Walk,
+    of_dag: impl Iterator<Item = &'k AlertKeys>,
+    commons: &'k [Common],
+    params: &[Param],
+) {
     let mut checker = Checker {
         seen: HashMap::new(),
         params,
         has_triggers: false,
     };
-    let all = commons.iter().map(|common| &common.alerts);
-    let all = all.chain([of_dag]).flatten().flat_map(|(_, alerts)| alerts);
-    for text in all.flat_map(|alert| &alert.texts) {
+    let all = commons.iter().flat_map(|common| &common.alerts);
+    let all = all.flat_map(|(_, alerts)| alerts);
+    for text in all.chain(of_dag).flat_map(|alert| &alert.texts) {
         let Some(found) = checker.references(walk, text, Role::Output(ALERT_NAMES)) else {
             continue;
         };

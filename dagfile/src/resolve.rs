@@ -8,17 +8,18 @@ use crate::parse::Table;
 use crate::refs;
 use crate::streams;
 use crate::upstream;
-use crate::walk::alert::Alerts;
+use crate::walk::alert::{Alerts, DeadlineKeys};
 use crate::walk::asset::OutletKeys;
 use crate::walk::common::{Common, Texts};
 use crate::walk::dag::DagKeys;
+use crate::walk::event::EventKeys;
 use crate::walk::flow::{BranchKeys, WhenKeys};
 use crate::walk::group::GroupKeys;
 use crate::walk::retry::RETRY_DELAY;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::task::{OperatorKey, TaskKeys};
 use crate::walk::{Text, Walk};
-use tidemill_model::alert::Alert;
+use tidemill_model::alert::{Alert, Deadline};
 use tidemill_model::dag::{
     Asset, Branch, Case, DEFAULT_POOL, Dag, Gate, Group, InProcess, OnLost, Operator, Param,
     RetryPolicy, Shell, ShellBody, ShellOutput, Task, When,
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) assets: Vec<Asset>,
     pub(crate) groups: Vec<GroupKeys>,
     pub(crate) triggers: Vec<TriggerKeys>,
+    pub(crate) events: Vec<EventKeys>,
     pub(crate) tasks: Vec<TaskKeys>,
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         mut assets,
         groups,
         triggers,
+        events,
         tasks,
     } = parts;
     let names = Names::new(walk, &tasks, &groups);
@@ -68,9 +71,12 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         refs::check_run_text(walk, key, &params);
     }
     streams::check_templates(walk, &triggers);
-    let has_triggers = !triggers.is_empty();
+    streams::check_event_templates(walk, &events);
+    let has_triggers = !triggers.is_empty() || !events.is_empty();
     let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers);
-    refs::check_alerts(walk, &dag.alerts, &commons, &params);
+    let of_dag = dag.alerts.iter().flat_map(|(_, alerts)| alerts);
+    let of_deadlines = dag.deadlines.iter().flat_map(|one| &one.alerts);
+    refs::check_alerts(walk, of_dag.chain(of_deadlines), &commons, &params);
     let graph = names.graph(walk)?;
     upstream::check_upstream(walk, &names, &graph, &reads);
     flow::check(walk, &names, &commons, &graph, dag.fail_fast);
@@ -132,7 +138,9 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         retry: dag.retry,
         rerun_with_latest_version: dag.rerun_with_latest_version,
         triggers: triggers.into_iter().map(|keys| keys.trigger).collect(),
+        event_triggers: events.into_iter().map(|keys| keys.trigger).collect(),
         alerts: alerts(dag.alerts),
+        deadlines: deadlines(dag.deadlines),
         params,
         groups: groups.collect(),
         scopes: Scopes::new(&tasks, &graph),
@@ -304,6 +312,15 @@ fn task(
 fn alerts(keys: Alerts) -> Vec<Alert> {
     let all = keys.into_iter().flat_map(|(_, alerts)| alerts);
     all.map(|keys| keys.alert).collect()
+}
+
+fn deadlines(keys: Vec<DeadlineKeys>) -> Vec<Deadline> {
+    let deadline = |keys: DeadlineKeys| Deadline {
+        since: keys.since,
+        interval: keys.interval,
+        alerts: keys.alerts.into_iter().map(|keys| keys.alert).collect(),
+    };
+    keys.into_iter().map(deadline).collect()
 }
 
 /// What its templates use, its secrets, and the connections that its operator names.

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::place::offset_in_source;
+use crate::walk::event::EventKeys;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::{Text, Walk};
 use tidemill_template::{Expression, check};
@@ -15,24 +16,36 @@ pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys]) {
             }
         }
         for text in &keys.of_run {
-            match check(&text.value) {
-                Err(err) => report(walk, "TM0201", text, err),
-                Ok(found) => {
-                    let stray = found.tasks.first().map(|used| &used.task.range);
-                    let stray = stray.or(found.unknown_names.first().map(|name| &name.range));
-                    if let Some(range) = stray.cloned() {
-                        let message = "parameters of a trigger see `trigger` and macros only";
-                        report(
-                            walk,
-                            "TM0202",
-                            text,
-                            tidemill_template::TemplateError {
-                                message: message.to_string(),
-                                range: Some(range),
-                            },
-                        );
-                    }
-                }
+            check_over_trigger(walk, text);
+        }
+    }
+}
+
+/// Checks the templates of webhooks and files.
+pub(crate) fn check_event_templates(walk: &mut Walk, triggers: &[EventKeys]) {
+    for text in triggers.iter().flat_map(|keys| &keys.texts) {
+        check_over_trigger(walk, text);
+    }
+}
+
+/// A template that sees what has made the run, and nothing of the run.
+fn check_over_trigger(walk: &mut Walk, text: &Text) {
+    match check(&text.value) {
+        Err(err) => report(walk, "TM0201", text, err),
+        Ok(found) => {
+            let stray = found.tasks.first().map(|used| &used.task.range);
+            let stray = stray.or(found.unknown_names.first().map(|name| &name.range));
+            if let Some(range) = stray.cloned() {
+                let message = "templates of a trigger see `trigger` and macros only";
+                report(
+                    walk,
+                    "TM0202",
+                    text,
+                    tidemill_template::TemplateError {
+                        message: message.to_string(),
+                        range: Some(range),
+                    },
+                );
             }
         }
     }

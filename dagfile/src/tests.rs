@@ -3,7 +3,9 @@
 mod accepts;
 mod alerts;
 mod assets;
+mod events;
 mod refuses;
+mod resources;
 mod shows;
 mod streams;
 mod waits;

@@ -1,7 +1,7 @@
 //! A task's limits: a control group of its own where the machine lets us, limits of each process
 //! where it does not.
 
-use crate::sys;
+use crate::sys::{self, Limit};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ const TASK: &str = "tidemill.task.";
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 /// Over so many microseconds the kernel counts processor time.
 const CPU_PERIOD_US: u64 = 100_000;
+/// Seconds of processor time between the signal that a limit is reached and the kill.
+const CPU_GRACE: u64 = 5;
 
 /// The part of the machine's control groups that is ours.
 pub(crate) enum Groups {
@@ -31,8 +33,8 @@ pub(crate) enum Groups {
 pub(crate) struct Limits {
     /// Its control group.
     pub group: Option<PathBuf>,
-    /// Limits of each process, by the kernel's number.
-    pub each: Vec<(u32, u64)>,
+    /// Limits of each process.
+    pub each: Vec<Limit>,
     /// What cannot be held, in one line for people.
     pub lacks: Option<String>,
 }
@@ -87,13 +89,28 @@ impl Groups {
 }
 
 /// Limits that the kernel holds for each process, whatever group it is in.
-fn of_each(asked: &Resources) -> Vec<(u32, u64)> {
+fn of_each(asked: &Resources) -> Vec<Limit> {
     let files = asked
         .open_files
-        .map(|n| (libc::RLIMIT_NOFILE, u64::from(n)));
-    let size = asked.file_size.map(|bytes| (libc::RLIMIT_FSIZE, bytes));
-    let time = asked.cpu_time.map(|span| (libc::RLIMIT_CPU, seconds(span)));
+        .map(|n| exactly(libc::RLIMIT_NOFILE, u64::from(n)));
+    let size = asked
+        .file_size
+        .map(|bytes| exactly(libc::RLIMIT_FSIZE, bytes));
+    // First a signal that says why, then the kill.
+    let time = asked.cpu_time.map(seconds).map(|soft| Limit {
+        which: libc::RLIMIT_CPU,
+        soft,
+        hard: soft + CPU_GRACE,
+    });
     [files, size, time].into_iter().flatten().collect()
+}
+
+fn exactly(which: u32, most: u64) -> Limit {
+    Limit {
+        which,
+        soft: most,
+        hard: most,
+    }
 }
 
 /// The next whole second: the kernel counts no finer.
@@ -105,12 +122,12 @@ fn seconds(span: Duration) -> u64 {
 fn without_group(asked: &Resources, why: &str, is_root: bool, limits: &mut Limits) {
     let mut holds = Vec::new();
     if let Some(bytes) = asked.memory {
-        limits.each.push((libc::RLIMIT_DATA, bytes));
+        limits.each.push(exactly(libc::RLIMIT_DATA, bytes));
         holds.push("`memory` holds for each process by itself");
     }
     match asked.processes {
         Some(n) if !is_root => {
-            limits.each.push((libc::RLIMIT_NPROC, u64::from(n)));
+            limits.each.push(exactly(libc::RLIMIT_NPROC, u64::from(n)));
             holds.push("`processes` holds for all of its user");
         }
         Some(_) => holds.push("`processes` is not held, for it runs as root"),
@@ -354,7 +371,10 @@ mod tests {
         let limits = groups.limits(&asked, "1", false).unwrap();
         assert_eq!(
             limits.each,
-            [(libc::RLIMIT_DATA, 64 << 20), (libc::RLIMIT_NPROC, 9)]
+            [
+                exactly(libc::RLIMIT_DATA, 64 << 20),
+                exactly(libc::RLIMIT_NPROC, 9)
+            ]
         );
         let said = limits.lacks.unwrap();
         assert!(said.contains("there is none") && said.contains("`cpu` is not held"));

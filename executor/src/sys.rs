@@ -26,7 +26,7 @@ pub(crate) struct Program {
     /// equal to its or above all of its.
     pub descriptors: Vec<(RawFd, RawFd)>,
     /// Limits of the process, by the kernel's number.
-    pub limits: Vec<(u32, u64)>,
+    pub limits: Vec<Limit>,
     /// The file of its control group that takes it in; one of our descriptors.
     pub group: Option<RawFd>,
     /// Whom it becomes.
@@ -35,6 +35,17 @@ pub(crate) struct Program {
     pub dies_with_parent: bool,
     /// Let all signals through? Only for a parent without signal handlers of its own.
     pub unblock_signals: bool,
+}
+
+/// A limit of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Limit {
+    /// The kernel's number of what is limited.
+    pub which: u32,
+    /// Where it speaks up.
+    pub soft: u64,
+    /// Where it ends the process.
+    pub hard: u64,
 }
 
 /// The numbers of a user.
@@ -114,7 +125,7 @@ struct ChildPlan {
     cwd: *const c_char,
     descriptors: *const (RawFd, RawFd),
     n_descriptors: usize,
-    limits: *const (u32, u64),
+    limits: *const Limit,
     n_limits: usize,
     group: RawFd,
     user: *const Ids,
@@ -215,10 +226,10 @@ unsafe fn child_steps(plan: &ChildPlan) -> usize {
             return 0;
         }
         for at in 0..plan.n_limits {
-            let (which, most) = *plan.limits.add(at);
+            let Limit { which, soft, hard } = *plan.limits.add(at);
             let limit = libc::rlimit64 {
-                rlim_cur: most,
-                rlim_max: most,
+                rlim_cur: soft,
+                rlim_max: hard,
             };
             let null = ptr::null_mut::<libc::rlimit64>();
             if libc::syscall(libc::SYS_prlimit64, 0, which, &raw const limit, null) < 0 {

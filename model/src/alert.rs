@@ -15,8 +15,33 @@ crate::state::named!(
         Retry = "on_retry",
         /// It was skipped.
         Skipped = "on_skipped",
+        /// A run is not over in time.
+        Deadline = "deadline",
     }
 );
+
+crate::state::named!(
+    /// From when a deadline counts.
+    Since, "reference" {
+        /// From when the run was made.
+        QueuedAt = "queued_at",
+        /// From the instant that it is about.
+        LogicalDate = "logical_date",
+        /// From when it would be over, if it took as long as those before it.
+        AverageRuntime = "average_runtime",
+    }
+);
+
+/// `[[dag.deadlines]]`: who is told when a run is not over in time. The run goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deadline {
+    /// From when it counts.
+    pub since: Since,
+    /// How long after that.
+    pub interval: std::time::Duration,
+    /// Whom to tell, and how.
+    pub alerts: Vec<Alert>,
+}
 
 /// How it is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ pub use crate::param::Param;
 pub use crate::resources::Resources;
 pub use crate::retry::*;
 
-use crate::alert::Alert;
+use crate::alert::{Alert, Deadline};
+use crate::event::EventTrigger;
 use crate::graph::{Graph, TaskIndex};
 use crate::schedule::Schedule;
 use crate::scope::Scopes;
@@ -69,8 +70,12 @@ pub struct Dag {
     pub rerun_with_latest_version: bool,
     /// Streams that make runs of it, in the order of the file.
     pub triggers: Vec<Trigger>,
+    /// Webhooks and files that make runs of it, in the order of the file.
+    pub event_triggers: Vec<EventTrigger>,
     /// Whom to tell what becomes of its runs.
     pub alerts: Vec<Alert>,
+    /// Whom to tell when one of its runs is late.
+    pub deadlines: Vec<Deadline>,
     /// The declared parameters, in the order of the file.
     pub params: Vec<Param>,
     /// The groups, in the order of the file.

@@ -8,6 +8,7 @@ pub mod asset;
 pub mod attempt;
 pub mod cron;
 pub mod dag;
+pub mod event;
 pub mod graph;
 pub mod id;
 pub mod limit;

@@ -84,6 +84,7 @@ impl Client {
             }),
             streams: database.streams,
             stream_door: None,
+            hooks: None,
             changes: tokio::sync::broadcast::channel(1).0,
             logs: home.logs(),
             elsewhere: None,

@@ -1,7 +1,7 @@
 //! What the templates of one attempt see, from stored rows. The engine and workers in other
 //! processes tell it alike.
 
-use crate::daemon::engine::{RUN_ITSELF, TRIGGERING_EVENTS};
+use crate::daemon::engine::{HAPPENING, RUN_ITSELF, TRIGGERING_EVENTS};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -100,6 +100,24 @@ pub fn of_batch(dag: &Dag, trigger: &Value) -> Facts {
     }
 }
 
+/// The parameters of a run, by the trigger's templates. One that cannot be rendered is left out,
+/// so that it has its default: a record must not be lost for it.
+pub fn conf_of(dag: &Dag, params: &[(String, String)], trigger: &Value) -> Value {
+    let facts = of_batch(dag, trigger);
+    let mut conf = Map::new();
+    for (name, text) in params {
+        match tidemill_template::render_value(text, &facts) {
+            Ok(value) => {
+                conf.insert(name.clone(), value);
+            }
+            Err(err) => {
+                tracing::warn!(dag.id = %dag.id, param = %name, %err, "A parameter of a stream's run has its default");
+            }
+        }
+    }
+    Value::Object(conf)
+}
+
 /// Has a stream made a run?
 pub fn is_of_stream(row: &RunRow) -> bool {
     row.cause
@@ -131,6 +149,23 @@ pub fn of_trigger(facts: &Value, file: &Path) -> Map<String, Value> {
     let file = file.to_string_lossy().into_owned();
     facts.insert("records_file".to_string(), Value::from(file));
     facts
+}
+
+/// What a webhook or a file has told of the run that it made, from the values that the run keeps
+/// of its own.
+pub fn of_happening(values: &[ValueRow]) -> Option<Map<String, Value>> {
+    let mut own = values.iter().filter(|value| value.task_no == RUN_ITSELF);
+    let told = own.find(|value| value.key == HAPPENING)?;
+    Some(with_json(told.value.as_object()?.clone()))
+}
+
+/// Adds what the body of a call says as JSON; null where it is none.
+pub fn with_json(mut told: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::String(body)) = told.get("body") {
+        let json = serde_json::from_str(body).unwrap_or(Value::Null);
+        told.insert("json".to_string(), json);
+    }
+    told
 }
 
 /// The events that a run was made for, from the values that it keeps of its own.

@@ -14,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tidemill_store::{Change, Command, CommandDoor, Refusal, StreamDoor, StreamWish};
+use tidemill_web::{HookDoor, NotTaken};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::broadcast;
 
@@ -27,6 +28,7 @@ pub struct Front {
     link: String,
     engine: Arc<OnceLock<EngineDoor>>,
     streams: Arc<OnceLock<StreamDoor>>,
+    hooks: Arc<OnceLock<HookDoor>>,
     is_ready: Arc<AtomicBool>,
     /// Why commands are refused while no scheduler is behind this front.
     why_not: Arc<RwLock<String>>,
@@ -57,6 +59,7 @@ impl Front {
         let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
         let engine: Arc<OnceLock<EngineDoor>> = Arc::default();
         let streams: Arc<OnceLock<StreamDoor>> = Arc::default();
+        let hooks: Arc<OnceLock<HookDoor>> = Arc::default();
         let is_ready = Arc::new(AtomicBool::new(false));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let metrics = Arc::new(Metrics::new());
@@ -69,6 +72,7 @@ impl Front {
             commands,
             streams: Arc::clone(&database.streams),
             stream_door: Some(stream_door),
+            hooks: Some(late_hook_door(&hooks)),
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: database
@@ -101,6 +105,7 @@ impl Front {
             link,
             engine,
             streams,
+            hooks,
             is_ready,
             why_not,
             changes,
@@ -116,6 +121,11 @@ impl Front {
     /// From here on wishes about streams reach those who read them.
     pub fn stream_to(&self, door: StreamDoor) {
         let _ = self.streams.set(door); // a process leads once
+    }
+
+    /// From here on calls of webhooks make runs.
+    pub fn call_to(&self, door: HookDoor) {
+        let _ = self.hooks.set(door); // a process leads once
     }
 
     /// Says why commands are refused here for now.
@@ -238,6 +248,22 @@ fn late_door(
                 Some(engine) => engine.ask(command).await,
                 None => Err(Refusal::Unavailable {
                     what: format!("this server is not the scheduler: {why}"),
+                }),
+            }
+        })
+    })
+}
+
+/// A door for calls of webhooks that may be taken later.
+fn late_hook_door(hooks: &Arc<OnceLock<HookDoor>>) -> HookDoor {
+    let hooks = Arc::clone(hooks);
+    Arc::new(move |call| {
+        let hooks = hooks.get().cloned();
+        Box::pin(async move {
+            match hooks {
+                Some(door) => door(call).await,
+                None => Err(NotTaken::Later {
+                    why: "this server starts, or stands by".to_string(),
                 }),
             }
         })

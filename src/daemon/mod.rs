@@ -8,6 +8,7 @@ pub mod dag_folder;
 pub mod database;
 pub mod definition;
 pub mod engine;
+pub mod events;
 pub mod facts;
 pub mod follow;
 pub mod front;

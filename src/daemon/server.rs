@@ -6,6 +6,7 @@ use crate::daemon::config::{self, Settings};
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
+use crate::daemon::events::Events;
 use crate::daemon::follow::follow;
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
@@ -203,7 +204,18 @@ impl Leader<'_> {
         )
         .map_err(unexpected)?;
         #[cfg(feature = "kafka")]
-        self.front.stream_to(streams.door());
+        let wishes = Some(streams.door());
+        #[cfg(not(feature = "kafka"))]
+        let wishes = None;
+        let events = Events::start(
+            self.database.clone(),
+            door.clone(),
+            term,
+            Arc::clone(self.keeper),
+        )
+        .map_err(unexpected)?;
+        self.front.stream_to(events.door(wishes));
+        self.front.call_to(events.hooks());
         tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),

@@ -5,7 +5,7 @@ use crate::daemon::engine::{EngineDoor, Input, StreamRun, WantedStreams};
 use crate::daemon::outside::Keeper;
 use crate::daemon::stream_login::Logins;
 use crate::daemon::{clock, facts};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_kafka::{Ports, Source, SourceSpec};
 use tidemill_model::trigger::KafkaTrigger;
-use tidemill_model::{Dag, DagNo, Trigger, VersionNo};
+use tidemill_model::{DagNo, Trigger, VersionNo};
 use tidemill_store::{
     Committed, Counts, Cut, LIVE, NewStreamRun, Refusal, SeekTo, StoreError, StreamDoor,
     StreamStore, StreamWish,
@@ -302,7 +302,7 @@ impl Shared {
             store: Arc::clone(&self.database.streams),
             runtime: self.runtime.clone(),
             run_numbers: self.door.run_numbers(),
-            conf: Box::new(move |facts| conf(&dag, &params, facts)),
+            conf: Box::new(move |told| facts::conf_of(&dag, &params, told)),
             made: Box::new(move |made| hand_over(&door, &runs, made)),
             login: {
                 let (logins, cluster) = (self.logins.clone(), trigger.kafka.cluster.clone());
@@ -321,24 +321,6 @@ fn away(err: StoreError) -> Refusal {
     Refusal::Unavailable {
         what: crate::exit::chain(&err),
     }
-}
-
-/// The parameters of a run, by the trigger's templates. One that cannot be rendered is left out,
-/// so that it has its default: a record must not be lost for it.
-fn conf(dag: &Dag, params: &[(String, String)], trigger: &Value) -> Value {
-    let facts = facts::of_batch(dag, trigger);
-    let mut conf = Map::new();
-    for (name, text) in params {
-        match tidemill_template::render_value(text, &facts) {
-            Ok(value) => {
-                conf.insert(name.clone(), value);
-            }
-            Err(err) => {
-                tracing::warn!(dag.id = %dag.id, param = %name, %err, "A parameter of a stream's run has its default");
-            }
-        }
-    }
-    Value::Object(conf)
 }
 
 /// Lays out the records of new runs and gives the runs to the engine. A file that is not there is

@@ -31,6 +31,8 @@ pub enum Command {
         /// By whom, for people: `cli`, `ui`, `api`.
         triggered_by: String,
     },
+    /// Make a run of what has happened outside, unless the same has made one.
+    Happened(Box<Happening>),
     /// Stop or resume a DAG's schedule.
     SetPaused {
         /// The DAG.
@@ -318,6 +320,21 @@ pub enum Refusal {
         /// Why.
         what: String,
     },
+}
+
+/// What a webhook or a file of `[triggers]` has noticed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// The DAG.
+    pub dag_id: String,
+    /// The trigger.
+    pub trigger: String,
+    /// What makes it unique: the same key makes one run.
+    pub key: String,
+    /// Has it made a run before? Then it makes none, though that one may be forgotten.
+    pub is_known: bool,
+    /// What templates see as `trigger`.
+    pub facts: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A sender of commands; cheap to clone. The answer comes after the commit.

@@ -23,8 +23,8 @@ pub use answer::{AssetState, Condition, Holder, PoolState, Touched};
 pub use asset::*;
 pub use backfill::{BackfillDate, BackfillRecord, BackfillRow};
 pub use command::{
-    Answer, BackfillWish, Command, CommandDoor, ConnectionChange, OutsideWish, PoolChange, Reach,
-    Refusal, VariableChange, WhyOf,
+    Answer, BackfillWish, Command, CommandDoor, ConnectionChange, Happening, OutsideWish,
+    PoolChange, Reach, Refusal, VariableChange, WhyOf,
 };
 pub use forget::{Forgotten, LookedAt, OldRuns};
 pub use outside::*;

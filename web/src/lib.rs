@@ -6,6 +6,7 @@
 mod api;
 mod definitions;
 mod error;
+mod hook;
 mod layout;
 mod live;
 mod log;
@@ -15,6 +16,7 @@ mod session;
 mod statics;
 mod view;
 
+pub use hook::{HookCall, HookDoor, NotTaken};
 pub use router::{socket_router, tcp_router};
 pub use session::Logins;
 
@@ -34,6 +36,8 @@ pub struct Doors {
     pub streams: Arc<dyn StreamStore>,
     /// The streams that this process reads; `None` where it reads none.
     pub stream_door: Option<StreamDoor>,
+    /// Where calls of webhooks go; `None` where none are taken.
+    pub hooks: Option<HookDoor>,
     /// Where wishes go; each is answered after its commit.
     pub commands: CommandDoor,
     /// Changes, each sent after its commit.

@@ -2,7 +2,7 @@
 
 use crate::definitions::Definitions;
 use crate::error::{ApiError, Fault};
-use crate::{App, Doors, Web, api, live, page, session, statics};
+use crate::{App, Doors, Web, api, hook, live, page, session, statics};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -195,7 +195,9 @@ pub(crate) fn tcp(web: Web) -> Router {
         .merge(open_to_all())
         .layer(CompressionLayer::new())
         .layer(from_fn(session::need_same_origin))
-        .layer(from_fn(session::need_loopback_host));
+        .layer(from_fn(session::need_loopback_host))
+        // Called by machines elsewhere, by whatever name they know this one.
+        .route("/hooks/{dag}/{path}", post(hook::call));
     guarded(inner, web)
 }
 

@@ -29,3 +29,34 @@ on_retry = []
     assert_eq!(shown(&dag.tasks[0].alerts), a);
     assert_eq!(shown(&dag.tasks[1].alerts), ["on_failure email"]);
 }
+
+#[test]
+fn deadlines_say_from_when_they_count_and_whom_they_tell() {
+    use std::time::Duration;
+    use tidemill_model::alert::Since;
+    let dag = good(
+        "
+[[dag.deadlines]]
+interval = '1h'
+notify = [{ slack = '#data', text = '{{ run_id }} {{ exception }}' }, { email = 'a@b.example' }]
+[[dag.deadlines]]
+reference = 'average_runtime'
+interval = '10m'
+notify = [{ shell = './page.sh' }]
+[tasks]
+t = 'true'
+",
+    );
+    let dag = dag.dag.unwrap();
+    let shown: Vec<_> = dag
+        .deadlines
+        .iter()
+        .map(|one| (one.since, one.interval, one.alerts.len()))
+        .collect();
+    let (hour, minutes) = (Duration::from_secs(3600), Duration::from_secs(600));
+    let want = [
+        (Since::QueuedAt, hour, 2),
+        (Since::AverageRuntime, minutes, 1),
+    ];
+    assert_eq!(shown, want);
+}

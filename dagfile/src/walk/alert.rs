@@ -5,7 +5,8 @@ use crate::diagnostic::Diagnostic;
 use crate::keys;
 use crate::operator::Template;
 use crate::parse::{Table, Value};
-use tidemill_model::alert::{Alert, AlertOn, Channel};
+use std::time::Duration;
+use tidemill_model::alert::{Alert, AlertOn, Channel, Since};
 use toml::de::DeValue;
 
 /// What all alerts of one table say, by event: an event that is not there is not spoken of.
@@ -16,6 +17,13 @@ pub(crate) type Alerts = Vec<(AlertOn, Vec<AlertKeys>)>;
 pub(crate) struct AlertKeys {
     pub(crate) alert: Alert,
     pub(crate) texts: Vec<Text>,
+}
+
+/// What one entry of `deadlines` says.
+pub(crate) struct DeadlineKeys {
+    pub(crate) since: Since,
+    pub(crate) interval: Duration,
+    pub(crate) alerts: Vec<AlertKeys>,
 }
 
 /// The keys that say how; an alert has exactly one of them.
@@ -37,6 +45,59 @@ impl Walk<'_> {
             found.push((*on, alerts.collect()));
         }
         found
+    }
+
+    /// `[[dag.deadlines]]`.
+    pub(crate) fn deadlines(&mut self, table: &Table) -> Vec<DeadlineKeys> {
+        let Some(value) = table.get("deadlines") else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_type("deadlines", value, "a list of tables: [[dag.deadlines]]");
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| self.deadline(item))
+            .collect()
+    }
+
+    fn deadline(&mut self, item: &Value) -> Option<DeadlineKeys> {
+        let DeValue::Table(table) = item.get_ref() else {
+            self.wrong_type("deadlines", item, "a list of tables: [[dag.deadlines]]");
+            return None;
+        };
+        self.check_keys(
+            table,
+            &Place::Inner("dag.deadlines".to_string()),
+            keys::DEADLINE,
+        );
+        for (key, what) in [
+            ("interval", "how late is late"),
+            ("notify", "whom it tells"),
+        ] {
+            if !table.contains_key(key) {
+                let message = format!("the deadline does not say {what}");
+                let one = Diagnostic::error("TM0102", item.span(), message);
+                self.report(one.help(format!("add `{key}`")));
+            }
+        }
+        let since = self.choice(table, "reference", keys::REFERENCES);
+        let interval = self.duration(table, "interval");
+        let DeValue::Array(told) = table.get("notify")?.get_ref() else {
+            self.wrong_type("notify", table.get("notify")?, "a list of tables");
+            return None;
+        };
+        let told = told.iter();
+        Some(DeadlineKeys {
+            since: since
+                .and_then(|word| Since::from_name(&word))
+                .unwrap_or(Since::QueuedAt),
+            alerts: told
+                .filter_map(|one| self.alert(AlertOn::Deadline, one))
+                .collect(),
+            interval: interval?,
+        })
     }
 
     fn alert(&mut self, on: AlertOn, item: &Value) -> Option<AlertKeys> {

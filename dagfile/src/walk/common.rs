@@ -433,7 +433,7 @@ impl Walk<'_> {
             .is_some_and(|word| word == "file")
     }
 
-    fn checked_source(&mut self, from: Text) -> Option<String> {
+    pub(crate) fn checked_source(&mut self, from: Text) -> Option<String> {
         let parts: Vec<&str> = from.value.split('.').collect();
         let is_good = match parts.as_slice() {
             ["conn", rest @ ..] => rest.len() >= 2 && rest.iter().all(|part| is_id(part)),

@@ -1,6 +1,6 @@
 //! `[dag]`.
 
-use super::alert::Alerts;
+use super::alert::{Alerts, DeadlineKeys};
 use super::value::is_id;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
@@ -39,6 +39,7 @@ pub(crate) struct DagKeys {
     pub(crate) fail_fast: bool,
     pub(crate) retry: RunRetry,
     pub(crate) alerts: Alerts,
+    pub(crate) deadlines: Vec<DeadlineKeys>,
     pub(crate) rerun_with_latest_version: bool,
 }
 
@@ -108,6 +109,7 @@ impl Walk<'_> {
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
             retry: self.run_retry(table),
             alerts: self.alerts(table, &[AlertOn::Failure, AlertOn::Success]),
+            deadlines: self.deadlines(table),
         }
     }
 

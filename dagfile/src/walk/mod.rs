@@ -4,6 +4,7 @@ pub(crate) mod alert;
 pub(crate) mod asset;
 pub(crate) mod common;
 pub(crate) mod dag;
+pub(crate) mod event;
 pub(crate) mod flow;
 pub(crate) mod group;
 pub(crate) mod map;

@@ -1,6 +1,7 @@
 //! `[triggers]`: streams that make runs.
 
 use super::dag::DagKeys;
+use super::event::EventKeys;
 use super::value::{integer, is_id};
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
@@ -49,8 +50,12 @@ pub(crate) fn is_topic(name: &str) -> bool {
 
 impl Walk<'_> {
     /// Reads `[triggers]`.
-    pub(crate) fn triggers(&mut self, table: &Table, dag: &DagKeys) -> Vec<TriggerKeys> {
-        let mut triggers = Vec::new();
+    pub(crate) fn triggers(
+        &mut self,
+        table: &Table,
+        dag: &DagKeys,
+    ) -> (Vec<TriggerKeys>, Vec<EventKeys>) {
+        let (mut streams, mut events) = (Vec::new(), Vec::new());
         for (key, value) in table {
             let name = key.get_ref().to_string();
             let DeValue::Table(inner) = value.get_ref() else {
@@ -65,11 +70,43 @@ impl Walk<'_> {
                 );
             }
             self.check_keys(inner, &Place::Trigger(name.clone()), keys::TRIGGER);
-            if let Some(keys) = self.stream(inner, name, key.span(), dag) {
-                triggers.push(keys);
+            match self.kind_of_trigger(inner, &name, key.span()) {
+                Some("kafka") => streams.extend(self.stream(inner, name, key.span(), dag)),
+                Some(_) => events.extend(self.event(inner, name, &key.span(), dag)),
+                None => {}
             }
         }
-        triggers
+        (streams, events)
+    }
+
+    /// The one key that says what makes its runs.
+    fn kind_of_trigger(
+        &mut self,
+        table: &Table,
+        name: &str,
+        span: Range<usize>,
+    ) -> Option<&'static str> {
+        let kinds = ["kafka", "webhook", "file"];
+        let written: Vec<_> = kinds
+            .into_iter()
+            .filter(|kind| table.contains_key(*kind))
+            .collect();
+        match written.as_slice() {
+            [one] => return Some(one),
+            [] => {
+                let message = format!("trigger `{name}` does not say what makes its runs");
+                let one = Diagnostic::error("TM0160", span, message);
+                self.report(one.help(format!(
+                    "add one of [triggers.{name}.kafka], [triggers.{name}.webhook] and [triggers.{name}.file]"
+                )));
+            }
+            [first, second, ..] => {
+                let message = format!("trigger `{name}` has both `{first}` and `{second}`");
+                let one = Diagnostic::error("TM0160", span, message);
+                self.report(one.help("make two triggers of it"));
+            }
+        }
+        None
     }
 
     fn stream(
@@ -79,17 +116,6 @@ impl Walk<'_> {
         span: Range<usize>,
         dag: &DagKeys,
     ) -> Option<TriggerKeys> {
-        if !table.contains_key("kafka") {
-            let has_later = ["webhook", "file"]
-                .iter()
-                .any(|key| table.contains_key(*key));
-            if !has_later {
-                let message = format!("trigger `{name}` does not say where its records come from");
-                let one = Diagnostic::error("TM0160", span, message);
-                self.report(one.help(format!("add [triggers.{name}.kafka] with `topics`")));
-            }
-            return None;
-        }
         let kafka = self.table(table, "kafka")?;
         let place = Place::Kafka(name.clone());
         self.check_keys(kafka, &place, keys::KAFKA);
@@ -358,7 +384,7 @@ impl Walk<'_> {
     }
 
     /// Texts by name, and the same as templates to check.
-    fn templates_by_name(
+    pub(super) fn templates_by_name(
         &mut self,
         table: &Table,
         name: &str,

@@ -17,6 +17,7 @@ mod sql_sensor;
 #[cfg(feature = "wasm")]
 mod wasm;
 
+pub use file_sensor::matching;
 pub use http::{Allowed, Net};
 pub(crate) use job::{Closing, Deferral};
 pub use job::{Done, End, Failure, Job, Results, Stream};

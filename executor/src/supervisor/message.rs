@@ -1,7 +1,7 @@
 //! What the worker and its supervisor tell each other: JSON over a socket that keeps message
 //! borders, with descriptors beside it.
 
-use crate::sys::{Exit, Ids};
+use crate::sys::{Exit, Ids, Limit};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
@@ -56,7 +56,7 @@ pub(crate) struct Start {
     /// Its control group.
     pub group: Option<PathBuf>,
     /// Limits of each of its processes, by the kernel's number.
-    pub limits: Vec<(u32, u64)>,
+    pub limits: Vec<Limit>,
     /// Whom it becomes.
     pub user: Option<Ids>,
     /// How long it may take, in milliseconds.

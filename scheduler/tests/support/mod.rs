@@ -83,7 +83,9 @@ impl Sketch {
             dagrun_timeout: None,
             rerun_with_latest_version: false,
             triggers: Vec::new(),
+            event_triggers: Vec::new(),
             alerts: Vec::new(),
+            deadlines: Vec::new(),
             fail_fast: false,
             retry: RunRetry {
                 retries: 0,

@@ -94,6 +94,7 @@ fn one_line(event: &Value) -> String {
         "on_success" => "succeeded",
         "on_retry" => "failed and is tried again",
         "on_skipped" => "was skipped",
+        "deadline" => "is late",
         _ => "failed",
     };
     let mut line = match event["task_id"].as_str() {

@@ -99,7 +99,7 @@ fn of_run(run: &Run, now: Ts, rows: &mut Vec<AlertRow>) {
     raise(&run.dag.alerts, on, &key, now, event, rows);
 }
 
-fn raise(
+pub(super) fn raise(
     alerts: &[Alert],
     on: AlertOn,
     key: &str,
@@ -121,7 +121,7 @@ fn raise(
 }
 
 /// What templates and receivers are told of the run.
-fn event_of(run: &Run, on: AlertOn) -> Value {
+pub(super) fn event_of(run: &Run, on: AlertOn) -> Value {
     let row = &run.row;
     let conf = row.conf.as_object().cloned().unwrap_or_default();
     let defaults = run.dag.params.iter();

@@ -30,6 +30,7 @@ impl Engine {
     fn carry_out(&mut self, command: Command) -> Result<Answer, Refusal> {
         match command {
             Command::Trigger { .. } => self.trigger(command),
+            Command::Happened(what) => self.happened(*what),
             Command::SetPaused { dag_id, paused } => self.set_paused(&dag_id, paused),
             Command::Assets => Ok(self.tell_assets()),
             Command::EmitAsset {

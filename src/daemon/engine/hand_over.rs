@@ -57,7 +57,7 @@ impl Engine {
         let found = self.found(run_no, at);
         let trigger = self.trigger_facts(run_no);
         let mut facts = self.facts(run_no, at, &values, found);
-        facts.trigger = trigger;
+        facts.trigger = trigger.or_else(|| facts::of_happening(&values));
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };

@@ -8,9 +8,11 @@ mod assets;
 mod backfill;
 mod children;
 mod commands;
+mod deadline;
 mod elsewhere;
 mod forget;
 mod hand_over;
+mod happened;
 mod pass;
 mod past;
 mod people;
@@ -34,6 +36,7 @@ use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;
 pub use hand_over::log_path;
+pub use happened::HAPPENING;
 use pass::PassDraft;
 pub use pools::open_pool;
 use remote::Remote;
@@ -194,6 +197,8 @@ pub struct Engine {
     /// The backfill of each of its runs that is not over.
     backfill_of: HashMap<RunNo, BackfillNo>,
     last_backfill: i64,
+    /// For which time of being queued the deadlines of a run are set.
+    deadlines: HashMap<RunNo, Ts>,
     /// Shared with the streams, which make runs too.
     last_run: Arc<AtomicI64>,
     /// What runs of streams were made of, as far as it was asked for.
@@ -280,6 +285,7 @@ impl Engine {
             watches: watch::Watches::default(),
             backfills: BTreeMap::new(),
             backfill_of: HashMap::new(),
+            deadlines: HashMap::new(),
             last_backfill: loaded.last_backfill,
             last_run: door.run_numbers(),
             batches: HashMap::new(),
@@ -395,6 +401,9 @@ impl Engine {
                 Timer::Schedule(_) => {}
                 Timer::GoneElsewhere => self.lose_attempts_elsewhere(),
                 Timer::Backfill(backfill) => self.advance_backfill(backfill),
+                Timer::Deadline(run, queued, place) => {
+                    self.deadline_has_come(run, queued, place, at);
+                }
             }
         }
         if self.stopping.is_some_and(|until| until <= Instant::now()) {

@@ -40,6 +40,8 @@ pub(super) enum Timer {
     GoneElsewhere,
     /// A backfill goes on.
     Backfill(BackfillNo),
+    /// A run that was queued then should be over, by a deadline of its DAG.
+    Deadline(RunNo, Ts, usize),
 }
 
 impl Engine {

@@ -107,7 +107,9 @@ impl Engine {
         let dags = self.dags.values().filter(|state| !state.record.is_stale);
         let wanted = dags.filter_map(|state| {
             let definition = state.definition.as_ref()?;
-            let has_any = definition.dag.triggers.iter().any(|one| one.is_enabled);
+            let dag = &definition.dag;
+            let has_any = dag.triggers.iter().any(|one| one.is_enabled)
+                || dag.event_triggers.iter().any(|one| one.is_enabled);
             has_any.then(|| WantedStreams {
                 dag: state.record.dag,
                 version: state.record.version,

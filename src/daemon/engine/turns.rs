@@ -39,6 +39,7 @@ impl Engine {
 
     /// A run's row is new or has another state: its DAG's queue follows.
     pub(super) fn take_turn(&mut self, run_no: RunNo) {
+        self.follow_deadlines(run_no);
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };

@@ -390,7 +390,21 @@ impl Keeper {
 pub async fn by_name(id: &str, places: &Places, keeper: &Keeper) -> Result<Connection, String> {
     let mut uses = Uses::default();
     uses.add_connection(id);
-    let (mut found, open) = Found::look(&uses, places);
+    look(&uses, places, keeper).await?.connection(id).cloned()
+}
+
+/// One secret, wherever it is: `conn.NAME.FIELD` or `var.NAME`.
+///
+/// # Errors
+/// What is missing, for people.
+pub async fn secret_of(from: &str, places: &Places, keeper: &Keeper) -> Result<Secret, String> {
+    let mut uses = Uses::default();
+    uses.add_secret(from);
+    look(&uses, places, keeper).await?.secret(from)
+}
+
+async fn look(uses: &Uses, places: &Places, keeper: &Keeper) -> Result<Found, String> {
+    let (mut found, open) = Found::look(uses, places);
     let stored = keeper.read(&open).await.map_err(|err| chain(&err))?;
     keeper.unseal(&stored, &mut found);
     if found.wrong.is_empty() {
@@ -398,7 +412,7 @@ pub async fn by_name(id: &str, places: &Places, keeper: &Keeper) -> Result<Conne
     }
     match found.trouble() {
         Some(what) => Err(what),
-        None => found.connection(id).cloned(),
+        None => Ok(found),
     }
 }
 

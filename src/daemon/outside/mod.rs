@@ -7,6 +7,6 @@ mod probe;
 mod records;
 mod sealed;
 
-pub use keeper::{Keeper, by_name};
+pub use keeper::{Keeper, by_name, secret_of};
 pub use key_place::{KeyPlace, keys_of_worker};
 pub use sealed::{for_worker, of_worker};

@@ -51,11 +51,18 @@ pub(crate) async fn told(web: &Web, one: &TriggerRecord, live: &[Value]) -> Resu
     Ok(json!({
         "dag_id": one.dag_id,
         "trigger": one.name,
+        "kind": now.map_or(json!("kafka"), |now| match &now["kind"] {
+            Value::Null => json!("kafka"),
+            kind => kind.clone(),
+        }),
         "is_paused": one.is_paused,
         "state": now.map_or(json!("stopped"), |now| now["state"].clone()),
         "why": now.map_or(Value::Null, |now| now["why"].clone()),
         "lag": lag,
-        "taken": sum(|cursor| cursor.counts.taken),
+        // A webhook has no cursor: what it has made since the start is told by who attends to it.
+        "taken": now
+            .and_then(|now| now["taken"].as_i64())
+            .unwrap_or_else(|| sum(|cursor| cursor.counts.taken)),
         "filtered": sum(|cursor| cursor.counts.filtered),
         "missing": sum(|cursor| cursor.counts.missing),
         "skipped": sum(|cursor| cursor.counts.skipped),

@@ -117,7 +117,9 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
         },
         rerun_with_latest_version: false,
         triggers: Vec::new(),
+        event_triggers: Vec::new(),
         alerts: Vec::new(),
+        deadlines: Vec::new(),
         params: vec![
             param(
                 "currency",
@@ -319,6 +321,7 @@ fn doors(
     Doors {
         streams: store.clone(),
         stream_door: None,
+        hooks: None,
         pages: store,
         commands: Arc::new(move |command| {
             asked.lock().unwrap().push(command.clone());

@@ -1,15 +1,13 @@
 //! The looks.
 
 use super::config::Config;
+use super::glob::matching;
 use crate::operator::sensor::{Look, Seen, wait};
 use crate::operator::{Done, End, Failure, Job};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-
-/// Files of one folder that are looked at.
-const FILES_MAX: usize = 100_000;
 
 /// What is known of a file, and since when.
 type Known = BTreeMap<PathBuf, (u64, SystemTime, Instant)>;
@@ -53,7 +51,8 @@ impl Look for File {
 fn look(path: &Path, mut known: Known) -> Result<Known, Failure> {
     let now = Instant::now();
     let mut found = Known::new();
-    for one in matching(path)? {
+    let files = matching(path);
+    for one in files.map_err(|what| Failure::could_not_start(what).for_good())? {
         let Ok(meta) = one.metadata() else { continue };
         if !meta.is_file() {
             continue;
@@ -73,59 +72,6 @@ fn look(path: &Path, mut known: Known) -> Result<Known, Failure> {
     Ok(found)
 }
 
-/// The files that a path means; its last part may hold `*` and `?`.
-fn matching(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    let (Some(folder), Some(name)) = (path.parent(), name) else {
-        return Err(
-            Failure::could_not_start(format!("path: {} names no file", path.display())).for_good(),
-        );
-    };
-    if !name.contains(['*', '?']) {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Ok(Vec::new()); // not there yet
-    };
-    let fits = |entry: &std::fs::DirEntry| {
-        let own = entry.file_name().to_string_lossy().into_owned();
-        !own.starts_with('.') && matches(&name, &own)
-    };
-    Ok(entries
-        .flatten()
-        .take(FILES_MAX)
-        .filter(fits)
-        .map(|entry| entry.path())
-        .collect())
-}
-
-/// Does a name fit a pattern of `*` and `?`?
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == name[n] => (p, n) = (p + 1, n + 1),
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    (p, n) = (at + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
 fn seen(known: &Known, settle: Duration, path: &Path) -> Seen {
     let settled = known
         .iter()
@@ -140,26 +86,5 @@ fn seen(known: &Known, settle: Duration, path: &Path) -> Seen {
         }
         None if known.is_empty() => Seen::NotYet(format!("{} is not there", path.display())),
         None => Seen::NotYet(format!("{} still changes", path.display())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn stars_and_question_marks_fit_names() {
-        for (pattern, name, fits) in [
-            ("*.csv", "a.csv", true),
-            ("*.csv", "a.csv.gz", false),
-            ("a*b*c", "axxbyybc", true),
-            ("a*b*c", "axxbyyb", false),
-            ("day-??", "day-21", true),
-            ("day-??", "day-1", false),
-            ("*", "", true),
-            ("", "x", false),
-        ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
-        }
     }
 }
