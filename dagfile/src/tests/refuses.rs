@@ -65,7 +65,7 @@ const CASES: &[(&str, &str)] = &[
     ("[triggers.a.webhook]\nsecret = 'hook'\nsignature = 'md5'\nT", "TM0103 3:13"),
     ("[triggers.a.webhook]\nsecret = 'hook'\nmax_bytes = '2MiB'\nT", "TM0103 3:13"),
     ("[triggers.a.webhook]\nsecret = 'hook'\nreplay_window = '0s'\nT", "TM0103 3:17"),
-    ("[triggers.a.webhook]\nsecret = 'hook'\nrun_if = '{{ tasks.t.output }}'\nT", "TM0202 3:14"),
+    ("[triggers.a.webhook]\nsecret = 'hook'\nrun_if = '{{ tasks.t.output }}'\nT", "TM0202 3:20"),
     ("[triggers.a.file]\nsettle = '1s'\nT", "TM0102 1:11"),
     ("[triggers.a.file]\npath = 'in/*.csv'\nT", "TM0103 2:8"),
     ("[triggers.a.file]\npath = '/in/*/a.csv'\nT", "TM0103 2:8"),
@@ -171,7 +171,7 @@ const CASES: &[(&str, &str)] = &[
     ("[dag]\nschedule = '@daily'\n[params.n]\ntype = 'integer'\nT", "TM0151 3:9"),
     ("[params.n]\ntype = 'int'\nT", "TM0103 2:8"),
     // Not built yet.
-    ("[tasks.t]\nkafka_consume = 'x'", "TM0190 2:1"),
+    ("[tasks.t]\nkafka_consume = 'x'", "TM0101 2:17"),
     // Operators that run inside the worker.
     ("[tasks.t]\nhttp = 3", "TM0101 2:8"),
     ("[tasks.t.http]\nurl = 'http://x'\nmethod = 'FETCH'", "TM0103 3:10"),
