@@ -104,6 +104,7 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/v2/assets/events"),
     ("POST", "/api/v2/assets/events"),
     ("GET", "/api/v2/assets/1"),
+    ("POST", "/api/v2/assets/1/materialize"),
     ("GET", "/api/v2/assets/1/queuedEvents"),
     ("DELETE", "/api/v2/assets/1/queuedEvents"),
     ("GET", "/api/v2/dags/hello/assets/queuedEvents"),
