@@ -103,7 +103,7 @@ pub fn second_of(run: &serde_json::Value, key: &str) -> Option<f64> {
 
 fn pages(server: &Server, options: &Options, report: &mut Report, when: &str) -> Result<()> {
     let (address, cookie) = log_in(server)?;
-    report.section(&format!("pages of a run of 100,000 tasks, {when}"));
+    report.section(&format!("pages of the wide run, {when}"));
     for (name, path) in [
         ("the run", "/dags/wide/runs/wide"),
         (
@@ -112,8 +112,8 @@ fn pages(server: &Server, options: &Options, report: &mut Report, when: &str) ->
         ),
         ("the grid", "/dags/wide"),
         ("the graph", "/dags/wide/graph"),
-        ("a task", "/dags/wide/runs/wide/tasks/t99999"),
-        ("why of a task", "/dags/wide/runs/wide/tasks/t99999/why"),
+        ("a task", "/dags/wide/runs/wide/tasks/t9"),
+        ("why of a task", "/dags/wide/runs/wide/tasks/t9/why"),
         ("the pools", "/admin/pools"),
         (
             "API: a page of instances",
@@ -121,7 +121,7 @@ fn pages(server: &Server, options: &Options, report: &mut Report, when: &str) ->
         ),
         (
             "API: an instance",
-            "/api/v2/dags/wide/dagRuns/wide/taskInstances/t99999",
+            "/api/v2/dags/wide/dagRuns/wide/taskInstances/t9",
         ),
     ] {
         let mut times = Vec::new();
