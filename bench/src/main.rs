@@ -24,7 +24,7 @@ use report::Report;
 use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--spawn-gib N] [--tasks N] [--rows N] [--shrink N] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, wasm, log (of --log-gib, 10 unless said otherwise), spawn (beside --spawn-gib in memory), operators (--tasks of HTTP and SQL, a load of --rows); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, workers, failover (all three on PostgreSQL), wasm, log (of --log-gib, 10 unless said otherwise), spawn (beside --spawn-gib in memory), operators (--tasks of HTTP and SQL, a load of --rows); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
 
 /// What to measure and how often.
 pub struct Options {
@@ -73,6 +73,8 @@ const ALL: &[&str] = &[
     "idle10k",
     "catchup",
     "postgres",
+    "workers",
+    "failover",
     "held",
     "wasm",
     "log",
@@ -221,6 +223,14 @@ fn measure() -> Result<()> {
     if options.wants("postgres") {
         let done = postgres::run(&options, folder, &noop, &mut report);
         report.keep("postgres", done);
+    }
+    if options.wants("workers") {
+        let done = postgres::workers(&options, folder, &noop, &mut report);
+        report.keep("workers", done);
+    }
+    if options.wants("failover") {
+        let done = postgres::fail_over(&options, folder, &mut report);
+        report.keep("fail-over", done);
     }
     if options.what.iter().any(|one| one == "held") {
         let done = postgres::held(&options, folder, &mut report);

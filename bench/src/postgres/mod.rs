@@ -1,4 +1,4 @@
-//! The same on a PostgreSQL of the bench's own, durable as a real one is: the graphs, in-process
+//! The same on PostgreSQLs of the bench's own, durable as a real one is: the graphs, in-process
 //! tasks against Graphile Worker, several workers, a fail-over, and a snapshot that somebody holds.
 
 mod graphile;
@@ -95,11 +95,17 @@ pub fn run(options: &Options, scratch: &Path, noop: &Path, report: &mut Report) 
     report.keep("rows", counted);
     let empties = empties(options, scratch, &postgres, report);
     report.keep("in-process tasks", empties);
-    let several = workers::several(options, scratch, noop, &postgres, report);
-    report.keep("workers", several);
-    let taken_over = workers::fail_over(options, scratch, &postgres, report);
-    report.keep("fail-over", taken_over);
     Ok(())
+}
+
+/// Several workers in processes of their own.
+pub fn workers(options: &Options, scratch: &Path, noop: &Path, report: &mut Report) -> Result<()> {
+    workers::several(options, scratch, noop, &Postgres::start(), report)
+}
+
+/// A stand-by that takes over.
+pub fn fail_over(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
+    workers::fail_over(options, scratch, &Postgres::start(), report)
 }
 
 /// A snapshot that is held open under load, by itself: it takes long.
