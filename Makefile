@@ -14,12 +14,12 @@ build: ## The release build
 
 test: ## Install what the tests need, then run every test
 	@scripts/install-test-needs
-	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) test --workspace --features s3 --no-fail-fast
 
 check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --offline --workspace --all-targets -- -D warnings
-	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-store-postgres --exclude tidemill-store-conformance --exclude tidemill-wasm
+	$(CARGO) clippy --offline --workspace --features s3 --all-targets -- -D warnings
+	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-archive --exclude tidemill-store-postgres --exclude tidemill-store-conformance --exclude tidemill-wasm
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
 	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
 

@@ -25,6 +25,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "store/conformance",
         &["model", "store", "store-sqlite", "store-postgres"],
     ),
+    ("archive", &["log", "model", "connection", "archive-rig"]),
+    ("archive/rig", &[]),
     ("web", &["log", "model", "connection", "store", "dagfile"]),
     // It starts tasks by the worker itself, from a process as large as it likes.
     (
@@ -57,7 +59,8 @@ const MAY_NOT_KNOW: &[(&str, &[&str])] = &[
     // It speaks to the databases of tasks, never to the memory's.
     ("executor", &["libsqlite3-sys", "axum", "rdkafka"]),
     ("kafka", &["sqlx", "libsqlite3-sys", "axum", "toml"]),
-    ("log", &["tokio", "sqlx", "axum"]),
+    ("log", &["tokio", "sqlx", "axum", "object_store"]),
+    ("archive", &["sqlx", "axum", "toml"]),
     ("wasm", &["sqlx", "axum", "toml"]),
     ("store", &["sqlx", "libsqlite3-sys", "axum", "toml"]),
     ("web", &["sqlx", "libsqlite3-sys", "rdkafka"]),

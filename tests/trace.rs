@@ -5,11 +5,8 @@
 
 mod support;
 
-use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
-use support::waiting::wait_for;
-use support::{PATIENCE, Place, processes};
+use support::Place;
 
 const LINKS: usize = 6;
 
@@ -28,100 +25,13 @@ fn chain() -> String {
     text
 }
 
-/// A traced server; both end with the value.
-struct Traced<'a> {
-    strace: Child,
-    place: &'a Place,
-}
-
-impl Drop for Traced<'_> {
-    fn drop(&mut self) {
-        if !matches!(self.strace.try_wait(), Ok(Some(_))) {
-            if let Some(pid) = self
-                .place
-                .ready(None)
-                .and_then(|ready| ready["pid"].as_u64())
-            {
-                let _ = rustix::process::kill_process(processes::pid(pid as u32), Signal::KILL);
-            }
-            let _ = self.strace.kill();
-        }
-        let _ = self.strace.wait();
-    }
-}
-
 /// Runs the chain under strace and gives the trace.
 fn trace(inject: &[&str]) -> String {
-    let strace = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    assert!(
-        strace.is_ok_and(|status| status.success()),
-        "this test needs strace: `apt-get install strace`, or run `make test`"
-    );
     let place = Place::new();
     place.write_dag("chain.toml", &chain());
-    let file = place.folder().join("trace");
-    let plain = place.serve_command();
-    let clean = place.tidemill();
-    let log = std::fs::File::create(place.folder().join("serve.log")).unwrap();
-    let mut traced = Command::new("strace");
-    traced.args([
-        "-f",
-        "-y",
-        "-s",
-        "200",
-        "-e",
-        "trace=pwrite64,fdatasync,fsync,execve,clone,clone3,vfork,fork,exit_group",
-        "-e",
-        "signal=none",
-    ]);
-    traced
-        .args(inject)
-        .arg("-o")
-        .arg(&file)
-        .arg(plain.get_program())
-        .args(plain.get_args());
-    traced.env_clear().envs(
-        clean
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    traced
-        .current_dir(place.folder())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    let mut traced = Traced {
-        strace: traced.spawn().unwrap(),
-        place: &place,
-    };
-    wait_for("the traced server", PATIENCE, || {
-        assert!(
-            traced.strace.try_wait().unwrap().is_none(),
-            "the traced server ended:\n{}",
-            place.serve_log()
-        );
-        place.ready(None)
-    });
-    wait_for("the DAG", PATIENCE, || {
-        place
-            .call(&["dags", "show", "chain"])
-            .status
-            .success()
-            .then_some(())
-    });
-    let run = place.trigger("chain", &[]);
-    let waited = place.call(&["runs", "wait", &format!("chain/{run}")]);
-    assert!(waited.status.success(), "{}", support::told(&waited));
-    let server = place.ready(None).unwrap()["pid"].as_u64().unwrap();
-    rustix::process::kill_process(processes::pid(server as u32), Signal::TERM).unwrap();
-    wait_for("the traced server to end", PATIENCE, || {
-        traced.strace.try_wait().unwrap()
-    });
-    std::fs::read_to_string(file).unwrap()
+    let calls = "trace=pwrite64,fdatasync,fsync,execve,clone,clone3,vfork,fork,exit_group";
+    let options = [&["-y", "-s", "200", "-e", calls], inject].concat();
+    support::strace::of_a_run(&place, &options, "chain")
 }
 
 /// Reads a trace line by line and remembers what matters.

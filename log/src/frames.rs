@@ -4,9 +4,8 @@
 //! The index is one skippable frame at the end: for each frame its compressed and its plain size
 //! (two little-endian u32), then the number of frames (u32), a byte of flags (0) and a magic number.
 
-use std::fs::File;
+use crate::read::ReadAt;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
 
 /// Plain bytes of each frame but the last.
 pub const FRAME: usize = 256 * 1024;
@@ -103,7 +102,7 @@ fn damaged(what: &str) -> io::Error {
 /// Reads frames; holds one of them and a page of the index, whatever the size of the log.
 #[derive(Debug)]
 pub(crate) struct Framed {
-    file: File,
+    file: Box<dyn ReadAt>,
     index_at: u64,
     n_frames: u32,
     size: u64,
@@ -124,12 +123,11 @@ struct Frame {
 }
 
 impl Framed {
-    /// Opens frames and looks through their index.
+    /// Opens frames of so many bytes and looks through their index.
     ///
     /// # Errors
-    /// When the file cannot be read, or its index does not fit its frames.
-    pub(crate) fn open(file: File) -> io::Result<Framed> {
-        let length = file.metadata()?.len();
+    /// When they cannot be read, or their index does not fit them.
+    pub(crate) fn open(mut file: Box<dyn ReadAt>, length: u64) -> io::Result<Framed> {
         let mut footer = [0u8; FOOTER];
         let footer_at = length.checked_sub(FOOTER as u64);
         let footer_at = footer_at.ok_or_else(|| damaged("it has no index"))?;

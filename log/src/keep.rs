@@ -5,6 +5,7 @@
 //! and the next start goes on from what it finds.
 
 use crate::frames::Frames;
+use crate::sent::{SENT, number, unsent};
 use crate::write::{State, settle};
 use crate::{DRAFT, STORED, stored_path, with_suffix};
 use std::fs::File;
@@ -18,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 /// A log no larger than a block of the disk gains nothing by being packed.
-const PACK_MIN: u64 = 4096;
+pub(crate) const PACK_MIN: u64 = 4096;
 /// Finished logs that may wait to be packed; more are found by the next look around.
 const WAITING_MAX: usize = 4096;
 /// Between two looks around.
@@ -33,6 +34,9 @@ pub struct KeepRules {
     pub max_age: Option<Duration>,
     /// With more bytes than this on disk the logs of the oldest runs are dropped; no limit when `None`.
     pub max_bytes: Option<u64>,
+    /// Do logs go to an archive? Then those that have not arrived there stay whatever their age,
+    /// and are the last to go for `max_bytes`.
+    pub archived: bool,
 }
 
 /// The thread that looks after a folder of logs. It ends when this is dropped; a log that it is
@@ -45,17 +49,21 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts to look after a folder.
+    /// Starts to look after a folder. `lasts` hears of each log that has just got its lasting form.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(folder: PathBuf, rules: KeepRules) -> io::Result<Keeper> {
+    pub fn start(
+        folder: PathBuf,
+        rules: KeepRules,
+        lasts: impl Fn(PathBuf) + Send + 'static,
+    ) -> io::Result<Keeper> {
         let (finished, inbox) = sync_channel(WAITING_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let stops = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("log-keeper".to_string())
-            .spawn(move || look_after(&folder, &rules, &inbox, &stops))?;
+            .spawn(move || look_after(&folder, &rules, &inbox, &stops, &lasts))?;
         Ok(Keeper {
             stop,
             finished: Some(finished),
@@ -81,7 +89,13 @@ impl Drop for Keeper {
     }
 }
 
-fn look_after(folder: &Path, rules: &KeepRules, inbox: &Receiver<PathBuf>, stop: &AtomicBool) {
+fn look_after(
+    folder: &Path,
+    rules: &KeepRules,
+    inbox: &Receiver<PathBuf>,
+    stop: &AtomicBool,
+    lasts: &dyn Fn(PathBuf),
+) {
     let told = |what: &str, result: io::Result<()>| {
         if let Err(err) = result {
             tracing::warn!(%err, folder = %folder.display(), "cannot {what}");
@@ -99,7 +113,10 @@ fn look_after(folder: &Path, rules: &KeepRules, inbox: &Receiver<PathBuf>, stop:
             let wait = if is_more { Duration::ZERO } else { LOOK_AROUND };
             match inbox.recv_timeout(wait) {
                 _ if stop.load(Ordering::Relaxed) => return,
-                Ok(log) => told("pack a log", store_until(&log, stop)),
+                Ok(log) => {
+                    told("pack a log", store_until(&log, stop));
+                    lasts(log);
+                }
                 Err(RecvTimeoutError::Timeout) if is_more => {}
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -201,7 +218,7 @@ fn sweep_until(folder: &Path, stop: &AtomicBool) -> io::Result<()> {
             let name = name.to_string_lossy();
             let done = if name.ends_with(DRAFT) {
                 std::fs::remove_file(&path)
-            } else if name.ends_with(STORED) {
+            } else if name.ends_with(STORED) || name == SENT {
                 Ok(())
             } else {
                 settle(&path).and_then(|state| match state {
@@ -235,26 +252,29 @@ struct Run {
     bytes: u64,
     newest: SystemTime,
     grows: bool,
+    /// Has it logs that have not arrived in the archive to which they go?
+    is_unsent: bool,
 }
 
 /// Drops the logs of whole runs, the oldest first, at most `n_max` of them: those that are too
-/// old, and as many more as the rules ask for. A run with a log that still grows is passed over.
+/// old, and as many more as the rules ask for. A run with a log that still grows is passed over,
+/// and one whose logs are not yet in their archive has its turn last.
 ///
 /// # Errors
 /// When the folder cannot be read or a log cannot be removed.
 pub fn trim(folder: &Path, rules: &KeepRules, now: SystemTime, n_max: usize) -> io::Result<Kept> {
     let mut runs = Vec::new();
     for path in folders(folder)? {
-        runs.push(look(path)?);
+        runs.push(look(path, rules.archived)?);
     }
-    runs.sort_by_key(|run| run.number);
+    runs.sort_by_key(|run| (run.is_unsent, run.number));
     let mut kept = Kept {
         bytes: runs.iter().map(|run| run.bytes).sum(),
         ..Kept::default()
     };
     for run in runs.iter().filter(|run| !run.grows) {
         let age = now.duration_since(run.newest).unwrap_or_default();
-        let is_old = rules.max_age.is_some_and(|max| age > max);
+        let is_old = !run.is_unsent && rules.max_age.is_some_and(|max| age > max);
         let is_too_much = rules.max_bytes.is_some_and(|max| kept.bytes > max);
         if !is_old && !is_too_much {
             continue;
@@ -263,6 +283,12 @@ pub fn trim(folder: &Path, rules: &KeepRules, now: SystemTime, n_max: usize) -> 
             kept.is_more = true;
             break;
         }
+        if run.is_unsent {
+            tracing::warn!(
+                run = run.number,
+                "logs are dropped before they are in the archive, for there are too many"
+            );
+        }
         std::fs::remove_dir_all(&run.path)?;
         kept.n_dropped += 1;
         kept.bytes -= run.bytes;
@@ -270,13 +296,13 @@ pub fn trim(folder: &Path, rules: &KeepRules, now: SystemTime, n_max: usize) -> 
     Ok(kept)
 }
 
-fn look(path: PathBuf) -> io::Result<Run> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+fn look(path: PathBuf, archived: bool) -> io::Result<Run> {
     let mut run = Run {
-        number: name.parse().unwrap_or(0),
+        number: number(&path),
         bytes: 0,
         newest: SystemTime::UNIX_EPOCH,
         grows: false,
+        is_unsent: archived && !unsent(&path)?.is_empty(),
         path: path.clone(),
     };
     for entry in std::fs::read_dir(path)?.flatten() {
@@ -285,15 +311,19 @@ fn look(path: PathBuf) -> io::Result<Run> {
             continue;
         };
         run.bytes += found.blocks() * 512;
+        let name = entry.file_name();
+        if name == SENT {
+            continue;
+        }
         run.newest = run.newest.max(found.modified()?);
-        let is_plain = !entry.file_name().to_string_lossy().ends_with(STORED);
+        let is_plain = !name.to_string_lossy().ends_with(STORED);
         run.grows |= is_plain && found.mode() & 0o200 != 0;
     }
     Ok(run)
 }
 
 /// The folders of runs: all whose name is a number. Nothing else is touched.
-fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -5,6 +5,7 @@
 //! Whoever reads sees the same bytes at the same places in both, so a place stays good over the
 //! change.
 
+mod colour;
 mod frames;
 mod inert;
 mod keep;
@@ -12,15 +13,18 @@ mod line;
 mod lines;
 mod read;
 mod search;
+mod sent;
 mod write;
 
+pub use colour::{Piece, Style, coloured};
 pub use frames::{FRAME, Frames};
 pub use inert::inert;
 pub use keep::{KeepRules, Keeper, Kept, store, sweep, trim};
 pub use line::{Clock, LINE_MAX, LogLine, NOTE, STDERR, STDOUT};
 pub use lines::{CHUNK_MAX, Chunk, Ends, ends, line_start, read_from, tail};
-pub use read::Log;
+pub use read::{Log, LogSource, ReadAt};
 pub use search::{Found, Query, SearchError, search};
+pub use sent::{is_lasting, note_sent, to_send};
 pub use write::{Writer, append_note};
 
 use std::ffi::OsString;

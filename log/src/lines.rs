@@ -1,9 +1,8 @@
 //! Lines of a log, in bounded memory, also while it is written.
 
 use crate::line::{LogLine, WHOLE_MAX};
-use crate::read::Log;
+use crate::read::{Log, LogSource};
 use std::io;
-use std::path::Path;
 
 /// The most bytes that one answer reads.
 pub const CHUNK_MAX: usize = 1 << 20;
@@ -46,8 +45,13 @@ pub struct Ends {
 ///
 /// # Errors
 /// When the log is there and cannot be read.
-pub fn read_from(path: &Path, from: u64, bytes_max: usize, complete: bool) -> io::Result<Chunk> {
-    let Some(mut log) = Log::open(path)? else {
+pub fn read_from(
+    log: &(impl LogSource + ?Sized),
+    from: u64,
+    bytes_max: usize,
+    complete: bool,
+) -> io::Result<Chunk> {
+    let Some(mut log) = log.open()? else {
         return Ok(Chunk {
             from,
             next: from,
@@ -82,8 +86,13 @@ pub fn read_from(path: &Path, from: u64, bytes_max: usize, complete: bool) -> io
 ///
 /// # Errors
 /// When the log is there and cannot be read.
-pub fn ends(path: &Path, n_head: usize, n_tail: usize, complete: bool) -> io::Result<Ends> {
-    let Some(mut log) = Log::open(path)? else {
+pub fn ends(
+    log: &(impl LogSource + ?Sized),
+    n_head: usize,
+    n_tail: usize,
+    complete: bool,
+) -> io::Result<Ends> {
+    let Some(mut log) = log.open()? else {
         return Ok(Ends::default());
     };
     let size = log.size();
@@ -120,8 +129,8 @@ pub fn ends(path: &Path, n_head: usize, n_tail: usize, complete: bool) -> io::Re
 ///
 /// # Errors
 /// When the log is there and cannot be read.
-pub fn tail(path: &Path, n: usize) -> io::Result<Vec<LogLine>> {
-    let Some(mut log) = Log::open(path)? else {
+pub fn tail(log: &(impl LogSource + ?Sized), n: usize) -> io::Result<Vec<LogLine>> {
+    let Some(mut log) = log.open()? else {
         return Ok(Vec::new());
     };
     let size = log.size();

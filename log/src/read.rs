@@ -2,10 +2,47 @@
 
 use crate::frames::Framed;
 use crate::stored_path;
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Something that can be read at any place: a file, or an object in an archive.
+pub trait ReadAt: Debug + Send {
+    /// Fills the buffer with what lies from this byte on.
+    ///
+    /// # Errors
+    /// When it cannot be read, or ends before the buffer is full.
+    fn read_exact_at(&mut self, into: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&mut self, into: &mut [u8], at: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, into, at)
+    }
+}
+
+/// Where a log is, if it is there: a name on this machine, or one in an archive.
+pub trait LogSource: Debug + Send + Sync {
+    /// Opens the log; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read, or nobody can tell.
+    fn open(&self) -> io::Result<Option<Log>>;
+}
+
+impl LogSource for Path {
+    fn open(&self) -> io::Result<Option<Log>> {
+        Log::open(self)
+    }
+}
+
+impl LogSource for PathBuf {
+    fn open(&self) -> io::Result<Option<Log>> {
+        Log::open(self)
+    }
+}
 
 /// An open log. Places are bytes of its text, the same in both forms, so that they stay good
 /// when a finished log becomes frames. What was opened stays readable, whatever becomes of its name.
@@ -36,11 +73,20 @@ impl Log {
         let Some(file) = found(File::open(stored_path(path)))? else {
             return Ok(None);
         };
-        let framed = Framed::open(file)?;
-        Ok(Some(Log {
+        let length = file.metadata()?.len();
+        Log::of_frames(Box::new(file), length).map(Some)
+    }
+
+    /// Opens a log that lies somewhere as frames, so many bytes of them.
+    ///
+    /// # Errors
+    /// When they cannot be read or are damaged.
+    pub fn of_frames(frames: Box<dyn ReadAt>, length: u64) -> io::Result<Log> {
+        let framed = Framed::open(frames, length)?;
+        Ok(Log {
             size: framed.size(),
             source: Source::Framed(Box::new(framed)),
-        }))
+        })
     }
 
     /// Bytes of text when it was opened.

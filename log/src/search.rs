@@ -2,11 +2,10 @@
 
 use crate::inert::inert;
 use crate::line::{LogLine, split};
-use crate::read::Log;
+use crate::read::LogSource;
 use regex::bytes::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::io;
-use std::path::Path;
 
 /// Read at once.
 const BLOCK: usize = 1 << 20;
@@ -90,13 +89,13 @@ pub struct Found {
 /// # Errors
 /// When the log is there and cannot be read.
 pub fn search(
-    path: &Path,
+    log: &(impl LogSource + ?Sized),
     query: &Query,
     from: u64,
     lines_max: usize,
     bytes_max: u64,
 ) -> io::Result<Found> {
-    let Some(mut log) = Log::open(path)? else {
+    let Some(mut log) = log.open()? else {
         return Ok(Found::default());
     };
     let mut found = Found {

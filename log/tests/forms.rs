@@ -323,6 +323,18 @@ proptest! {
     }
 
     #[test]
+    fn the_colours_of_a_line_change_nothing_of_its_harmless_text(
+        parts in proptest::collection::vec(prop_oneof![
+            any::<String>(), "\\x1b\\[[0-9;:]{0,12}[mK]", "\\x1b[\\]PX][a-z;]{0,5}(\x07|\x1b\\\\)?", Just("\u{1b}".to_string())
+        ], 0..20)
+    ) {
+        let line = parts.concat();
+        let text: String = tidemill_log::coloured(&line).into_iter().map(|piece| piece.text).collect();
+        prop_assert_eq!(&text, &tidemill_log::inert(&line));
+        prop_assert!(text.chars().all(|c| c == '\t' || !c.is_control()), "{:?}", text);
+    }
+
+    #[test]
     fn no_bytes_at_all_make_the_reader_fall(bytes in proptest::collection::vec(any::<u8>(), 0..400), n in any::<u32>()) {
         let (_folder, path) = place();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

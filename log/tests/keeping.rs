@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use tidemill_log::{KeepRules, Keeper, Query, Writer, search, trim};
+use tidemill_log::{KeepRules, Keeper, Query, Writer, note_sent, search, to_send, trim};
 
 fn write(path: &Path, n_lines: usize) {
     let mut writer = Writer::open(path).unwrap();
@@ -54,6 +54,7 @@ fn logs_that_are_too_old_are_dropped_by_whole_runs_a_bounded_number_at_once() {
     let rules = KeepRules {
         max_age: Some(Duration::from_secs(9000)),
         max_bytes: None,
+        ..KeepRules::default()
     };
     let first = trim(folder.path(), &rules, SystemTime::now(), 3).unwrap();
     assert!(first.is_more && first.n_dropped == 3);
@@ -70,6 +71,7 @@ fn with_too_many_bytes_the_oldest_runs_go_first() {
     let rules = KeepRules {
         max_age: None,
         max_bytes: Some(everything.bytes / 2),
+        ..KeepRules::default()
     };
     let kept = trim(folder.path(), &rules, SystemTime::now(), 9).unwrap();
     assert!(kept.bytes <= everything.bytes / 2);
@@ -84,6 +86,7 @@ fn a_log_that_grows_is_never_dropped() {
     let rules = KeepRules {
         max_age: Some(Duration::ZERO),
         max_bytes: Some(0),
+        ..KeepRules::default()
     };
     trim(
         folder.path(),
@@ -112,6 +115,7 @@ fn nothing_but_folders_of_runs_is_touched() {
     let rules = KeepRules {
         max_age: Some(Duration::ZERO),
         max_bytes: Some(0),
+        ..KeepRules::default()
     };
     trim(
         folder.path(),
@@ -129,7 +133,7 @@ fn a_keeper_stores_what_is_finished_and_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("1/0.-1.1");
     write(&before, 2000); // of an earlier process
-    let keeper = Keeper::start(folder.path().to_path_buf(), KeepRules::default()).unwrap();
+    let keeper = Keeper::start(folder.path().to_path_buf(), KeepRules::default(), |_| {}).unwrap();
     let now = folder.path().join("2/0.-1.1");
     write(&now, 2000);
     keeper.finished(now.clone());
@@ -195,4 +199,48 @@ fn a_text_is_looked_for_as_it_is_seen_and_no_query_can_do_harm() {
     for wrong in ["", "(", "a{1000}{1000}{1000}", &"x".repeat(3000)] {
         assert!(Query::pattern(wrong, false).is_err(), "{wrong:.20}");
     }
+}
+
+#[test]
+fn logs_that_have_not_arrived_in_their_archive_are_the_last_to_go() {
+    let folder = runs(4);
+    tidemill_log::sweep(folder.path()).unwrap(); // packs them
+    let waiting = to_send(folder.path(), 2).unwrap();
+    assert_eq!(
+        waiting,
+        [log(&folder, 1), log(&folder, 2)],
+        "the oldest first"
+    );
+    note_sent(&log(&folder, 2)).unwrap();
+    note_sent(&log(&folder, 3)).unwrap();
+    assert_eq!(
+        to_send(folder.path(), 9).unwrap(),
+        [log(&folder, 1), log(&folder, 4)]
+    );
+    let mut rules = KeepRules {
+        max_age: Some(Duration::from_secs(60)),
+        archived: true,
+        ..KeepRules::default()
+    };
+    trim(folder.path(), &rules, SystemTime::now(), 9).unwrap();
+    assert_eq!(left(&folder), [1, 4], "however old they are");
+    rules.max_bytes = Some(0);
+    trim(folder.path(), &rules, SystemTime::now(), 9).unwrap();
+    assert!(left(&folder).is_empty(), "but the disk comes first");
+}
+
+#[test]
+fn only_logs_in_their_lasting_form_are_to_be_sent_and_what_was_sent_stays_sent_when_looked_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (large, small) = (log(&folder, 1), log(&folder, 2));
+    write(&large, 2000);
+    write(&small, 1);
+    let mut grows = Writer::open(&log(&folder, 3)).unwrap();
+    grows.write(b"alive\n").unwrap();
+    assert_eq!(to_send(folder.path(), 9).unwrap(), [small.clone()]);
+    note_sent(&small).unwrap();
+    tidemill_log::sweep(folder.path()).unwrap();
+    assert_eq!(to_send(folder.path(), 9).unwrap(), [large], "packed by now");
+    let noted = std::fs::read_to_string(small.with_file_name("sent")).unwrap();
+    assert_eq!(noted, "0.-1.1\n", "it is no log");
 }

@@ -4,8 +4,10 @@ use super::client::{Client, Where};
 use super::print::{Printer, line};
 use super::serve::start_log;
 use crate::args::{self, Workers};
+use crate::daemon::config;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::home::Home;
+use crate::daemon::log_archive::{FinishedLogs, LogArchive, Logins};
 use crate::daemon::server::{
     store_failure, unexpected, with_kept_logs, worker_failure, worker_options,
 };
@@ -13,6 +15,7 @@ use crate::daemon::worker::{Bell, RemoteWorker, log_door, ring_for_work};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tidemill_connection::Places;
 use tidemill_executor::Worker;
 use tidemill_store::{LogDoor, NewWorker};
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,7 +64,17 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
             &database,
         )
     };
-    let settings = with_kept_logs(&home, settings)?;
+    let (finished, logs_to_send) = FinishedLogs::new();
+    let logs = config::read(&home.config()).map_err(|what| Failure::new(Exit::Usage, what))?;
+    let settings = with_kept_logs(&home, settings, &logs.logs, finished)?;
+    let logins = Logins {
+        places: Places::of_process(),
+        keeper: None,
+    };
+    let archive = LogArchive::open(logs.logs.archive.as_ref(), &*database.pages, logins).await?;
+    if let Some(archive) = archive {
+        archive.send(home.logs(), logs_to_send);
+    }
     let started = tokio::task::spawn_blocking(move || Worker::start(settings, TAKE_OVER_WAIT));
     let worker = started.await.map_err(unexpected)?.map_err(worker_failure)?;
     let identity = identity(&options, &home, lease).await?;

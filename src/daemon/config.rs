@@ -21,12 +21,31 @@ pub struct Settings {
 }
 
 /// What the file says about logs. They go with their run in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
     /// What is kept of the logs of runs that stay; all when it says nothing.
     pub keep: KeepRules,
     /// The most that one try may log, in bytes.
     pub try_max: Option<u64>,
+    /// Where finished logs go besides.
+    pub archive: Option<ArchiveSettings>,
+}
+
+/// `[logs.s3]`: storage that speaks S3.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveSettings {
+    /// The bucket.
+    pub bucket: String,
+    /// What stands before every name in it.
+    #[serde(default)]
+    pub prefix: String,
+    /// The address of storage that is not Amazon's.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// The connection that says who one is; Amazon's own ways when `None`.
+    pub connection: Option<String>,
 }
 
 /// How long history is kept.
@@ -66,6 +85,7 @@ struct LogTable {
     max_age: Option<String>,
     max_bytes: Option<String>,
     max_try_bytes: Option<String>,
+    s3: Option<ArchiveSettings>,
 }
 
 /// `[retention]`.
@@ -97,16 +117,23 @@ pub fn read(path: &Path) -> Result<Settings, String> {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Settings::default()),
         Err(err) => return Err(format!("{} cannot be read: {err}", path.display())),
     };
-    let config: Config =
-        toml::from_str(&text).map_err(|err| format!("{}: {err}", path.display()))?;
+    let config: Config = toml::from_str(&text).map_err(|err| wrong(path, &text, &err))?;
     let pools = config.pools.into_iter();
     Ok(Settings {
         pools: pools
             .map(|(name, pool)| record(path, name, pool))
             .collect::<Result<_, _>>()?,
         retention: retention(path, config.retention)?,
-        logs: logs(path, &config.logs)?,
+        logs: logs(path, config.logs)?,
     })
+}
+
+/// What is wrong and in which line, without what stands there: it may be a password at the wrong
+/// place.
+fn wrong(path: &Path, text: &str, err: &toml::de::Error) -> String {
+    let before = err.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("{}, line {line}: {}", path.display(), err.message())
 }
 
 fn retention(path: &Path, table: RetentionTable) -> Result<Retention, String> {
@@ -127,7 +154,7 @@ fn retention(path: &Path, table: RetentionTable) -> Result<Retention, String> {
     })
 }
 
-fn logs(path: &Path, table: &LogTable) -> Result<LogSettings, String> {
+fn logs(path: &Path, table: LogTable) -> Result<LogSettings, String> {
     let wrong = |key: &str, text: &str, what: String| {
         format!("{}: logs.{key} = \"{text}\": {what}", path.display())
     };
@@ -152,9 +179,39 @@ fn logs(path: &Path, table: &LogTable) -> Result<LogSettings, String> {
         keep: KeepRules {
             max_age: age.transpose()?,
             max_bytes: bytes("max_bytes", &table.max_bytes)?,
+            archived: table.s3.is_some(),
         },
         try_max: bytes("max_try_bytes", &table.max_try_bytes)?,
+        archive: table.s3.map(|s3| archive(path, s3)).transpose()?,
     })
+}
+
+fn archive(path: &Path, s3: ArchiveSettings) -> Result<ArchiveSettings, String> {
+    let wrong = |what: &str| Err(format!("{}: logs.s3: {what}", path.display()));
+    if cfg!(not(feature = "s3")) {
+        return wrong(
+            "this program was built without S3; build it with `cargo build --release --features s3`",
+        );
+    }
+    if s3.bucket.is_empty() || s3.bucket.contains('/') {
+        return wrong("`bucket` is the name of a bucket, without a slash");
+    }
+    let is_address = |address: &String| {
+        let rest = address
+            .strip_prefix("https://")
+            .or(address.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('@'))
+    };
+    if s3
+        .endpoint
+        .as_ref()
+        .is_some_and(|address| !is_address(address))
+    {
+        return wrong(
+            "`endpoint` is an address such as https://s3.example:9000; a login belongs into a connection",
+        );
+    }
+    Ok(s3)
 }
 
 fn record(path: &Path, name: String, pool: Pool) -> Result<PoolRecord, String> {
@@ -243,6 +300,36 @@ mod tests {
         assert_eq!(found.try_max, Some(5 << 20));
         for wrong in ["max_age = 'soon'", "max_bytes = '10GB'", "size = 1"] {
             assert!(logs(&format!("[logs]\n{wrong}\n")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn logs_go_to_storage_that_the_file_names_if_this_program_can() {
+        let text =
+            "[logs.s3]\nbucket = 'b'\nendpoint = 'https://s3.example'\nconnection = 'logs'\n";
+        let found = settings(text).map(|settings| settings.logs);
+        if cfg!(not(feature = "s3")) {
+            assert!(found.unwrap_err().contains("--features s3"));
+            return;
+        }
+        let found = found.unwrap();
+        assert!(found.keep.archived);
+        assert_eq!(found.archive.unwrap().bucket, "b");
+        for (wrong, part) in [
+            ("prefix = 'x'", "missing field `bucket`"),
+            ("bucket = 'a/b'", "without a slash"),
+            ("bucket = 'b'\nendpoint = 's3.example'", "https://"),
+            (
+                "bucket = 'b'\nendpoint = 'https://me:word@s3.example'",
+                "connection",
+            ),
+            ("bucket = 'b'\nsecret_key = 'x'", "unknown field"),
+        ] {
+            let told = settings(&format!("[logs.s3]\n{wrong}\n")).unwrap_err();
+            assert!(
+                told.contains(part) && !told.contains("word@"),
+                "{wrong}: {told}"
+            );
         }
     }
 

@@ -4,6 +4,7 @@ use crate::daemon::clock;
 use crate::daemon::database::Database;
 use crate::daemon::engine::EngineDoor;
 use crate::daemon::home::{Home, ServerFile};
+use crate::daemon::log_archive::LogArchive;
 use crate::daemon::log_fetch;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::outside::Keeper;
@@ -48,6 +49,7 @@ impl Front {
         home: &Home,
         database: &Database,
         keeper: &Arc<Keeper>,
+        archive: &Option<LogArchive>,
     ) -> Result<Front, Failure> {
         let listener = TcpListener::bind(listen).await.map_err(|err| {
             Failure::new(
@@ -75,10 +77,11 @@ impl Front {
             hooks: Some(late_hook_door(&hooks)),
             changes: changes.clone(),
             logs: home.logs(),
-            elsewhere: database
-                .dispatch
-                .clone()
-                .map(|store| log_fetch::elsewhere(store, home.log_copies())),
+            elsewhere: Some(log_fetch::elsewhere(
+                archive.clone(),
+                database.dispatch.clone(),
+                home.log_copies(),
+            )),
             workers: database.dispatch.clone(),
             home_url: Arc::new(RwLock::new(url.clone())),
             ready: {

@@ -1,5 +1,7 @@
-//! Logs of workers on other machines: fetched as they are read, and kept as copies.
+//! Logs that are not in the folder of this machine: read in the archive, if there is one, or
+//! fetched from workers on other machines as they are read, and kept as copies.
 
+use crate::daemon::log_archive::LogArchive;
 use crate::daemon::worker::log_door;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -9,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tidemill_log::LogSource;
 use tidemill_model::RunNo;
 use tidemill_store::{DispatchStore, LogDoor, PageStore};
 use tidemill_web::LogsElsewhere;
@@ -24,13 +27,25 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// Finds logs that are not on this machine. A shared log folder needs none of this: there each
 /// log is here already.
-pub fn elsewhere(store: Arc<dyn DispatchStore>, copies: PathBuf) -> LogsElsewhere {
+pub fn elsewhere(
+    archive: Option<LogArchive>,
+    workers: Option<Arc<dyn DispatchStore>>,
+    copies: PathBuf,
+) -> LogsElsewhere {
     // One at a time, so that a copy is never written twice at one place.
     let turn = Arc::new(Mutex::new(()));
-    Arc::new(move |name: PathBuf| {
-        let (store, turn) = (Arc::clone(&store), Arc::clone(&turn));
+    Arc::new(move |name: PathBuf, is_complete: bool| {
+        let (archive, workers) = (archive.clone(), workers.clone());
+        let turn = Arc::clone(&turn);
         let copy = copies.join(&name);
         Box::pin(async move {
+            // What is there is whole, while a copy may be of a worker that went away.
+            if let Some(archive) = archive.filter(|_| is_complete)
+                && let Some(log) = archive.find(&name).await
+            {
+                return Some(log);
+            }
+            let store = workers?;
             let _turn = turn.lock().await;
             let workers = store.workers().await.unwrap_or_else(|err| {
                 tracing::warn!(%err, "Cannot ask which workers there are");
@@ -46,7 +61,7 @@ pub fn elsewhere(store: Arc<dyn DispatchStore>, copies: PathBuf) -> LogsElsewher
                     Err(_) => tracing::warn!(url = door.url, "A worker shows its logs too slowly"),
                 }
             }
-            copy.exists().then_some(copy)
+            copy.exists().then(|| Arc::new(copy) as Arc<dyn LogSource>)
         })
     })
 }

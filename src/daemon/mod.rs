@@ -13,6 +13,7 @@ pub mod facts;
 pub mod follow;
 pub mod front;
 pub mod home;
+pub mod log_archive;
 pub mod log_fetch;
 pub mod metrics;
 #[cfg(feature = "kafka")]

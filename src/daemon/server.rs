@@ -2,7 +2,7 @@
 
 use crate::args::Part;
 use crate::daemon::alerts::Sender;
-use crate::daemon::config::{self, Settings};
+use crate::daemon::config::{self, LogSettings, Settings};
 use crate::daemon::dag_folder::DagFolder;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::engine::{EarlierWorkers, Engine, EngineDoor, EngineOptions, Input, own_worker};
@@ -10,6 +10,7 @@ use crate::daemon::events::Events;
 use crate::daemon::follow::follow;
 use crate::daemon::front::{Front, forget, refuse_second};
 use crate::daemon::home::Home;
+use crate::daemon::log_archive::{FinishedLogs, LogArchive, Logins};
 use crate::daemon::outside::{Keeper, KeyPlace};
 use crate::daemon::retention;
 use crate::daemon::signals::{Signals, Wish};
@@ -77,10 +78,22 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
         )
     })?;
     refuse_second(&home).await?;
+    let settings = config::read(&home.config());
+    let settings = settings.map_err(|what| Failure::new(Exit::Usage, what))?;
     let database = Database::open(&options.database).await?;
-    let mut worker = start_worker(&options, &home, &database).await?;
+    let (finished, logs_to_send) = FinishedLogs::new();
+    let mut worker = start_worker(&options, &home, &database, &settings.logs, finished).await?;
     let keeper = open_keeper(&database, &home)?;
-    let front = Front::open(options.listen, &home, &database, &keeper).await?;
+    let logins = Logins {
+        places: Places::of_process(),
+        keeper: Some(Arc::clone(&keeper)),
+    };
+    let archive = settings.logs.archive.as_ref();
+    let archive = LogArchive::open(archive, &*database.pages, logins).await?;
+    if let Some(archive) = &archive {
+        archive.send(home.logs(), logs_to_send);
+    }
+    let front = Front::open(options.listen, &home, &database, &keeper, &archive).await?;
     if options.only == Some(Part::Api) {
         front.refuse_because("it only shows pages; send commands to the scheduler's own server");
         let _following = Following::of(&database, &front).await;
@@ -114,6 +127,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
                 front: &front,
                 keeper: &keeper,
                 alert_bell: Arc::default(),
+                archive,
             };
             leader.lead(worker, term, &mut signals).await
         }
@@ -177,6 +191,7 @@ struct Leader<'s> {
     front: &'s Front,
     keeper: &'s Arc<Keeper>,
     alert_bell: Arc<Notify>,
+    archive: Option<LogArchive>,
 }
 
 impl Leader<'_> {
@@ -193,6 +208,9 @@ impl Leader<'_> {
         tokio::spawn(Arc::new(self.sender()).run(Arc::clone(&self.alert_bell)));
         self.front.lead_to(&door);
         let pages = Arc::clone(&self.database.pages);
+        if let Some(archive) = &self.archive {
+            archive.forget_with_runs(Arc::clone(&pages));
+        }
         tokio::spawn(retention::keep(pages, door.clone(), retention));
         #[cfg(feature = "kafka")]
         let streams = crate::daemon::streams::Streams::start(
@@ -368,6 +386,8 @@ async fn start_worker(
     options: &ServeOptions,
     home: &Home,
     database: &Database,
+    logs: &LogSettings,
+    finished: FinishedLogs,
 ) -> Result<Worker, Failure> {
     let passthrough = options.env_passthrough.clone();
     let options = worker_options(
@@ -377,7 +397,7 @@ async fn start_worker(
         passthrough,
         database,
     );
-    let options = with_kept_logs(home, options)?;
+    let options = with_kept_logs(home, options, logs, finished)?;
     let started = tokio::task::spawn_blocking(move || Worker::start(options, TAKE_OVER_WAIT)).await;
     started.map_err(unexpected)?.map_err(worker_failure)
 }
@@ -385,13 +405,16 @@ async fn start_worker(
 /// The settings of a worker that looks after its logs as the configuration of its home says.
 ///
 /// # Errors
-/// When the configuration cannot be read.
-pub fn with_kept_logs(home: &Home, options: WorkerOptions) -> Result<WorkerOptions, Failure> {
-    let settings = crate::daemon::config::read(&home.config());
-    let settings = settings
-        .map_err(|what| Failure::new(Exit::Usage, what))?
-        .logs;
-    let keeper = tidemill_log::Keeper::start(home.logs(), settings.keep).map_err(unexpected)?;
+/// When the system gives no thread.
+pub fn with_kept_logs(
+    home: &Home,
+    options: WorkerOptions,
+    settings: &LogSettings,
+    finished: FinishedLogs,
+) -> Result<WorkerOptions, Failure> {
+    let tell = move |log| finished.tell(log);
+    let keeper = tidemill_log::Keeper::start(home.logs(), settings.keep, tell);
+    let keeper = keeper.map_err(unexpected)?;
     Ok(WorkerOptions {
         keeper: Some(Arc::new(keeper)),
         log_bytes_max: settings.try_max.unwrap_or(options.log_bytes_max),

@@ -233,6 +233,10 @@ pub trait PageStore: Send + Sync {
     /// What is wrong with files, by file.
     async fn import_errors(&self) -> Result<Vec<ImportErrors>, StoreError>;
 
+    /// A short text of letters and digits that tells this database from any other, for as long as
+    /// it lives.
+    async fn installation(&self) -> Result<String, StoreError>;
+
     /// The number of the newest change; 0 when there is none.
     async fn last_change(&self) -> Result<i64, StoreError>;
 

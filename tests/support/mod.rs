@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub mod browser;
 pub mod chance;
 pub mod http;
 pub mod processes;
+pub mod strace;
 pub mod waiting;
 pub mod worker;
 

@@ -19,14 +19,14 @@ async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// F40, S30: an infinite loop, a storm of calls to the host, and output without end. Dropping the
+/// F40, S30: an infinite loop, a storm of calls to the host, a sleep and output without end. Dropping the
 /// run ends each; its store goes with all that it held.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_runs_for_ever_ends_when_its_run_is_dropped() {
     let mut place = Place::new();
     for module in [c("probe"), component("probe", None)] {
         place.run(&module, Grants::default()).await.unwrap(); // compiled
-        for what in ["spin", "storm", "shout"] {
+        for what in ["spin", "storm", "rest", "shout"] {
             let request = place.request(&module, args(&[what]));
             let runtime = Arc::clone(&place.runtime);
             let run = tokio::spawn(async move { runtime.run(request).await });

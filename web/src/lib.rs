@@ -22,6 +22,7 @@ pub use session::Logins;
 
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use tidemill_log::LogSource;
 use tidemill_store::{
     Change, CommandDoor, DispatchStore, PageStore, StoreError, StreamDoor, StreamStore,
 };
@@ -60,9 +61,12 @@ pub struct Doors {
     pub version: &'static str,
 }
 
-/// Brings a log by its place in the log folder, and says where it then is.
+/// Finds a log by its place in the log folder; the second argument says whether it is complete.
 pub type LogsElsewhere = Arc<
-    dyn Fn(PathBuf) -> std::pin::Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>>
+    dyn Fn(
+            PathBuf,
+            bool,
+        ) -> std::pin::Pin<Box<dyn Future<Output = Option<Arc<dyn LogSource>>> + Send>>
         + Send
         + Sync,
 >;

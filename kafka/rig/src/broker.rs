@@ -175,8 +175,8 @@ fn java(folder: &Path) -> Command {
 fn class_path() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka/classpath");
-        let told = Command::new(script).output().unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/classpath");
+        let told = Command::new(script).arg("kafka").output().unwrap();
         assert!(
             told.status.success(),
             "this test needs Apache Kafka, Java 17 and Maven; run `make test`: {told:?}"

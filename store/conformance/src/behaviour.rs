@@ -15,6 +15,9 @@ pub(crate) async fn an_empty_store_has_nothing<S: EngineStore + PageStore>(store
     assert_eq!((loaded.last_run, loaded.last_seq), (0, 0));
     assert_eq!(store.dag("etl").await.unwrap(), None);
     assert_eq!(store.run("etl", "r").await.unwrap(), None);
+    let id = store.installation().await.unwrap();
+    assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    assert_eq!(store.installation().await.unwrap(), id);
     assert_eq!(store.run_by_no(RunNo(1)).await.unwrap(), None);
     assert_eq!(store.run_with_tasks(RunNo(1)).await.unwrap(), None);
     assert_eq!(store.version(VersionNo(1)).await.unwrap(), None);

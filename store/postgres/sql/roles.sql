@@ -37,7 +37,7 @@ grant select on dispatch_mark, kill to :worker;
 grant select (run, task_no, map_index, epoch) on report to :worker;
 grant insert (run, task_no, map_index, epoch, worker, outcome) on report to :worker;
 -- and what its attempts are about.
-grant select on dag_version, version_file, blob, task_name, dag_run, task_value, stream_batch to :worker;
+grant select on dag_version, version_file, blob, task_name, dag_run, task_value, stream_batch, installation to :worker;
 grant select (dag, dag_id) on dag to :worker;
 grant select (run, task_no, map_index, epoch, state, worker, try_number, map_item) on task_instance to :worker;
 
@@ -49,7 +49,7 @@ grant select on task_read to :worker;
 grant select on
     dag, dag_version, version_file, blob, task_name, dag_run, task_instance, task_try, task_value,
     task_note, change, import_error, backfill, backfill_date, pool, worker,
-    asset, asset_event, asset_delivery
+    asset, asset_event, asset_delivery, installation
 to :api;
 grant update (is_draining) on worker to :api;
 

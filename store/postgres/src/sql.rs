@@ -63,6 +63,7 @@ texts! {
     IMPORT_ERRORS = "import_errors",
     PASS = "pass",
     OLD_RUNS = "old_runs",
+    INSTALLATION = "installation",
     LAST_CHANGE = "last_change",
     POOLS = "pools",
     RUN_CONFLICTING = "run_conflicting",
@@ -224,6 +225,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         40,
         "forget",
         include_str!("../../../migrations/postgres/0040_forget.sql"),
+    ),
+    (
+        47,
+        "installation",
+        include_str!("../../../migrations/postgres/0047_installation.sql"),
     ),
     (
         50,

@@ -193,6 +193,13 @@ impl PageStore for SqliteStore {
             .await
     }
 
+    async fn installation(&self) -> Result<String, StoreError> {
+        let id = self.find(sqlx::query(sql::INSTALLATION), |columns| columns.next());
+        id.await?.ok_or_else(|| StoreError::Unreadable {
+            what: "the table `installation` is empty; restore it from a backup".to_string(),
+        })
+    }
+
     async fn last_change(&self) -> Result<i64, StoreError> {
         let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.next());
         Ok(last.await?.unwrap_or(0))

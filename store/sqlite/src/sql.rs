@@ -66,6 +66,7 @@ texts! {
     OLD_RUNS = "old_runs",
     POOL_DELETE = "pool_delete",
     POOL_PUT = "pool_put",
+    INSTALLATION = "installation",
     LAST_CHANGE = "last_change",
     POOLS = "pools",
     ROLLBACK = "rollback",
@@ -209,6 +210,11 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         40,
         "forget",
         include_str!("../../../migrations/sqlite/0040_forget.sql"),
+    ),
+    (
+        47,
+        "installation",
+        include_str!("../../../migrations/sqlite/0047_installation.sql"),
     ),
     (
         50,

@@ -249,6 +249,10 @@ impl PageStore for MemoryStore {
         Ok(self.lock().import_errors.values().cloned().collect())
     }
 
+    async fn installation(&self) -> Result<String, StoreError> {
+        Ok("memory".to_string())
+    }
+
     async fn last_change(&self) -> Result<i64, StoreError> {
         let tables = self.lock();
         Ok(tables.changes.last_key_value().map_or(0, |(seq, _)| *seq))

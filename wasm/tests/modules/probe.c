@@ -94,6 +94,10 @@ static int shout(void) {
     for (;;) puts("and again and again and again and again and again and again");
 }
 
+static int rest(void) {
+    for (;;) sleep(1000000);
+}
+
 static int sum(void) {
     double all = 0, one;
     int n = 0;
@@ -130,6 +134,7 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "deep")) return deep(0);
     if (!strcmp(what, "storm")) return storm();
     if (!strcmp(what, "shout")) return shout();
+    if (!strcmp(what, "rest")) return rest();
     if (!strcmp(what, "sum")) return sum();
     if (!strcmp(what, "chance")) return chance();
     if (!strcmp(what, "save")) return save();

@@ -4,7 +4,7 @@ use super::ApiResult;
 use super::query::Pairs;
 use crate::Web;
 use crate::error::Fault;
-use crate::page::log::{asked, beside, is_complete, log_path, look_through};
+use crate::page::log::{asked, beside, is_complete, log_of, look_through};
 use crate::page::task::{self, Instance};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -30,8 +30,8 @@ pub(crate) async fn one(
             .map_err(|_| Fault::invalid("query", "token", "not a token of this server"))?,
     };
     let done = is_complete(row, number);
-    let path = log_path(&web, row, number).await;
-    let chunk = beside(move || read_from(&path, from, CHUNK_MAX, done)).await?;
+    let log = log_of(&web, row, number).await;
+    let chunk = beside(move || read_from(&*log, from, CHUNK_MAX, done)).await?;
     let token = (!done || chunk.next < chunk.size).then(|| chunk.next.to_string());
     let lines = chunk.lines.iter().map(line);
     let wants_lines = headers
@@ -94,8 +94,8 @@ pub(crate) async fn search(
         flag("ignore_case")?,
     );
     let wanted = wanted.map_err(|what| Fault::invalid("query", "q", what))?;
-    let path = log_path(&web, &found.row, number).await;
-    let found = look_through(&web, path, wanted, from).await?;
+    let log = log_of(&web, &found.row, number).await;
+    let found = look_through(&web, log, wanted, from).await?;
     let matches = found.lines.iter().map(|(at, text)| {
         let mut body = line(text);
         body["place"] = json!(at);

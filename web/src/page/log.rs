@@ -8,11 +8,11 @@ use crate::view::text;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use std::collections::HashMap;
-use std::path::PathBuf;
-use tidemill_log::{Chunk, Found, Log, LogLine};
+use std::sync::Arc;
+use tidemill_log::{Chunk, Found, LogLine, LogSource, Style};
 use tidemill_model::TaskState;
 use tidemill_store::TaskRow;
 
@@ -34,6 +34,12 @@ pub(crate) struct ShownLine {
     pub(crate) number: Option<usize>,
     pub(crate) at: String,
     pub(crate) stream: char,
+    pub(crate) pieces: Vec<ShownPiece>,
+}
+
+/// A part of a line, and the classes of its colours.
+pub(crate) struct ShownPiece {
+    pub(crate) class: String,
     pub(crate) text: String,
 }
 
@@ -50,8 +56,42 @@ fn shown_line(line: &LogLine, number: Option<usize>) -> ShownLine {
         number,
         at: clock(&line.at),
         stream: line.stream,
-        text: text::cut(&text::inert(&line.text), LINE_MAX),
+        pieces: pieces(&line.text),
     }
+}
+
+/// A line's text in its colours, cut where it is too long.
+fn pieces(line: &str) -> Vec<ShownPiece> {
+    let mut room = LINE_MAX;
+    let mut shown = Vec::new();
+    for piece in tidemill_log::coloured(line) {
+        let text = text::cut(&piece.text, room);
+        let is_cut = text.len() < piece.text.len();
+        room -= text.chars().count();
+        shown.push(ShownPiece {
+            class: class(piece.style),
+            text,
+        });
+        if is_cut || room == 0 {
+            break;
+        }
+    }
+    shown
+}
+
+/// The classes of a style: bold, dim, italic, underlined, and a colour of the text and behind it.
+fn class(style: Style) -> String {
+    let words = [
+        (style.bold, "ab"),
+        (style.dim, "ad"),
+        (style.italic, "ai"),
+        (style.underlined, "au"),
+    ];
+    let words = words.into_iter().filter(|(is_so, _)| *is_so);
+    let mut classes: Vec<String> = words.map(|(_, word)| word.to_string()).collect();
+    classes.extend(style.colour.map(|number| format!("fg{number}")));
+    classes.extend(style.behind.map(|number| format!("bg{number}")));
+    classes.join(" ")
 }
 
 /// `06:04:10` of an instant of RFC 3339.
@@ -91,9 +131,10 @@ pub(crate) fn is_complete(row: &TaskRow, try_number: i32) -> bool {
         )
 }
 
-pub(crate) async fn log_path(web: &Web, row: &TaskRow, try_number: i32) -> PathBuf {
-    let (run, task, map) = (row.run, row.task_no, row.map_index);
-    crate::log::located(&web.doors, run, task, map, try_number).await
+/// Where the log of a try is.
+pub(crate) async fn log_of(web: &Web, row: &TaskRow, try_number: i32) -> Arc<dyn LogSource> {
+    let of = (row.run, row.task_no, row.map_index, try_number);
+    crate::log::located(&web.doors, of, is_complete(row, try_number)).await
 }
 
 /// Does file work on a thread for that.
@@ -101,8 +142,14 @@ pub(crate) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Fault> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|err| Fault::internal(&err))?
-        .map_err(|err| Fault::internal(&err))
+    match done.map_err(|err| Fault::internal(&err))? {
+        Ok(done) => Ok(done),
+        // What holds the log is away; it may be back the next time.
+        Err(err) if err.kind() == std::io::ErrorKind::NotConnected => {
+            Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, err.to_string()))
+        }
+        Err(err) => Err(Fault::internal(&err)),
+    }
 }
 
 /// Lines of a log from a byte on: NDJSON, or finished HTML for the page's own script. The headers
@@ -116,8 +163,8 @@ pub(crate) async fn log(
     let number = wanted_try(&query, &found.row);
     let from = place(&query, "from").unwrap_or(0);
     let done = is_complete(&found.row, number);
-    let path = log_path(&web, &found.row, number).await;
-    let chunk = beside(move || tidemill_log::read_from(&path, from, PART, done)).await?;
+    let log = log_of(&web, &found.row, number).await;
+    let chunk = beside(move || tidemill_log::read_from(&*log, from, PART, done)).await?;
     let over = done && chunk.next >= chunk.size;
     let headers = [
         ("x-next", chunk.next.to_string()),
@@ -151,8 +198,8 @@ pub(crate) async fn raw(
 ) -> PageResult {
     let found = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
     let number = wanted_try(&query, &found.row);
-    let path = log_path(&web, &found.row, number).await;
-    let Some(log) = beside(move || Log::open(&path)).await? else {
+    let log = log_of(&web, &found.row, number).await;
+    let Some(log) = beside(move || log.open()).await? else {
         let message = format!("there is no log of try {number} of `{task_id}`");
         return Err(Fault::not_found(message).into());
     };
@@ -227,20 +274,20 @@ pub(crate) async fn part(
     let instance = find(&web, &dag_id, &run_id, &task_id, map_index(&query)).await?;
     let number = wanted_try(&query, &instance.row);
     let done = is_complete(&instance.row, number);
-    let path = log_path(&web, &instance.row, number).await;
+    let log = log_of(&web, &instance.row, number).await;
     let mut page = empty_part(&web, &instance, &task_id, number);
     page.query = query.get("q").cloned().unwrap_or_default();
     page.is_pattern = query.get("re").is_some_and(|on| on == "1");
     if page.query.is_empty() {
         let at = place(&query, "at").unwrap_or(0);
-        let (before, after) = beside(move || around(&path, at, done)).await?;
+        let (before, after) = beside(move || around(&*log, at, done)).await?;
         page.show_part(&before, &after);
         return show(&page);
     }
     match asked(&page.query, page.is_pattern, true) {
         Ok(wanted) => {
             let from = place(&query, "from").unwrap_or(0);
-            let found = look_through(&web, path, wanted, from).await?;
+            let found = look_through(&web, log, wanted, from).await?;
             page.show_found(&found);
         }
         Err(mistake) => page.mistake = mistake,
@@ -264,18 +311,18 @@ pub(crate) fn asked(
 /// Looks through a part of a log. Few do so at once, for each takes a processor.
 pub(crate) async fn look_through(
     web: &Web,
-    path: PathBuf,
+    log: Arc<dyn LogSource>,
     query: tidemill_log::Query,
     from: u64,
 ) -> Result<Found, Fault> {
     let turn = web.searches.acquire().await;
     let _turn = turn.map_err(|err| Fault::internal(&err))?;
-    beside(move || tidemill_log::search(&path, &query, from, FOUND_MAX, SEARCH_MAX)).await
+    beside(move || tidemill_log::search(&*log, &query, from, FOUND_MAX, SEARCH_MAX)).await
 }
 
 /// Some lines before the one that holds a byte, and many from it on.
-fn around(path: &std::path::Path, at: u64, done: bool) -> std::io::Result<(Chunk, Chunk)> {
-    let Some(mut log) = Log::open(path)? else {
+fn around(source: &dyn LogSource, at: u64, done: bool) -> std::io::Result<(Chunk, Chunk)> {
+    let Some(mut log) = source.open()? else {
         return Ok(Default::default());
     };
     let at = tidemill_log::line_start(&mut log, at)?;
@@ -286,9 +333,9 @@ fn around(path: &std::path::Path, at: u64, done: bool) -> std::io::Result<(Chunk
     };
     if begin < at {
         let length = usize::try_from(at - begin).unwrap_or(PART);
-        before = tidemill_log::read_from(path, begin, length, false)?;
+        before = tidemill_log::read_from(source, begin, length, false)?;
     }
-    Ok((before, tidemill_log::read_from(path, at, PART, done)?))
+    Ok((before, tidemill_log::read_from(source, at, PART, done)?))
 }
 
 fn empty_part(web: &Web, instance: &Instance, task_id: &str, number: i32) -> Part {

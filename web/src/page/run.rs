@@ -1,11 +1,11 @@
 //! One run: what failed first, then its tasks, and the forms that steer it.
 
 use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
+use crate::Web;
 use crate::error::Fault;
 use crate::view::rows::{self, InstanceLine};
 use crate::view::wide;
 use crate::view::{self, Badge, When, exit_text, span_text, text};
-use crate::{Web, log};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
@@ -143,15 +143,8 @@ async fn failure(
     row: &TaskRow,
 ) -> Result<Failure, Fault> {
     let id = facts.names.id(row.task_no);
-    let path = log::located(
-        &web.doors,
-        row.run,
-        row.task_no,
-        row.map_index,
-        row.try_number,
-    )
-    .await;
-    let lines = tokio::task::spawn_blocking(move || tidemill_log::tail(&path, LAST_LINES)).await;
+    let log = super::log::log_of(web, row, row.try_number).await;
+    let lines = tokio::task::spawn_blocking(move || tidemill_log::tail(&*log, LAST_LINES)).await;
     let map = if row.map_index.0 < 0 {
         String::new()
     } else {

@@ -1,6 +1,6 @@
 //! A task instance: its tries, and its log, which follows while it is written.
 
-use super::log::{ShownLine, is_complete, log_path, shown, size_text};
+use super::log::{ShownLine, is_complete, log_of, shown, size_text};
 use super::why::{self, ConditionLine};
 use super::{DagFacts, Frame, PageResult, ask, go, run_facts, show};
 use crate::Web;
@@ -12,7 +12,7 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
-use tidemill_log::Ends;
+use tidemill_log::{Ends, LogLine, NOTE};
 use tidemill_model::{MapIndex, TaskNo, TaskState, Ts};
 use tidemill_store::{Command, Reach, RunRecord, TaskNote, TaskRow, WhyOf};
 
@@ -156,12 +156,12 @@ pub(crate) async fn page(
         .find(|other| other.try_number == shown_try)
         .unwrap_or(row);
     let is_done = is_complete(row, shown_try);
-    let path = log_path(&web, row, shown_try).await;
+    let log = log_of(&web, row, shown_try).await;
     let ends =
-        tokio::task::spawn_blocking(move || tidemill_log::ends(&path, HEAD, TAIL, is_done)).await;
+        tokio::task::spawn_blocking(move || tidemill_log::ends(&*log, HEAD, TAIL, is_done)).await;
     let ends = ends
         .map_err(|err| Fault::internal(&err))?
-        .map_err(|err| Fault::internal(&err))?;
+        .unwrap_or_else(|err| unreadable(&err));
     let outputs = web.doors.pages.run_values(row.run).await?.into_iter();
     let outputs = outputs.filter(|value| value.task_no == row.task_no && value.map_index == map);
     let now = view::now();
@@ -186,6 +186,20 @@ pub(crate) async fn page(
         .map_or(String::new(), |note| text::inert(&note.note));
     page.conditions = waits_for(&web, &found).await;
     show(&page)
+}
+
+/// In place of a log that cannot be read: the rest of the page is there all the same.
+fn unreadable(err: &std::io::Error) -> Ends {
+    tracing::warn!(%err, "a log cannot be read");
+    let note = LogLine {
+        at: String::new(),
+        stream: NOTE,
+        text: format!("this log cannot be read now: {err}"),
+    };
+    Ends {
+        head: vec![note],
+        ..Ends::default()
+    }
 }
 
 /// What an instance waits for; nothing when it is over or runs, or when nobody can tell now.
