@@ -11,7 +11,7 @@ mod read;
 mod send;
 
 pub use login::{Login, LoginDoor};
-pub use read::Archived;
+pub use read::{Archived, Away};
 pub use send::send_all;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -29,6 +29,9 @@ const REQUEST_WAIT: Duration = Duration::from_secs(60);
 /// A request that fails is repeated by the client so often, and no longer than this.
 const REPEATS: usize = 3;
 const REPEAT_WAIT: Duration = Duration::from_secs(20);
+
+/// Whether a log is there is known within this, or it counts as unknown: somebody waits.
+const ASK_WAIT: Duration = Duration::from_secs(5);
 
 /// Where logs go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +100,9 @@ impl Archive {
         let mut builder = AmazonS3Builder::from_env()
             .with_client_options(client)
             .with_retry(retry)
-            .with_bucket_name(&settings.bucket);
+            .with_bucket_name(&settings.bucket)
+            // Not every storage knows how to delete many objects at once.
+            .with_disable_bulk_delete(true);
         if let Some(region) = &settings.region {
             builder = builder.with_region(region);
         }
@@ -120,12 +125,14 @@ impl Archive {
     /// Is this log there? By its place in a folder of logs, `RUN/TASK.MAP.TRY`.
     ///
     /// # Errors
-    /// When nobody can tell.
+    /// When nobody can tell within some seconds.
     pub async fn has(&self, name: &Path) -> Result<bool, ArchiveError> {
-        match self.store.head(&self.place(name)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(err) => Err(ArchiveError::new("be asked", &err)),
+        let place = self.place(name);
+        match tokio::time::timeout(ASK_WAIT, self.store.head(&place)).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(object_store::Error::NotFound { .. })) => Ok(false),
+            Ok(Err(err)) => Err(ArchiveError::new("be asked", &err)),
+            Err(_) => Err(ArchiveError::There("does not answer in time".to_string())),
         }
     }
 

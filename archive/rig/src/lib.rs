@@ -60,7 +60,7 @@ impl S3 {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The files of the bucket, by their names in it.
+    /// The logs in the bucket, by their names in it. What the server has not finished is none.
     pub fn objects(&self) -> Vec<String> {
         let bucket = self.folder.path().join("data").join(BUCKET);
         let mut found = Vec::new();
@@ -70,7 +70,7 @@ impl S3 {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else {
+                } else if path.extension().is_some_and(|end| end == "zst") {
                     found.push(path.strip_prefix(&bucket).unwrap().display().to_string());
                 }
             }

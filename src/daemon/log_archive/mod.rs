@@ -37,6 +37,10 @@ impl FinishedLogs {
 
 /// Who says who one is to the archive: a connection of this process, and of its database where it
 /// may read that.
+#[cfg_attr(
+    not(feature = "s3"),
+    allow(dead_code, reason = "nobody asks where there is no archive")
+)]
 pub struct Logins {
     /// Where connections are looked for first.
     pub places: Places,

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tidemill_archive::{Archive, ArchiveError, LoginDoor, Settings};
+use tidemill_archive::{Archive, ArchiveError, Away, LoginDoor, Settings};
 use tidemill_connection::{Connection, Found};
 use tidemill_log::LogSource;
 use tidemill_model::Uses;
@@ -61,8 +61,7 @@ impl LogArchive {
             Ok(false) => None,
             Err(err) => {
                 tracing::warn!(%err, "a log is looked for in vain");
-                // To be opened all the same, so that whoever reads is told why it cannot be.
-                Some(Arc::new(self.0.log(name)))
+                Some(Arc::new(Away(err))) // so that whoever reads is told
             }
         }
     }

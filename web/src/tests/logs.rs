@@ -156,3 +156,21 @@ async fn the_api_searches_page_by_page() {
         assert_eq!(ask(wrong).await.0, 422, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_damaged_log_is_told_in_its_place_and_the_rest_of_the_page_is_there() {
+    let fixture = with_log(true).await;
+    let folder = std::fs::read_dir(fixture.logs.path().join("1")).unwrap();
+    for file in folder.flatten() {
+        std::fs::remove_file(file.path()).unwrap();
+        std::fs::write(file.path(), "no frames, but more bytes than a footer has").unwrap();
+    }
+    let page = get(&fixture, TASK).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("this log cannot be read now") && page.text.contains("damaged"),
+        "{}",
+        page.text
+    );
+    assert_eq!(get(&fixture, &format!("{TASK}/lines")).await.status, 500);
+}
