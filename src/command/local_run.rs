@@ -11,9 +11,8 @@ use crate::daemon::definition;
 use crate::daemon::engine::{EarlierWorkers, EngineDoor, EngineOptions, Input};
 use crate::daemon::home::Home;
 use crate::daemon::outside::Keeper;
-use crate::daemon::server::{
-    spawn_engine, store_failure, unexpected, worker_failure, worker_options,
-};
+use crate::daemon::server::{spawn_engine, store_failure, unexpected, worker_failure};
+use crate::daemon::worker_settings::worker_options;
 use crate::daemon::{clock, engine, stand_by};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};

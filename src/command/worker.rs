@@ -8,10 +8,9 @@ use crate::daemon::config;
 use crate::daemon::database::{Database, Place};
 use crate::daemon::home::Home;
 use crate::daemon::log_archive::{FinishedLogs, LogArchive, Logins};
-use crate::daemon::server::{
-    store_failure, unexpected, with_kept_logs, worker_failure, worker_options,
-};
+use crate::daemon::server::{store_failure, unexpected, worker_failure};
 use crate::daemon::worker::{Bell, RemoteWorker, log_door, ring_for_work};
+use crate::daemon::worker_settings::{with_kept_logs, worker_options};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -29,3 +29,4 @@ pub mod stream_metrics;
 #[cfg(feature = "kafka")]
 pub mod streams;
 pub mod worker;
+pub mod worker_settings;
