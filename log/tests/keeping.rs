@@ -237,7 +237,10 @@ fn only_logs_in_their_lasting_form_are_to_be_sent_and_what_was_sent_stays_sent_w
     write(&small, 1);
     let mut grows = Writer::open(&log(&folder, 3)).unwrap();
     grows.write(b"alive\n").unwrap();
-    assert_eq!(to_send(folder.path(), 9).unwrap(), [small.clone()]);
+    assert_eq!(
+        to_send(folder.path(), 9).unwrap(),
+        std::slice::from_ref(&small)
+    );
     note_sent(&small).unwrap();
     tidemill_log::sweep(folder.path()).unwrap();
     assert_eq!(to_send(folder.path(), 9).unwrap(), [large], "packed by now");
