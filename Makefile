@@ -21,7 +21,7 @@ check: ## Format, lints and the tests that need nothing but Rust; downloads noth
 	$(CARGO) clippy --offline --workspace --features s3 --all-targets -- -D warnings
 	$(CARGO) test --offline --workspace --exclude tidemill --exclude tidemill-kafka-rig --exclude tidemill-archive --exclude tidemill-store-postgres --exclude tidemill-store-conformance --exclude tidemill-wasm
 	$(CARGO) test --offline -p tidemill-store-conformance --test memory --test sqlite
-	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test kills
+	$(CARGO) test --offline -p tidemill --bins --test run_once --test serve --test logs --test examples --test flow --test limits --test schedules --test next --test backfills --test import --test retention --test tidy --test triggers --test kills
 
 simulate: ## More of the simulation: make simulate [SEED=1] [STEPS=100000000]
 	TIDEMILL_SEED=$${SEED:-1} TIDEMILL_STEPS=$${STEPS:-100000000} $(CARGO) test -p tidemill-scheduler --test simulation -- --nocapture
@@ -34,7 +34,8 @@ answers: ## Ask Apache Airflow again how the generated DAGs end (pip, some ten m
 mutants: ## Does a test see each small change of the scheduler? make mutants [SHARD=0/1] [FILE=scheduler/src/rule.rs] (cargo install cargo-mutants)
 	TIDEMILL_STEPS=20000 $(CARGO) mutants --package tidemill-scheduler --jobs 1 --shard $${SHARD:-0/1} $${FILE:+--file $$FILE} --timeout 120 --output target
 
-soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 between two commits, 100 of workers and of PostgreSQL; and a snapshot held open for ten minutes
+soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 between two commits, 100 of workers and of PostgreSQL; a task that prints 10 GB; and a snapshot held open for ten minutes
+	TIDEMILL_ENDLESS_BYTES=$${TIDEMILL_ENDLESS_BYTES:-10000000000} $(CARGO) test --release -p tidemill-executor --test logs endless -- --nocapture
 	TIDEMILL_ONCE_ROUNDS=$${TIDEMILL_ONCE_ROUNDS:-100} $(CARGO) test --release -p tidemill --test sql exactly_once -- --nocapture
 	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1
 	$(CARGO) build --release

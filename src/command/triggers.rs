@@ -39,8 +39,9 @@ pub async fn triggers(printer: &Printer, here: &Where, verb: Triggers) -> Result
     Ok(Exit::Ok)
 }
 
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 8] = [
     "trigger",
+    "kind",
     "state",
     "lag",
     "taken",
@@ -74,6 +75,7 @@ fn cell(value: &Value) -> String {
 fn row(one: &Value) -> Vec<String> {
     vec![
         format!("{}/{}", text(one, "dag_id"), text(one, "trigger")),
+        cell(&one["kind"]),
         cell(&one["state"]),
         cell(&one["lag"]),
         cell(&one["taken"]),

@@ -135,6 +135,11 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/chance.rs"]
+#[allow(dead_code, reason = "shared with tests that draw more")]
+mod chance;
+
+#[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
@@ -193,6 +198,59 @@ mod tests {
             Ts(0),
         );
         assert_eq!(none, Err(Unsigned::Header("webhook-id")));
+    }
+
+    #[test]
+    fn no_call_that_was_tampered_with_is_taken_and_none_panics() {
+        let mut chance = super::chance::Chance::from_environment("calls");
+        let names = [
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+            "x-hub-signature-256",
+            "v1,",
+            "sha256=",
+            " ",
+            "99999999999999999999",
+            SIGNED,
+            ID,
+        ];
+        for round in 0..5_000 {
+            let mut odd = || -> String {
+                match chance.one_in(2) {
+                    true => names[chance.between(0, names.len() as u64 - 1) as usize].to_string(),
+                    false => {
+                        let n = chance.between(0, 60);
+                        (0..n)
+                            .map(|_| char::from(chance.between(32, 126) as u8))
+                            .collect()
+                    }
+                }
+            };
+            let mut headers = headers(&[
+                ("webhook-id", ID),
+                ("webhook-timestamp", &AT.to_string()),
+                ("webhook-signature", SIGNED),
+                ("x-hub-signature-256", "sha256=00"),
+            ]);
+            let mut body = BODY.to_vec();
+            let name = names[(round % 4) as usize].to_string();
+            // The signature of the standard is worth nothing for another id, time or body.
+            match round % 5 {
+                4 => body = odd().into_bytes(),
+                _ => drop(headers.insert(name, odd())),
+            }
+            for signature in [Signature::Standard, Signature::Github] {
+                let now = Ts(AT * 1_000_000);
+                let taken = check(&webhook(signature), KEY, &headers, &body, now);
+                let is_untouched = body == BODY
+                    && headers["webhook-id"] == ID
+                    && headers["webhook-timestamp"] == AT.to_string()
+                    && headers["webhook-signature"].contains(SIGNED)
+                    && signature == Signature::Standard;
+                assert_eq!(taken.is_ok(), is_untouched, "{headers:?} {body:?}");
+            }
+        }
     }
 
     #[test]

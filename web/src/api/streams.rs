@@ -46,17 +46,21 @@ pub(crate) async fn told(web: &Web, one: &TriggerRecord, live: &[Value]) -> Resu
         .iter()
         .map(|cursor| partition(cursor, now.map_or(&Value::Null, |now| &now["partitions"])))
         .collect();
+    // A webhook or a file is told by who attends to it; whatever else is live is a stream.
+    let kind = now.map(|now| now["kind"].as_str().unwrap_or("kafka"));
+    let state = match (now, kind) {
+        (None, _) => json!("stopped"),
+        (Some(_), Some("webhook" | "file")) if one.is_paused => json!("paused"),
+        (Some(now), _) => now["state"].clone(),
+    };
     let sum = |what: fn(&Cursor) -> i64| cursors.iter().map(what).sum::<i64>();
     let lag: Option<i64> = partitions.iter().map(|one| one["lag"].as_i64()).sum();
     Ok(json!({
         "dag_id": one.dag_id,
         "trigger": one.name,
-        "kind": now.map_or(json!("kafka"), |now| match &now["kind"] {
-            Value::Null => json!("kafka"),
-            kind => kind.clone(),
-        }),
+        "kind": kind,
         "is_paused": one.is_paused,
-        "state": now.map_or(json!("stopped"), |now| now["state"].clone()),
+        "state": state,
         "why": now.map_or(Value::Null, |now| now["why"].clone()),
         "lag": lag,
         // A webhook has no cursor: what it has made since the start is told by who attends to it.

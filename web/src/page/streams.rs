@@ -15,6 +15,9 @@ struct StreamLine {
     name: String,
     url: String,
     dag_url: String,
+    /// Has it partitions, offsets and records?
+    is_stream: bool,
+    kind: String,
     state: String,
     why: String,
     is_bad: bool,
@@ -108,6 +111,8 @@ fn line(body: &Value) -> StreamLine {
         dag_url: format!("/dags/{}", text::segment(&dag)),
         why: body["why"].as_str().map(text::inert).unwrap_or_default(),
         is_bad: matches!(state.as_str(), "waiting" | "halted" | "stopped"),
+        is_stream: !matches!(body["kind"].as_str(), Some("webhook" | "file")),
+        kind: word(&body["kind"]),
         state: state.replace('_', " "),
         is_paused: body["is_paused"] == true,
         lag: word(&body["lag"]),
