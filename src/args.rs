@@ -16,7 +16,7 @@ pub use backfills::{Backfills, CreateBackfill};
 pub use import::{Import, ImportCrontab};
 pub use operate::*;
 pub use outside::*;
-pub use triggers::{Quarantine, Seek, Triggers};
+pub use triggers::{Quarantine, Replay, Seek, Triggers, Unblock};
 #[cfg(feature = "wasm")]
 pub use wasm::Wasm;
 pub use worker::{Part, Worker, Workers};

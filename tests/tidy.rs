@@ -35,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "dagfile",
             "executor",
             "model",
+            "kafka-rig",
             "store-conformance",
             "template",
         ],

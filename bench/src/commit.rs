@@ -12,9 +12,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const COMMITS: usize = 1000;
+const PREPARE: [&str; 4] = [
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)",
+    "INSERT INTO t VALUES (1, 0)",
+];
 const PAUSE: Duration = Duration::from_micros(500);
 
-struct Database(*mut sqlite::sqlite3);
+pub struct Database(*mut sqlite::sqlite3);
 
 impl Drop for Database {
     fn drop(&mut self) {
@@ -24,6 +30,20 @@ impl Drop for Database {
 }
 
 impl Database {
+    /// A file with the table of the measurement.
+    pub fn prepared(path: &Path) -> Result<Database> {
+        let database = Database::open(path)?;
+        for sql in PREPARE {
+            database.exec(sql)?;
+        }
+        Ok(database)
+    }
+
+    /// One durable single-row commit.
+    pub fn commit(&self) -> Result<()> {
+        self.exec("UPDATE t SET a = a + 1 WHERE id = 1")
+    }
+
     fn open(path: &Path) -> Result<Database> {
         let path = CString::new(path.as_os_str().as_encoded_bytes())?;
         let mut handle = std::ptr::null_mut();
@@ -57,20 +77,12 @@ impl Database {
 
 /// Measures and tells; the median in milliseconds.
 pub fn measure(scratch: &Path, report: &mut Report) -> Result<f64> {
-    let database = Database::open(&scratch.join("commit.db"))?;
-    for sql in [
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER)",
-        "INSERT INTO t VALUES (1, 0)",
-    ] {
-        database.exec(sql)?;
-    }
+    let database = Database::prepared(&scratch.join("commit.db"))?;
     let mut times = Vec::with_capacity(COMMITS);
     for _ in 0..COMMITS {
         std::thread::sleep(PAUSE);
         let begin = Instant::now();
-        database.exec("UPDATE t SET a = a + 1 WHERE id = 1")?;
+        database.commit()?;
         times.push(begin.elapsed().as_secs_f64() * 1000.0);
     }
     times.sort_by(f64::total_cmp);

@@ -8,6 +8,7 @@ mod contest;
 mod counted;
 mod graph;
 mod home;
+mod kafka;
 mod logs;
 mod modules;
 mod operators;
@@ -23,8 +24,8 @@ use anyhow::{Context, Result, bail};
 use report::Report;
 use std::path::{Path, PathBuf};
 
-const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--spawn-gib N] [--tasks N] [--rows N] [--shrink N] [--tidemill PATH] [WHAT…]
-WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, workers, failover (all three on PostgreSQL), wasm, log (of --log-gib, 10 unless said otherwise), spawn (beside --spawn-gib in memory), operators (--tasks of HTTP and SQL, a load of --rows); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
+const USAGE: &str = "usage: tidemill-bench [--json] [--rounds N] [--idle SECONDS] [--held SECONDS] [--log-gib N] [--spawn-gib N] [--tasks N] [--rows N] [--records N] [--shrink N] [--tidemill PATH] [WHAT…]
+WHAT: chain fan1000 fan10000 diamonds (contests), counts, commit, cold, load, validate, idle, cli, wide, due, idle10k, catchup, postgres, workers, failover (all three on PostgreSQL), wasm, log (of --log-gib, 10 unless said otherwise), spawn (beside --spawn-gib in memory), operators (--tasks of HTTP and SQL, a load of --rows), kafka (with --records, 1,000,000 unless said otherwise); all of these when none is given; held (a snapshot held open for --held SECONDS) only when named; --shrink makes the crowds of wide, due, idle10k and catchup so many times smaller, for a rehearsal";
 
 /// What to measure and how often.
 pub struct Options {
@@ -46,6 +47,8 @@ pub struct Options {
     pub tasks: usize,
     /// How many rows are loaded.
     pub rows: usize,
+    /// How many records the large measurements of streams have.
+    pub records: u64,
     json: bool,
     what: Vec<String>,
 }
@@ -80,6 +83,7 @@ const ALL: &[&str] = &[
     "log",
     "spawn",
     "operators",
+    "kafka",
 ];
 
 fn options() -> Result<Options> {
@@ -98,6 +102,7 @@ fn options() -> Result<Options> {
         spawn_gib: 10,
         tasks: 1600,
         rows: 1_000_000,
+        records: 1_000_000,
         json: false,
         what: Vec::new(),
     };
@@ -142,6 +147,12 @@ fn options() -> Result<Options> {
             "--spawn-gib" => options.spawn_gib = number(&value()?, 1, 1000)? as u64,
             "--tasks" => options.tasks = number(&value()?, 16, 100_000)?,
             "--rows" => options.rows = number(&value()?, 1, 100_000_000)?,
+            "--records" => {
+                options.records = value()?
+                    .parse::<u64>()
+                    .context("--records takes a number")?
+                    .clamp(100, 100_000_000)
+            }
             "--tidemill" => options.tidemill = PathBuf::from(value()?),
             "-h" | "--help" => {
                 println!("{USAGE}");
@@ -251,6 +262,10 @@ fn measure() -> Result<()> {
     if options.wants("operators") {
         let done = operators::run(&options, folder, &mut report);
         report.keep("operators", done);
+    }
+    if options.wants("kafka") {
+        let done = kafka::run(&options, folder, &mut report);
+        report.keep("kafka", done);
     }
     report.end()
 }

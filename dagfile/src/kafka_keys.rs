@@ -5,7 +5,8 @@ use crate::keys::{FILE, Key, Kind, WEBHOOK, key, later};
 #[rustfmt::skip]
 pub(crate) const STREAM_STARTS: &[&str] = &["latest", "earliest"];
 pub(crate) const MODES: &[&str] = &["batch", "record"];
-pub(crate) const BATCH_BY: &[&str] = &["partition", "key"];
+pub(crate) const BATCH_BY: &[&str] = &["partition", "key", "trigger"];
+pub(crate) const WHEN_PAUSED: &[&str] = &["hold", "skip"];
 pub(crate) const ORDERINGS: &[&str] = &["partition", "key", "none"];
 pub(crate) const LANE_FAILURES: &[&str] = &["continue", "block"];
 pub(crate) const RUN_FAILURES: &[&str] = &["keep", "quarantine"];
@@ -35,15 +36,17 @@ pub(crate) const KAFKA: &[Key] = &[
     key("connection", Kind::Text, "", "The connection that says where the brokers are and how one is let in."),
     key("brokers", Kind::Texts, "", "The brokers as HOST:PORT, without encryption; instead of `connection`."),
     key("topics", Kind::Texts, "", "The topics that are read."),
+    key("topic_pattern", Kind::Text, "", "A regular expression; topics that match it are read, and those that come later from their first record."),
     key("start", Kind::StreamStart, "\"latest\"", "Where reading begins in a partition that was never read; turned into offsets once. Partitions that come later begin at their first record."),
     key("mode", Kind::Choice(MODES), "\"batch\"", "One run for many records, or one for each."),
     key("max_messages", Kind::Int(1, MESSAGES_MAX), "1000", "A batch is closed at so many records."),
     key("max_bytes", Kind::Size, "\"8MiB\"", "A batch is closed at so many bytes."),
     key("window", Kind::Duration, "\"1s\"", "A batch is closed so long after its first record has arrived."),
-    key("batch_by", Kind::Choice(BATCH_BY), "\"partition\"", "Records of one partition share a run, or only those with one key."),
+    key("batch_by", Kind::Choice(BATCH_BY), "\"partition\"", "Records of one partition share a run, or only those with one key, or those of all partitions."),
     key("ordering", Kind::Choice(ORDERINGS), "\"partition\"", "Runs of one lane run one after another."),
     key("on_lane_failure", Kind::Choice(LANE_FAILURES), "\"continue\"", "After a failed run, do those behind it in its lane run?"),
     key("on_run_failure", Kind::Choice(RUN_FAILURES), "\"keep\"", "Do the records of a failed run go to quarantine?"),
+    key("when_paused", Kind::Choice(WHEN_PAUSED), "\"hold\"", "Are records that come while the DAG or the trigger is paused read afterwards, or passed over?"),
     key("tombstones", Kind::Choice(TOMBSTONES), "\"deliver\"", "Are records without a value given to runs?"),
     key("max_record_bytes", Kind::Size, "\"16MiB\"", "A larger record goes to quarantine by reference."),
     key("key_format", Kind::Choice(FORMATS), "\"string\"", "How keys are read."),
@@ -56,8 +59,6 @@ pub(crate) const KAFKA: &[Key] = &[
     key("isolation", Kind::Choice(ISOLATIONS), "\"read_committed\"", "Are records of open and undone transactions read?"),
     key("group_id", Kind::Text, "", "The name that brokers know the reader by; `tidemill.DAG.TRIGGER` when absent."),
     key("config", Kind::TemplateTable, "{}", "More properties of the client, by librdkafka's names."),
-    later("topic_pattern", "A regular expression for topics."),
-    later("when_paused", "What happens with records while the DAG is paused."),
     later("schema_registry", "The connection of a schema registry."),
     later("key_schema", "The schema of keys."),
     later("value_schema", "The schema of values."),

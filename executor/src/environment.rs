@@ -90,6 +90,10 @@ fn own_names(env: &mut Environment, spec: &AttemptSpec, slot: &Slot) {
     put("EPOCH", spec.attempt.epoch.to_string());
     put("ATTEMPT", spec.attempt.to_string());
     if let Some(trigger) = &facts.trigger {
+        env.insert(
+            "TIDEMILL_REJECTS".to_string(),
+            slot.rejects.display().to_string(),
+        );
         records(env, trigger);
     }
     env.insert("TRACEPARENT".to_string(), trace_parent(spec));

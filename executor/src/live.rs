@@ -16,7 +16,7 @@ pub(crate) enum Live {
     Here {
         attempt: Attempt,
         handle: Handle,
-        outcome: Option<Outcome>,
+        outcome: Option<Box<Outcome>>,
     },
 }
 

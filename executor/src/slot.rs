@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     pub work: PathBuf,
     /// `$TIDEMILL_OUTPUT`; exists once the task writes it.
     pub output: PathBuf,
+    /// `$TIDEMILL_REJECTS`; exists once the task writes it.
+    pub rejects: PathBuf,
     /// Its command and secrets as files; exists when there are any.
     beside: PathBuf,
     has_files: bool,
@@ -104,6 +106,7 @@ impl Slots {
             user: user.cloned(),
             work: base.join("work"),
             output: base.join("output"),
+            rejects: base.join("rejects"),
             beside: base.join("files"),
             has_files: false,
         };

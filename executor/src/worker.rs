@@ -399,7 +399,7 @@ impl Worker {
     /// The work inside this process is over.
     fn settle_here(&mut self, id: u64, over: Over) {
         if let Some(Live::Here { outcome, .. }) = self.live.get_mut(&id) {
-            *outcome = Some(over.outcome);
+            *outcome = Some(Box::new(over.outcome));
             if let Some(captured) = self.logs.ended(id, over.note) {
                 self.complete(id, captured);
             }
@@ -413,7 +413,8 @@ impl Worker {
                 attempt, outcome, ..
             }) => Ended {
                 attempt,
-                outcome: outcome.unwrap_or_else(|| could_not_start("its end was lost")),
+                outcome: outcome
+                    .map_or_else(|| could_not_start("its end was lost"), |outcome| *outcome),
             },
             None => return,
         };
@@ -426,6 +427,7 @@ impl Worker {
             captured,
             masker: &process.masker,
             output: &process.slot.output,
+            rejects: &process.slot.rejects,
         };
         let fate = process.fate.take().unwrap_or(Fate::Lost);
         let mut outcome = shell::of(fate, process.killed, &mut process.spec, traces);

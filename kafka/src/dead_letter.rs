@@ -3,12 +3,10 @@
 //! `tidemill.error.id`. A topic that is away holds nothing up.
 
 use crate::client::{Login, cannot_make};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::record::stored_headers;
 use rdkafka::client::ClientContext;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_store::PoisonRecord;
@@ -91,17 +89,9 @@ impl DeadLetters {
 /// The record's own headers in their order, then what happened.
 fn headers(letter: &PoisonRecord, dag_id: &str, trigger: &str) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new();
-    for pair in letter.headers.as_array().into_iter().flatten() {
-        let value = match &pair[1] {
-            Value::String(text) => Some(text.clone().into_bytes()),
-            Value::Object(object) => object
-                .get("base64")
-                .and_then(Value::as_str)
-                .and_then(|text| STANDARD.decode(text).ok()),
-            _ => None,
-        };
+    for (key, value) in stored_headers(&letter.headers) {
         headers = headers.insert(Header {
-            key: pair[0].as_str().unwrap_or_default(),
+            key: &key,
             value: value.as_ref(),
         });
     }

@@ -10,6 +10,8 @@ use tidemill_store::StreamStore;
 
 /// Letters of one turn.
 const TURN: u32 = 100;
+/// Tasks and the ends of runs put records into quarantine too, and ring no bell.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What could not be sent is tried again so soon.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -34,7 +36,7 @@ impl Letters {
             let unsent = self.store.unsent_poison(self.trigger, TURN);
             let letters = self.runtime.block_on(unsent).unwrap_or_default();
             if letters.is_empty() {
-                self.control.wait(Duration::from_secs(3_600));
+                self.control.wait(LOOK_EVERY);
                 continue;
             }
             if sender.is_none() {

@@ -14,11 +14,13 @@ mod locate;
 )]
 mod raw;
 mod record;
+mod retry;
 mod source;
 mod status;
 pub mod task;
 
 pub use client::Login;
 pub use locate::locate;
+pub use retry::retried;
 pub use source::{Ports, Source, SourceSpec};
 pub use status::{PartitionStatus, State, Status};

@@ -1,13 +1,14 @@
 //! Where a person's wish to read on elsewhere leads.
 
 use crate::client::{Login, Quiet, cannot_make};
-use crate::source::start::{offset_at, watermarks};
+use crate::source::start::{ids, offset_at, watermarks};
 use rdkafka::consumer::BaseConsumer;
 use tidemill_model::trigger::KafkaTrigger;
-use tidemill_store::{Cursor, SeekTo};
+use tidemill_store::{Cursor, Partition, SeekTo};
 
 /// The offsets at which the partitions of cursors would be read on; a partition that a wish does
-/// not name stays where it is. Asks the brokers.
+/// not name stays where it is. Each with the partition as it is now: its topic may have been made
+/// anew. Asks the brokers.
 ///
 /// # Errors
 /// Why that cannot be told.
@@ -16,13 +17,24 @@ pub fn locate(
     kafka: &KafkaTrigger,
     cursors: &[Cursor],
     to: &SeekTo,
-) -> Result<Vec<i64>, String> {
+) -> Result<Vec<(Partition, i64)>, String> {
     let client: BaseConsumer<Quiet> = login
         .reader("tidemill.seek", kafka.isolation, &kafka.config)
         .create_with_context(Quiet)
         .map_err(|err| cannot_make(&err))?;
+    let mut topics: Vec<&str> = cursors
+        .iter()
+        .map(|cursor| cursor.partition.topic.as_str())
+        .collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let ids = ids(&client, &topics).unwrap_or_default();
     let offsets = cursors.iter().map(|cursor| {
-        let at = &cursor.partition;
+        let mut at = cursor.partition.clone();
+        if let Some(id) = ids.get(&at.topic).filter(|_| !at.incarnation.is_empty()) {
+            at.incarnation = id.clone();
+        }
+        let at = &at;
         let (low, high) = watermarks(&client, at).map_err(|trouble| trouble.to_string())?;
         let wished = match to {
             SeekTo::Earliest => low,
@@ -37,7 +49,7 @@ pub fn locate(
                     .find(|(partition, _)| *partition == at.partition)
                 {
                     Some((_, offset)) => *offset,
-                    None => return Ok(cursor.next_offset),
+                    None => return Ok((at.clone(), cursor.next_offset)),
                 }
             }
         };
@@ -47,7 +59,7 @@ pub fn locate(
                 at.topic, at.partition
             ));
         }
-        Ok(wished)
+        Ok((at.clone(), wished))
     });
     offsets.collect()
 }

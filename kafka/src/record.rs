@@ -139,6 +139,22 @@ pub(crate) fn headers_json(headers: &[raw::Header]) -> Value {
         .collect()
 }
 
+/// Headers from what [`headers_json`] has made of them.
+pub(crate) fn stored_headers(stored: &Value) -> Vec<raw::Header> {
+    let pairs = stored.as_array().into_iter().flatten().map(|pair| {
+        let value = match &pair[1] {
+            Value::String(text) => Some(text.clone().into_bytes()),
+            Value::Object(object) => object
+                .get("base64")
+                .and_then(Value::as_str)
+                .and_then(|text| STANDARD.decode(text).ok()),
+            _ => None,
+        };
+        (pair[0].as_str().unwrap_or_default().to_string(), value)
+    });
+    pairs.collect()
+}
+
 /// Bytes as JSON text. JSON comes through as it is, so that its numbers keep every digit.
 fn json_text(format: Format, bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     match format {

@@ -108,6 +108,24 @@ pub struct Outcome {
     /// What is known about trying again, unless a rule of the file says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
+    /// Records of the run that are well formed and wrong, as its task says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<Reject>,
+}
+
+/// A record that a task rejects: a line of `$TIDEMILL_REJECTS`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// Its topic; that of the run when absent.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// What whoever was asked said about asking again.
@@ -181,6 +199,7 @@ impl Outcome {
             max_rss_kib: 0,
             http_status: None,
             again: None,
+            rejects: Vec::new(),
         }
     }
 
@@ -200,6 +219,7 @@ impl Outcome {
             max_rss_kib: 0,
             http_status: None,
             again: None,
+            rejects: Vec::new(),
         }
     }
 }

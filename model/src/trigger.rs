@@ -24,6 +24,8 @@ pub struct KafkaTrigger {
     pub cluster: Cluster,
     /// The topics that are read.
     pub topics: Vec<String>,
+    /// A regular expression; topics that match it are read too.
+    pub topic_pattern: Option<String>,
     /// Where reading begins in a partition that was never read.
     pub start: Start,
     /// One run for many records, or one for each.
@@ -42,6 +44,8 @@ pub struct KafkaTrigger {
     pub on_lane_failure: OnLaneFailure,
     /// What becomes of the records of a run that has failed.
     pub on_run_failure: OnRunFailure,
+    /// What becomes of records that come while the DAG or the trigger is paused.
+    pub when_paused: WhenPaused,
     /// What becomes of records with a key and no value.
     pub tombstones: Tombstones,
     /// A record that is larger goes to quarantine by reference.
@@ -117,6 +121,8 @@ named!(
         Partition = "partition",
         /// Those of one partition with the same key.
         Key = "key",
+        /// All of them, whatever their partition.
+        Trigger = "trigger",
     }
 );
 named!(
@@ -146,6 +152,15 @@ named!(
         Keep = "keep",
         /// They go to quarantine too.
         Quarantine = "quarantine",
+    }
+);
+named!(
+    /// What becomes of records that come while nothing is read.
+    WhenPaused, "when_paused" {
+        /// They are read afterwards.
+        Hold = "hold",
+        /// They are passed over.
+        Skip = "skip",
     }
 );
 named!(

@@ -84,6 +84,9 @@ pub(crate) fn attempt_ended(
             run.tasks[at.at()].followed = follows;
             run.apply(at, TaskEvent::Succeed);
             keep_values(at, outcome.values, run, effects);
+            if !outcome.rejects.is_empty() {
+                effects.push(Effect::Reject(at, outcome.rejects));
+            }
             over(run, at, now, effects);
         }
         Verdict::Skipped => {

@@ -5,7 +5,7 @@ use crate::past::PastTask;
 use crate::rule::UpstreamCounts;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tidemill_model::attempt::ChildWish;
+use tidemill_model::attempt::{ChildWish, Reject};
 use tidemill_model::dag::OnLost;
 use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
@@ -43,6 +43,8 @@ pub enum Effect {
     ClearValues(TaskIndex),
     /// Keep a value of this instance.
     KeepValue(TaskIndex, String, Json),
+    /// This success puts records of the run into quarantine.
+    Reject(TaskIndex, Vec<Reject>),
     /// The report of an attempt that is not the current one changed nothing.
     Stale(Attempt),
 }

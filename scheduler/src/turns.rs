@@ -81,6 +81,35 @@ impl Turns {
         }
     }
 
+    /// A failed run keeps its lane: those behind it wait until a person has decided. It counts for
+    /// nothing else.
+    pub fn block(&mut self, run: RunNo, lane: &str) {
+        let lane = lane.to_string();
+        self.running.entry(lane.clone()).or_default().insert(run);
+        self.lanes.insert(lane.clone());
+        self.keys.insert(run, (lane, true));
+    }
+
+    /// A failed run keeps its lane no more.
+    pub fn unblock(&mut self, run: RunNo) {
+        let Some((lane, _)) = self.keys.remove(&run) else {
+            return;
+        };
+        if let Some(runs) = self.running.get_mut(&lane) {
+            runs.remove(&run);
+            if runs.is_empty() {
+                self.running.remove(&lane);
+            }
+        }
+        self.forget_lane(&lane);
+    }
+
+    fn forget_lane(&mut self, lane: &str) {
+        if !self.running.contains_key(lane) && !self.queued.contains_key(lane) {
+            self.lanes.remove(lane);
+        }
+    }
+
     /// A run neither runs nor waits for its turn.
     pub fn forget(&mut self, row: &RunRow) {
         let Some((key, is_of_backfill)) = self.keys.remove(&row.run) else {
@@ -99,9 +128,7 @@ impl Turns {
                 self.queued.remove(&key);
             }
         }
-        if !self.running.contains_key(&key) && !self.queued.contains_key(&key) {
-            self.lanes.remove(&key);
-        }
+        self.forget_lane(&key);
     }
 
     /// Runs that are running, but for those of a backfill.

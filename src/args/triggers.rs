@@ -36,6 +36,23 @@ pub enum Triggers {
         after_help = "Examples:\n  tidemill triggers seek orders/in --earliest --dry-run\n  tidemill triggers seek orders/in --to-offset p0=120,p1=88\n  tidemill triggers seek orders/in --to-time 2026-11-20T06:00:00Z"
     )]
     Seek(Seek),
+    /// Read a range again: new runs of the same records, beside the live reading.
+    #[command(
+        after_help = "Examples:\n  tidemill triggers replay orders/in --from 100 --to 200 --partition 0 --dry-run\n  tidemill triggers replay orders/in --from 2026-11-20T06:00:00Z --to latest\n  tidemill triggers replay orders/in kafka__orders__0__17-42"
+    )]
+    Replay(Replay),
+    /// End a replay; its runs go on.
+    CancelReplay {
+        /// DAG/TRIGGER.
+        trigger: String,
+        /// Its number, as `triggers show` has it.
+        replay: i64,
+    },
+    /// Go on in a lane that a failed run holds up.
+    #[command(
+        after_help = "Examples:\n  tidemill triggers unblock orders/in orders/0 --retry\n  tidemill triggers unblock orders/in orders/0 --skip"
+    )]
+    Unblock(Unblock),
     /// Records that no run was made of.
     #[command(subcommand)]
     Quarantine(Quarantine),
@@ -63,6 +80,46 @@ pub struct Seek {
     pub dry_run: bool,
 }
 
+/// `triggers replay`.
+#[derive(clap::Args, Debug)]
+pub struct Replay {
+    /// DAG/TRIGGER.
+    pub trigger: String,
+    /// The run whose records are read again.
+    #[arg(conflicts_with_all = ["from", "to"])]
+    pub run: Option<String>,
+    /// The first record: an offset, p0=120,p1=88, an instant, or `earliest`.
+    #[arg(long, value_name = "PLACE")]
+    pub from: Option<String>,
+    /// What comes after the last record: an offset, p0=120,p1=88, an instant, or `latest`.
+    #[arg(long, value_name = "PLACE")]
+    pub to: Option<String>,
+    /// Only of these partitions.
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Vec<i32>,
+    /// Begin with what is there where the beginning of the range is gone.
+    #[arg(long)]
+    pub allow_gap: bool,
+    /// Say how many records would be read again, and read none.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `triggers unblock`.
+#[derive(clap::Args, Debug)]
+pub struct Unblock {
+    /// DAG/TRIGGER.
+    pub trigger: String,
+    /// The lane, as `triggers show` has it.
+    pub lane: String,
+    /// Try the failed run again; those behind it wait for that.
+    #[arg(long, conflicts_with = "skip", required_unless_present = "skip")]
+    pub retry: bool,
+    /// Pass over the failed run.
+    #[arg(long)]
+    pub skip: bool,
+}
+
 /// `triggers quarantine`.
 #[derive(Subcommand, Debug)]
 pub enum Quarantine {
@@ -70,6 +127,13 @@ pub enum Quarantine {
     List {
         /// DAG/TRIGGER.
         trigger: String,
+    },
+    /// Make a run of one, by the rules of the DAG as it is now.
+    Retry {
+        /// DAG/TRIGGER.
+        trigger: String,
+        /// Its number.
+        id: i64,
     },
     /// Forget one.
     Drop {

@@ -1,8 +1,8 @@
-//! `triggers`: list, show, pause, resume, offsets, seek, quarantine.
+//! `triggers`: list, show, pause, resume, offsets, seek, replay, unblock, quarantine.
 
 use super::client::{Client, Where, escape};
 use super::print::{Printer, json, line, text};
-use crate::args::{Quarantine, Seek, Triggers};
+use crate::args::{Quarantine, Replay, Seek, Triggers, Unblock};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,21 @@ pub async fn triggers(printer: &Printer, here: &Where, verb: Triggers) -> Result
             offsets(printer, &found);
         }
         Triggers::Seek(options) => seek(printer, &client, options).await?,
+        Triggers::Replay(options) => replay(printer, &client, options).await?,
+        Triggers::CancelReplay { trigger, replay } => {
+            let path = format!("{}/replays/{replay}/cancel", path_of(&trigger)?);
+            client.send("POST", &path, None).await?;
+            line(&format!("replay {replay} is ended"));
+        }
+        Triggers::Unblock(options) => unblock(&client, options).await?,
+        Triggers::Quarantine(Quarantine::Retry { trigger, id }) => {
+            let path = format!("{}/quarantine/{id}/retry", path_of(&trigger)?);
+            let found = client.send("POST", &path, None).await?;
+            match printer.is_json() {
+                true => json(&found),
+                false => line(text(&found, "dag_run_id")),
+            }
+        }
         Triggers::Quarantine(Quarantine::List { trigger }) => {
             let found = client.get(&path_of(&trigger)?).await?;
             quarantine(printer, &found);
@@ -102,7 +117,26 @@ async fn show(printer: &Printer, client: &Client, trigger: &str) -> Result<(), F
         &found["batches"],
     );
     quarantine(printer, &found);
+    rest(printer, &found);
     Ok(())
+}
+
+/// What there is not always.
+fn rest(printer: &Printer, found: &Value) {
+    let tables: [(&str, &[&str]); 3] = [
+        ("blocked", &["lane", "dag_run_id", "since"]),
+        ("replays", &["replay", "state", "taken", "left"]),
+        ("gaps", &["topic", "partition", "from", "to", "why"]),
+    ];
+    for (name, keys) in tables {
+        let all = found[name].as_array().into_iter().flatten();
+        let rows: Vec<Vec<String>> = all
+            .map(|one| keys.iter().map(|key| cell(&one[*key])).collect())
+            .collect();
+        if !rows.is_empty() {
+            printer.list(keys, rows, &found[name]);
+        }
+    }
 }
 
 fn offsets(printer: &Printer, found: &Value) {
@@ -209,6 +243,89 @@ async fn seek(printer: &Printer, client: &Client, options: Seek) -> Result<(), F
     if options.dry_run {
         eprintln!("nothing was moved: --dry-run");
     }
+    Ok(())
+}
+
+async fn replay(printer: &Printer, client: &Client, options: Replay) -> Result<(), Failure> {
+    let path = path_of(&options.trigger)?;
+    let mut partitions = options.partition.clone();
+    let (from, to) = match (&options.run, &options.from, &options.to) {
+        (Some(run), _, _) => {
+            let found = client.get(&path).await?;
+            let mut batches = found["batches"].as_array().into_iter().flatten();
+            let batch = batches.find(|one| one["dag_run_id"] == run.as_str());
+            let batch = batch.ok_or_else(|| {
+                let message = format!("{run} is not among the last batches of {}", options.trigger);
+                Failure::new(Exit::NotFound, message)
+                    .hint("name its offsets: --from 17 --to 43 --partition 0")
+            })?;
+            let partition = batch["partition"].to_string();
+            let end = batch["last_offset"].as_i64().unwrap_or(0) + 1;
+            partitions = vec![partition.parse().unwrap_or(0)];
+            (
+                json!({ partition.as_str(): batch["first_offset"] }),
+                json!({ partition.as_str(): end }),
+            )
+        }
+        (None, Some(from), Some(to)) => (place(from)?, place(to)?),
+        _ => {
+            let message = "replay needs --from and --to, or a run";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+    };
+    let body = json!({
+        "from": from, "to": to, "partitions": partitions,
+        "allow_gap": options.allow_gap, "dry_run": options.dry_run,
+    });
+    let found = client
+        .send("POST", &format!("{path}/replays"), Some(&body))
+        .await?;
+    let ranges = found["partitions"].as_array().into_iter().flatten();
+    let rows = ranges.map(|one| {
+        let mut cells = vec![format!("{}/{}", text(one, "topic"), one["partition"])];
+        cells.extend(["from", "to", "records"].map(|key| cell(&one[key])));
+        cells
+    });
+    let headers = ["partition", "from", "to", "records at most"];
+    printer.list(&headers, rows.collect(), &found);
+    match options.dry_run {
+        true => eprintln!(
+            "{} records at most; nothing is read: --dry-run",
+            found["records"]
+        ),
+        false => eprintln!(
+            "replay {} reads; see: tidemill triggers show {}",
+            found["replay"], options.trigger
+        ),
+    }
+    Ok(())
+}
+
+/// A place in topics: a number is an offset in every partition.
+fn place(text: &str) -> Result<Value, Failure> {
+    if let Ok(offset) = text.parse::<i64>() {
+        return Ok(json!({ "-1": offset }));
+    }
+    match text.contains('=') {
+        true => Ok(Value::Object(offsets_of(text)?)),
+        false => Ok(json!(text)),
+    }
+}
+
+async fn unblock(client: &Client, options: Unblock) -> Result<(), Failure> {
+    let path = format!("{}/unblock", path_of(&options.trigger)?);
+    let body = json!({ "lane": options.lane, "retry": options.retry });
+    client.send("POST", &path, Some(&body)).await?;
+    line(&format!(
+        "lane {} of {} goes on: its failed run is {}",
+        options.lane,
+        options.trigger,
+        if options.retry {
+            "tried again"
+        } else {
+            "passed over"
+        }
+    ));
     Ok(())
 }
 

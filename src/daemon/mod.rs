@@ -24,6 +24,8 @@ pub mod server;
 pub mod signals;
 pub mod stand_by;
 #[cfg(feature = "kafka")]
+mod stream_hands;
+#[cfg(feature = "kafka")]
 pub mod stream_login;
 pub mod stream_metrics;
 #[cfg(feature = "kafka")]

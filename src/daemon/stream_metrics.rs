@@ -30,8 +30,11 @@ pub async fn register(
             ("trigger", trigger.name.clone()),
         ];
         let mut all = live.as_array().into_iter().flatten();
-        let now =
-            all.find(|now| now["dag"] == trigger.dag.0 && now["trigger"] == trigger.name.as_str());
+        let now = all.find(|now| {
+            now["dag"] == trigger.dag.0
+                && now["trigger"] == trigger.name.as_str()
+                && now["replay"] == LIVE
+        });
         let now = now.unwrap_or(&Value::Null);
         if let Some(state) = now["state"].as_str() {
             let mut labels = of_trigger.clone();

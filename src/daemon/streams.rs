@@ -8,24 +8,26 @@ use crate::daemon::{clock, facts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_kafka::{Ports, Source, SourceSpec};
-use tidemill_model::trigger::KafkaTrigger;
 use tidemill_model::{DagNo, Trigger, VersionNo};
 use tidemill_store::{
-    Committed, Counts, Cut, LIVE, NewStreamRun, Refusal, SeekTo, StoreError, StreamDoor,
-    StreamStore, StreamWish,
+    LIVE, NewStreamRun, Refusal, StoreError, StreamDoor, StreamStore, StreamWish, TriggerRecord,
 };
 
 /// The wish of an engine that is gone is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// A DAG, its trigger, and which reading of it.
+pub(super) type SourceKey = (DagNo, String, i64);
+
 /// A source and what it was started for.
-struct Running {
+pub(super) struct Running {
     version: VersionNo,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// The sources of this process. They end with the value.
@@ -34,15 +36,17 @@ pub struct Streams {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    database: Database,
-    door: EngineDoor,
-    term: i64,
-    logins: Logins,
+pub(super) struct Shared {
+    pub(super) database: Database,
+    pub(super) door: EngineDoor,
+    pub(super) term: i64,
+    pub(super) logins: Logins,
     /// Where run folders lie.
-    runs: PathBuf,
+    pub(super) runs: PathBuf,
     runtime: tokio::runtime::Handle,
-    sources: Mutex<BTreeMap<(DagNo, String), Running>>,
+    sources: Mutex<BTreeMap<SourceKey, Running>>,
+    /// A person has asked for a reading that there was not.
+    asked: AtomicBool,
 }
 
 impl Streams {
@@ -70,6 +74,7 @@ impl Streams {
             runs,
             runtime: tokio::runtime::Handle::current(),
             sources: Mutex::default(),
+            asked: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&shared);
         let mut wanted = shared.door.streams();
@@ -88,6 +93,10 @@ impl Streams {
                             shared.follow(&now);
                         }
                         Ok(Err(_)) => return, // the engine is gone
+                        Err(_) if shared.is_asked() => {
+                            let now = wanted.borrow().clone();
+                            shared.follow(&now);
+                        }
                         Err(_) => {}
                     }
                 }
@@ -114,6 +123,13 @@ impl Streams {
                         to,
                         dry_run,
                     } => shared.seek(dag, &trigger, to, dry_run).await,
+                    wish @ StreamWish::Replay { .. } => shared.replay(wish).await,
+                    StreamWish::CancelReplay { replay } => shared.cancel_replay(replay).await,
+                    StreamWish::Retry {
+                        dag,
+                        trigger,
+                        poison,
+                    } => shared.retry(dag, &trigger, poison).await,
                 }
             })
         })
@@ -129,10 +145,11 @@ impl Streams {
 impl Shared {
     fn status(&self) -> Value {
         let sources = self.sources();
-        let told = sources.iter().map(|((dag, trigger), running)| {
+        let told = sources.iter().map(|((dag, trigger, replay), running)| {
             let mut told = json!(running.source.status());
             told["dag"] = json!(dag);
             told["trigger"] = json!(trigger);
+            told["replay"] = json!(replay);
             told
         });
         told.collect()
@@ -148,142 +165,102 @@ impl Shared {
             .map_err(away)?;
         let dags = self.database.pages.dags().await.map_err(away)?;
         let dag_is_paused = dags.iter().any(|one| one.dag == dag && one.is_paused);
-        if let Some(running) = self.sources().get(&(dag, trigger.to_string())) {
+        if let Some(running) = self.sources().get(&(dag, trigger.to_string(), LIVE)) {
             running.source.pause(paused || dag_is_paused);
         }
         Ok(Value::Null)
     }
 
-    /// Moves the cursors of a trigger that reads nothing just now.
-    async fn seek(
-        &self,
-        dag: DagNo,
-        trigger: &str,
-        to: SeekTo,
-        dry_run: bool,
-    ) -> Result<Value, Refusal> {
-        let conflict = |what: String| Refusal::Conflict { what };
-        let streams = &self.database.streams;
-        let record = streams.put_trigger(dag, trigger, clock::now()).await;
-        let record = record.map_err(away)?;
-        let mut cursors = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
-        if !record.is_paused {
-            cursors.retain(|cursor| cursor.halted.is_some());
-        }
-        if cursors.is_empty() && !dry_run {
-            return Err(conflict(format!(
-                "{}/{trigger} is being read: pause it first, with `tidemill triggers pause`",
-                record.dag_id
-            )));
-        }
-        if cursors.is_empty() {
-            cursors = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
-        }
-        let kafka = self.kafka_of(dag, trigger).ok_or_else(|| {
-            conflict(format!(
-                "the file of {} has no trigger {trigger} now",
-                record.dag_id
-            ))
-        })?;
-        let asked = cursors.clone();
-        let logins = self.logins.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            let login = logins.of(&kafka.cluster)?;
-            tidemill_kafka::locate(&login, &kafka, &asked, &to)
-        });
-        let found = found.await.map_err(|err| conflict(err.to_string()))?;
-        let ends = found.map_err(conflict)?;
-        let told = cursors.iter().zip(&ends).map(|(cursor, end)| {
-            let from = cursor.next_offset;
-            json!({
-                "topic": cursor.partition.topic, "partition": cursor.partition.partition, "from": from, "to": end,
-                "again": (from - end).max(0), "passed_over": (end - from).max(0),
-            })
-        });
-        let told = json!({ "partitions": told.collect::<Vec<_>>() });
-        if dry_run {
-            return Ok(told);
-        }
-        let cuts: Vec<Cut> = cursors
-            .iter()
-            .zip(ends)
-            .map(|(cursor, end)| Cut {
-                partition: cursor.partition.clone(),
-                expected: cursor.next_offset,
-                end,
-                counts: Counts::default(),
-                halted: None,
-            })
-            .collect();
-        let sought = streams
-            .seek(self.term, record.trigger, &cuts, clock::now())
-            .await;
-        if sought.map_err(away)? != Committed::Done {
-            return Err(conflict(
-                "a cursor has moved meanwhile; ask again".to_string(),
-            ));
-        }
-        if let Some(running) = self.sources().get(&(dag, trigger.to_string())) {
-            running.source.reopen();
-        }
-        Ok(told)
-    }
-
-    fn kafka_of(&self, dag: DagNo, trigger: &str) -> Option<KafkaTrigger> {
-        let wanted = self.door.streams();
-        let wanted = wanted.borrow();
-        let one = wanted.iter().find(|one| one.dag == dag)?;
-        let mut triggers = one.definition.triggers.iter();
-        Some(triggers.find(|one| one.name == trigger)?.kafka.clone())
-    }
-
-    fn sources(&self) -> std::sync::MutexGuard<'_, BTreeMap<(DagNo, String), Running>> {
+    pub(super) fn sources(&self) -> std::sync::MutexGuard<'_, BTreeMap<SourceKey, Running>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn follow(&self, wanted: &[WantedStreams]) {
         let mut left = std::mem::take(&mut *self.sources());
+        let open = self.database.streams.open_replays();
+        let replays = self.runtime.block_on(open).unwrap_or_default();
         for one in wanted {
             let triggers = one.definition.triggers.iter();
             for trigger in triggers.filter(|trigger| trigger.is_enabled) {
-                let key = (one.dag, trigger.name.clone());
-                let is_paused = one.is_paused || self.is_paused(one.dag, &trigger.name);
-                let running = match left.remove(&key) {
-                    Some(running) if running.version == one.version => {
-                        running.source.pause(is_paused);
-                        running
-                    }
-                    // The earlier one has ended before the next begins.
-                    earlier => {
-                        drop(earlier);
-                        match self.source(one, trigger, is_paused) {
-                            Ok(running) => running,
-                            Err(err) => {
-                                tracing::error!(dag.id = %one.definition.id, trigger = %trigger.name, %err, "A stream cannot be read");
-                                continue;
-                            }
-                        }
-                    }
+                let Some(record) = self.record(one.dag, &trigger.name) else {
+                    continue;
                 };
-                self.sources().insert(key, running);
+                let readings = [(LIVE, one.is_paused || record.is_paused)];
+                let replays = replays.iter().filter(|one| one.trigger == record.trigger);
+                let replays = replays.map(|replay| (replay.replay, one.is_paused));
+                for (replay, is_paused) in readings.into_iter().chain(replays) {
+                    let key = (one.dag, trigger.name.clone(), replay);
+                    let earlier = left.remove(&key);
+                    if let Some(running) = self.reading(one, trigger, replay, is_paused, earlier) {
+                        self.sources().insert(key, running);
+                    }
+                }
             }
         }
     }
 
-    fn is_paused(&self, dag: DagNo, name: &str) -> bool {
+    /// The source of one reading: the one that there is, or a new one.
+    fn reading(
+        &self,
+        wanted: &WantedStreams,
+        trigger: &Trigger,
+        replay: i64,
+        is_paused: bool,
+        earlier: Option<Running>,
+    ) -> Option<Running> {
+        if let Some(running) = earlier {
+            if running.version == wanted.version {
+                running.source.pause(is_paused);
+                return Some(running);
+            }
+            drop(running); // it has ended before the next begins
+        }
+        match self.source(wanted, trigger, replay, is_paused) {
+            Ok(running) => Some(running),
+            Err(err) => {
+                tracing::error!(dag.id = %wanted.definition.id, trigger = %trigger.name, %err, "A stream cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Is something other than before to be read since this was last asked?
+    fn is_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// Something other than before is to be read.
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+
+    fn record(&self, dag: DagNo, name: &str) -> Option<TriggerRecord> {
         let streams: Arc<dyn StreamStore> = Arc::clone(&self.database.streams);
-        let record = self
-            .runtime
-            .block_on(streams.put_trigger(dag, name, clock::now()));
-        record.is_ok_and(|record| record.is_paused)
+        let put = streams.put_trigger(dag, name, clock::now());
+        self.runtime.block_on(put).ok()
     }
 
     fn source(
         &self,
         wanted: &WantedStreams,
         trigger: &Trigger,
+        replay: i64,
         is_paused: bool,
     ) -> std::io::Result<Running> {
+        let (spec, ports) = self.spec(wanted, trigger, replay);
+        Ok(Running {
+            version: wanted.version,
+            source: Source::start(spec, ports, is_paused)?,
+        })
+    }
+
+    /// What a reading is told, and what it needs.
+    pub(super) fn spec(
+        &self,
+        wanted: &WantedStreams,
+        trigger: &Trigger,
+        replay: i64,
+    ) -> (SourceSpec, Ports) {
         let dag = Arc::clone(&wanted.definition);
         let active = i64::from(dag.max_active_runs);
         let spec = SourceSpec {
@@ -292,6 +269,7 @@ impl Shared {
             version: wanted.version,
             trigger: Arc::new(trigger.clone()),
             is_one_of_many: dag.triggers.len() > 1,
+            replay,
             term: self.term,
             open_runs_high: 2 * active,
             open_runs_low: active,
@@ -310,14 +288,11 @@ impl Shared {
             },
             now: clock::now,
         };
-        Ok(Running {
-            version: wanted.version,
-            source: Source::start(spec, ports, is_paused)?,
-        })
+        (spec, ports)
     }
 }
 
-fn away(err: StoreError) -> Refusal {
+pub(super) fn away(err: StoreError) -> Refusal {
     Refusal::Unavailable {
         what: crate::exit::chain(&err),
     }
@@ -325,7 +300,7 @@ fn away(err: StoreError) -> Refusal {
 
 /// Lays out the records of new runs and gives the runs to the engine. A file that is not there is
 /// written when a task needs it.
-fn hand_over(door: &EngineDoor, runs: &std::path::Path, made: Vec<NewStreamRun>) {
+pub(super) fn hand_over(door: &EngineDoor, runs: &std::path::Path, made: Vec<NewStreamRun>) {
     let runs = made.into_iter().map(|one| {
         let file = facts::records_file(runs, one.row.run);
         if let Err(err) = facts::lay_out_records(&file, &one.records) {

@@ -122,6 +122,17 @@ pub enum Command {
         /// `success` or `failed`.
         state: RunState,
     },
+    /// Go on in a lane of a stream that a failed run holds up.
+    UnblockLane {
+        /// The DAG.
+        dag_id: String,
+        /// The trigger.
+        trigger: String,
+        /// The lane, as the stream shows it.
+        lane: String,
+        /// Try the run again (`true`), or pass over it?
+        retry: bool,
+    },
     /// Make or change a pool.
     SetPool {
         /// Its name.

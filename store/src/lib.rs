@@ -11,6 +11,7 @@ pub mod backfill;
 pub mod command;
 pub mod fault;
 pub mod forget;
+pub mod hands;
 pub mod memory;
 pub mod outside;
 pub mod record;
@@ -27,6 +28,7 @@ pub use command::{
     PoolChange, Reach, Refusal, VariableChange, WhyOf,
 };
 pub use forget::{Forgotten, LookedAt, OldRuns};
+pub use hands::*;
 pub use outside::*;
 pub use record::*;
 pub use span::*;

@@ -3,6 +3,7 @@
 use crate::alert::AlertRow;
 use crate::asset::{AssetDelivery, AssetEventRow, AssetRow};
 use crate::backfill::{BackfillDate, BackfillRow};
+use crate::hands::StreamRows;
 use crate::worker::{Dispatch, Kill};
 use serde::{Deserialize, Serialize};
 pub use tidemill_model::row::{RunRow, TaskRow};
@@ -171,6 +172,8 @@ pub struct Pass {
     pub deliveries: Vec<AssetDelivery>,
     /// What is to be told.
     pub alerts: Vec<AlertRow>,
+    /// What is rare of streams.
+    pub streams: StreamRows,
 }
 
 impl Pass {
@@ -199,6 +202,7 @@ impl Pass {
             && self.dropped_deliveries.is_empty()
             && self.deliveries.is_empty()
             && self.alerts.is_empty()
+            && self.streams.is_empty()
     }
 }
 

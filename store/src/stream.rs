@@ -1,6 +1,7 @@
 //! Streams: how far they are read, and the runs that were made of what was read.
 
 use crate::StoreError;
+use crate::hands::{GapRecord, LaneBlock, ReplayRecord};
 use crate::record::RunRow;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,8 @@ pub struct Cut {
     pub counts: Counts,
     /// Why it stops here.
     pub halted: Option<String>,
+    /// Offsets that were gone before they were read, and why.
+    pub gap: Option<(i64, i64, String)>,
 }
 
 /// The records of a run, without their bytes.
@@ -241,6 +244,35 @@ pub enum StreamWish {
         /// Say it, and move nothing.
         dry_run: bool,
     },
+    /// Read a range again: `{replay, records, partitions: [{topic, partition, from, to}]}`.
+    Replay {
+        /// The DAG.
+        dag: DagNo,
+        /// The trigger.
+        trigger: String,
+        /// Where it begins, and where it ends.
+        range: (SeekTo, SeekTo),
+        /// Of these partitions; of all when empty.
+        partitions: Vec<i32>,
+        /// Begin with what is there where the range's beginning is gone.
+        allow_gap: bool,
+        /// Say it, and read nothing.
+        dry_run: bool,
+    },
+    /// End a replay.
+    CancelReplay {
+        /// Which.
+        replay: i64,
+    },
+    /// Make a run of a record in quarantine: `{run_id}`.
+    Retry {
+        /// The DAG.
+        dag: DagNo,
+        /// The trigger.
+        trigger: String,
+        /// The record.
+        poison: i64,
+    },
 }
 
 /// A sender of wishes; cheap to clone.
@@ -272,6 +304,9 @@ pub struct StreamCommit {
     pub poison: Vec<NewPoison>,
     /// Keys to remember until an instant, as SHA-256.
     pub seen: Vec<SeenKey>,
+    /// Records that leave the quarantine with it. If one of them is not held any more, nothing is
+    /// written.
+    pub retried: Vec<i64>,
 }
 
 /// A key that was seen.
@@ -327,6 +362,7 @@ pub trait StreamStore: Send + Sync {
         &self,
         term: i64,
         trigger: TriggerNo,
+        replay: i64,
         cuts: &[Cut],
         now: Ts,
     ) -> Result<Committed, StoreError>;
@@ -378,4 +414,48 @@ pub trait StreamStore: Send + Sync {
 
     /// These are copied.
     async fn mark_sent(&self, poison: &[i64], now: Ts) -> Result<(), StoreError>;
+
+    /// A record that is held in quarantine.
+    async fn held_poison(
+        &self,
+        trigger: TriggerNo,
+        poison: i64,
+    ) -> Result<Option<PoisonRecord>, StoreError>;
+
+    /// The newest gaps of a trigger.
+    async fn gaps(&self, trigger: TriggerNo, limit: u32) -> Result<Vec<GapRecord>, StoreError>;
+
+    /// Every run that holds up its lane.
+    async fn blocks(&self) -> Result<Vec<LaneBlock>, StoreError>;
+
+    /// Begins a replay with its cursors, fenced by the term; gives its number, which the cursors
+    /// have then.
+    async fn begin_replay(
+        &self,
+        term: i64,
+        trigger: TriggerNo,
+        wish: &serde_json::Value,
+        cursors: &[Cursor],
+        now: Ts,
+    ) -> Result<i64, StoreError>;
+
+    /// The newest replays of a trigger.
+    async fn replays(
+        &self,
+        trigger: TriggerNo,
+        limit: u32,
+    ) -> Result<Vec<ReplayRecord>, StoreError>;
+
+    /// Every replay that goes on.
+    async fn open_replays(&self) -> Result<Vec<ReplayRecord>, StoreError>;
+
+    /// Ends a replay that goes on, as `done` or `cancelled`, fenced by the term; says whether it
+    /// went on.
+    async fn end_replay(
+        &self,
+        term: i64,
+        replay: i64,
+        state: &str,
+        now: Ts,
+    ) -> Result<bool, StoreError>;
 }

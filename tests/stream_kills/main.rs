@@ -7,11 +7,12 @@
 //! and while runs execute. `TIDEMILL_KILL_ROUNDS` sets the number of kills, `TIDEMILL_SEED`
 //! repeats the random choices.
 
+#![allow(dead_code, reason = "the other program uses it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod journal;
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 use journal::Journal;
 use rustix::process::Signal;
@@ -89,9 +90,11 @@ impl Ledger {
     }
 }
 
-struct Siege {
+/// A topic, what was sent to it, and a DAG that reads it.
+pub(crate) struct Siege {
     broker: &'static Broker,
-    place: Place,
+    /// Where its server lives.
+    pub(crate) place: Place,
     topic: String,
     ledger: Ledger,
     chance: Chance,
@@ -99,7 +102,8 @@ struct Siege {
 }
 
 impl Siege {
-    fn new() -> Siege {
+    /// One of its own.
+    pub(crate) fn new() -> Siege {
         let (broker, place) = (Broker::shared(), Place::new());
         let topic = broker.new_topic("ledger", PARTITIONS);
         let journal = place.folder().join("journal");
@@ -172,9 +176,14 @@ impl Siege {
     }
 
     /// Lets everything end in peace, and judges.
-    fn end(mut self) {
+    fn end(self) {
+        let server = self.place.serve();
+        self.end_with(server);
+    }
+
+    /// The same with a server that runs.
+    pub(crate) fn end_with(mut self, mut server: support::Server) {
         let expected = self.ledger.expected();
-        let mut server = self.place.serve();
         let path = self.place.folder().join("journal");
         wait_for(
             "every record to be in a run that has ended well",
@@ -229,6 +238,18 @@ impl Siege {
     fn counts_of(&self, _server: &support::Server) -> Counts {
         counts(&self.place)
     }
+}
+
+/// Sends records to a siege's topic, all at once.
+pub(crate) fn send(siege: &mut Siege, n: usize) {
+    let first = siege.ledger.lines.len();
+    let wishes: Vec<(Wish, Fate)> = (first..first + n)
+        .map(|number| Ledger::wish(&mut siege.chance, number))
+        .collect();
+    let records: Vec<Wish> = wishes.iter().map(|(wish, _)| wish.clone()).collect();
+    let sent = Producer::new(siege.broker).send(&siege.topic, &records);
+    let fates = wishes.into_iter().map(|(_, fate)| fate);
+    siege.ledger.lines.extend(sent.into_iter().zip(fates));
 }
 
 fn total(counts: Counts) -> usize {

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod burst;
+mod hands;
+mod odd;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 mod tasks;
+mod topics;
 
 use scene::{Scene, dag, wait_for_lines, wait_for_successes};
 use serde_json::Value;

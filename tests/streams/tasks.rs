@@ -1,7 +1,7 @@
 //! Tasks that write records, read ranges and wait for records.
 
-use crate::support::waiting::wait_for;
-use crate::support::{PATIENCE, Place, Server};
+use super::support::waiting::wait_for;
+use super::support::{PATIENCE, Place, Server};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tidemill_kafka_rig::{Broker, Producer, Wish};

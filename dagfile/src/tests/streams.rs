@@ -10,6 +10,32 @@ fn dag(source: &str) -> Dag {
 }
 
 #[test]
+fn what_streams_may_say_besides() {
+    let dag = dag("
+[triggers.a.kafka]
+brokers = ['a:1']
+topic_pattern = '^orders\\..*'
+batch_by = 'trigger'
+on_lane_failure = 'block'
+on_run_failure = 'quarantine'
+when_paused = 'skip'
+[tasks]
+t = 'true'
+");
+    let kafka = &dag.triggers[0].kafka;
+    assert!(kafka.topics.is_empty());
+    assert_eq!(kafka.topic_pattern.as_deref(), Some("^orders\\..*"));
+    assert_eq!(
+        (kafka.batch_by, kafka.when_paused),
+        (BatchBy::Trigger, WhenPaused::Skip)
+    );
+    assert_eq!(
+        (kafka.on_lane_failure, kafka.on_run_failure),
+        (OnLaneFailure::Block, OnRunFailure::Quarantine)
+    );
+}
+
+#[test]
 fn a_stream_is_read_with_its_defaults() {
     let dag = dag("
 [triggers.orders]

@@ -156,6 +156,7 @@ impl Walk<'_> {
         let kafka = KafkaTrigger {
             cluster: cluster?,
             topics,
+            topic_pattern: self.topic_pattern(table),
             start: self.stream_start(table, &zone).unwrap_or(Start::Latest),
             mode: StreamMode::from_name(&word(self.choice(table, "mode", keys::MODES)))
                 .unwrap_or(StreamMode::Batch),
@@ -182,6 +183,12 @@ impl Walk<'_> {
                 keys::RUN_FAILURES,
             )))
             .unwrap_or(OnRunFailure::Keep),
+            when_paused: WhenPaused::from_name(&word(self.choice(
+                table,
+                "when_paused",
+                keys::WHEN_PAUSED,
+            )))
+            .unwrap_or(WhenPaused::Hold),
             tombstones: Tombstones::from_name(&word(self.choice(
                 table,
                 "tombstones",
@@ -279,6 +286,18 @@ impl Walk<'_> {
             }
         }
         names
+    }
+
+    fn topic_pattern(&mut self, table: &Table) -> Option<String> {
+        let text = self.text(table, "topic_pattern")?;
+        if let Err(err) = regex::Regex::new(&text.value) {
+            let why = err.to_string();
+            let why = why.lines().last().unwrap_or_default().trim();
+            let message = format!("`{}` is not a regular expression: {why}", text.value);
+            self.report(Diagnostic::error("TM0103", text.span, message));
+            return None;
+        }
+        Some(text.value)
     }
 
     fn topic(&mut self, table: &Table, name: &str) -> Option<String> {
@@ -427,26 +446,6 @@ impl Walk<'_> {
                 "without an `ordering` there is no lane to block",
             );
         }
-        let later = [
-            (
-                "on_lane_failure",
-                kafka.on_lane_failure == OnLaneFailure::Block,
-            ),
-            (
-                "on_run_failure",
-                kafka.on_run_failure == OnRunFailure::Quarantine,
-            ),
-        ];
-        for (name, is_later) in later {
-            if is_later {
-                let span = at(name);
-                let written = self.source.get(span.clone()).unwrap_or("").to_string();
-                self.not_built(span, &format!("`{name} = {written}`"));
-            }
-        }
-        let mut clash = |span: Range<usize>, message: &str| {
-            self.report(Diagnostic::error("TM0161", span, message));
-        };
         let policy = dag
             .concurrency
             .as_ref()

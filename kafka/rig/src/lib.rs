@@ -2,9 +2,11 @@
 //! confirmed. No part of the program.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod bare;
 mod broker;
 mod producer;
 mod topics;
 
+pub use bare::Bare;
 pub use broker::Broker;
 pub use producer::{Producer, Sent, Wish};

@@ -2,12 +2,12 @@
 
 use super::reading::{RUNS_PER_COMMIT, Taken};
 use super::runs::Maker;
-use super::session::{Ended, Session, Trouble};
+use super::session::{Ended, Lane, Session, Trouble};
 use crate::status::State;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
-use tidemill_store::{Committed, LIVE, NewStreamRun, SeenKey, StoreError, StreamCommit, fault};
+use tidemill_store::{Committed, NewStreamRun, SeenKey, StoreError, StreamCommit, fault};
 
 /// A store that has failed is asked again so soon.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -19,6 +19,10 @@ impl Session<'_> {
         if taken.is_empty() {
             return Ok(None);
         }
+        if self.is_another_topic() {
+            // Nothing of it is written: the cursors are read anew, and the topics looked at.
+            return Ok(Some(Ended::Fenced));
+        }
         taken.sort_by(|a, b| a.cut.partition.cmp(&b.cut.partition));
         let now = (self.worker.ports.now)();
         let seen = self.drop_doubles(&mut taken, now)?;
@@ -26,21 +30,26 @@ impl Session<'_> {
             spec: &self.worker.spec,
             ports: &self.worker.ports,
             trigger: self.record.trigger,
-            replay: LIVE,
+            replay: self.worker.spec.replay,
         };
         let mut runs = Vec::new();
-        for one in &mut taken {
-            runs.extend(maker.runs(one, now));
+        if self.is_one_batch() {
+            runs.extend(maker.run_of_all(&mut taken, now));
+        } else {
+            for one in &mut taken {
+                runs.extend(maker.runs(one, now));
+            }
         }
         let mut commit = StreamCommit {
             term: self.worker.spec.term,
             trigger: self.record.trigger,
-            replay: LIVE,
+            replay: self.worker.spec.replay,
             now,
             cuts: Vec::with_capacity(taken.len()),
             runs,
             poison: Vec::new(),
             seen,
+            retried: Vec::new(),
         };
         for one in taken {
             commit.cuts.push(one.cut);
@@ -62,8 +71,12 @@ impl Session<'_> {
         let now = Instant::now();
         let mut taken = Vec::new();
         let mut n_records = 0;
+        let is_due = |lane: &Lane| lane.reading.due(&self.rules).is_some_and(|due| due <= now);
+        // Where all partitions share a run, one that is due takes the others with it.
+        let all_due = self.is_one_batch() && (self.is_full() || self.lanes.iter().any(is_due));
         for lane in &mut self.lanes {
-            let is_due = lane.reading.due(&self.rules).is_some_and(|due| due <= now);
+            let is_due = lane.reading.due(&self.rules).is_some_and(|due| due <= now)
+                || all_due && lane.reading.position > lane.reading.stored;
             if is_due && !self.is_held && n_records < RUNS_PER_COMMIT {
                 let one = lane.reading.cut(now);
                 n_records += one.records.len();

@@ -4,10 +4,11 @@
 //! that another reader could take away. What it knows is the store's; it holds only what it has
 //! read since the last commit, and forgets that whenever a commit finds its cursor elsewhere.
 
+pub(crate) mod begin;
 mod commit;
 pub(crate) mod control;
-mod reading;
-mod runs;
+pub(crate) mod reading;
+pub(crate) mod runs;
 mod session;
 mod show;
 pub(crate) mod start;
@@ -18,7 +19,7 @@ use crate::status::{State, Status};
 use control::Control;
 use serde_json::Value;
 use session::{Ended, Session, Trouble};
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,12 +39,20 @@ pub struct SourceSpec {
     pub trigger: Arc<Trigger>,
     /// Has its DAG other triggers? Then the names of runs say which.
     pub is_one_of_many: bool,
+    /// [`tidemill_store::LIVE`], or the replay.
+    pub replay: i64,
     /// The term that fences what it writes.
     pub term: i64,
     /// It reads nothing more while so many of its runs are not over …
     pub open_runs_high: i64,
     /// … until so few are.
     pub open_runs_low: i64,
+}
+
+impl SourceSpec {
+    pub(crate) fn is_replay(&self) -> bool {
+        self.replay != tidemill_store::LIVE
+    }
 }
 
 /// What a source needs of the process around it.
@@ -91,6 +100,7 @@ impl Source {
             ports,
             control: Arc::clone(&control),
             letters: Arc::clone(&letters),
+            was_paused: AtomicBool::new(false),
             status: Arc::clone(&status),
         };
         let mut source = Source {
@@ -143,6 +153,8 @@ pub(crate) struct Worker {
     pub(crate) ports: Ports,
     pub(crate) control: Arc<Control>,
     pub(crate) letters: Arc<Control>,
+    /// Has it been paused since it last read?
+    was_paused: AtomicBool,
     status: Arc<Mutex<Status>>,
 }
 
@@ -150,6 +162,9 @@ impl Worker {
     /// The copier of dead letters, where the trigger has a topic for them.
     fn letters(&self) -> Option<Letters> {
         let (spec, ports) = (&self.spec, &self.ports);
+        if spec.is_replay() {
+            return None; // the live source sends the letters of all readings
+        }
         let topic = spec.trigger.kafka.dead_letter_topic.clone()?;
         let record = ports
             .store
@@ -172,12 +187,20 @@ impl Worker {
         let mut wait = RETRY_FIRST;
         while !self.control.is_stopped() {
             if self.control.is_paused() {
+                self.was_paused.store(true, Ordering::Release);
                 self.tell(|status| status.state = State::Paused);
                 self.control.wait(Duration::from_secs(3_600));
                 continue;
             }
             match Session::open(&self).and_then(|mut session| session.read()) {
                 Ok(Ended::Asked) => wait = RETRY_FIRST,
+                Ok(Ended::Finished) => match self.finish() {
+                    Ok(()) | Err(Trouble::TermLost) => break,
+                    Err(Trouble::Outside(why)) => {
+                        self.tell(|status| status.state = State::Waiting(why));
+                        self.control.wait(RETRY_LONGEST);
+                    }
+                },
                 Ok(Ended::Fenced) => self.tell(|status| status.n_fenced += 1),
                 Err(Trouble::TermLost) => break,
                 Err(Trouble::Outside(why)) => {
@@ -191,6 +214,21 @@ impl Worker {
             }
         }
         self.tell(|status| status.state = State::Ended);
+    }
+
+    /// A replay is over.
+    fn finish(&self) -> Result<(), Trouble> {
+        let (spec, ports) = (&self.spec, &self.ports);
+        let ended = ports
+            .store
+            .end_replay(spec.term, spec.replay, "done", (ports.now)());
+        ports.runtime.block_on(ended)?;
+        Ok(())
+    }
+
+    /// Was it paused since this was last asked?
+    pub(crate) fn was_paused(&self) -> bool {
+        self.was_paused.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn tell(&self, change: impl FnOnce(&mut Status)) {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
 use tidemill_model::trigger::*;
-use tidemill_store::{Counts, Cut, NewPoison, Partition};
+use tidemill_store::{Counts, Cursor, Cut, NewPoison, Partition};
 use tidemill_template::{Expression, Verdict};
 
 /// Runs that one transaction makes at most, but for those of one range.
@@ -23,6 +23,7 @@ pub(crate) struct Rules<'t> {
     pub kafka: &'t KafkaTrigger,
     pub filter: Option<Expression<'t>>,
     pub dedupe: Option<Expression<'t>>,
+    pub pattern: Option<regex::Regex>,
 }
 
 impl<'t> Rules<'t> {
@@ -37,6 +38,10 @@ impl<'t> Rules<'t> {
             kafka,
             filter: compile(kafka.filter.as_ref())?,
             dedupe: compile(kafka.dedupe.as_ref().map(|dedupe| &dedupe.key))?,
+            pattern: match &kafka.topic_pattern {
+                Some(text) => Some(regex::Regex::new(text).map_err(|err| err.to_string())?),
+                None => None,
+            },
         })
     }
 }
@@ -68,6 +73,8 @@ pub(crate) struct Reading {
     pub generation: i64,
     /// Where its cursor is stored to stand.
     pub stored: i64,
+    /// Where reading ends, for a replay.
+    pub end: Option<i64>,
     /// The next offset to read.
     pub position: i64,
     pub is_caught_up: bool,
@@ -85,11 +92,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn new(partition: Partition, stored: i64, generation: i64, now: Instant) -> Reading {
+    pub(crate) fn new(cursor: &Cursor, now: Instant) -> Reading {
+        let stored = cursor.next_offset;
         Reading {
-            partition,
-            generation,
+            partition: cursor.partition.clone(),
+            generation: cursor.generation,
             stored,
+            end: cursor.end_offset,
             position: stored,
             is_caught_up: false,
             halted: None,
@@ -107,7 +116,24 @@ impl Reading {
 
     /// May more be read before the next cut?
     pub(crate) fn has_room(&self, rules: &Rules) -> bool {
-        self.halted.is_none() && self.stop.is_none() && !self.is_full(rules)
+        self.halted.is_none() && self.stop.is_none() && !self.is_at_end() && !self.is_full(rules)
+    }
+
+    /// Has a replay read all of its range?
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.end.is_some_and(|end| self.position >= end)
+    }
+
+    /// The brokers say that there is nothing behind. A range ends there too: what is left of it
+    /// are markers of transactions, and records that were compacted away.
+    pub(crate) fn caught_up(&mut self) {
+        self.is_caught_up = true;
+        self.position = self.end.unwrap_or(self.position).max(self.position);
+    }
+
+    /// Records that are kept for the next batch, and the bytes of their lines.
+    pub(crate) fn n_kept(&self) -> (usize, usize) {
+        (self.kept.len(), self.n_bytes)
     }
 
     fn is_full(&self, rules: &Rules) -> bool {
@@ -129,8 +155,12 @@ impl Reading {
         if record.offset < self.position {
             return;
         }
+        if let Some(end) = self.end.filter(|end| record.offset >= *end) {
+            self.position = end;
+            return;
+        }
         self.is_caught_up = false;
-        match self.judge(record, rules) {
+        match judge(record, rules) {
             Judged::Kept(kept) => {
                 self.counts.taken += 1;
                 self.n_bytes += kept.line.len();
@@ -167,55 +197,6 @@ impl Reading {
         self.read_up_to = record.timestamp.or(self.read_up_to);
     }
 
-    fn judge(&self, record: &Record, rules: &Rules) -> Judged {
-        let kafka = rules.kafka;
-        let n_bytes = record.n_bytes();
-        if n_bytes as u64 > kafka.max_record_bytes {
-            let max = kafka.max_record_bytes;
-            return Judged::Poison(
-                OVERSIZE,
-                format!("it has {n_bytes} bytes, more than max_record_bytes = {max}"),
-            );
-        }
-        if record.value.is_none() && kafka.tombstones == Tombstones::Skip {
-            return Judged::Skipped;
-        }
-        let view = (rules.filter.is_some() || rules.dedupe.is_some())
-            .then(|| record.view(kafka.key_format, kafka.value_format));
-        if let (Some(filter), Some(view)) = (&rules.filter, &view) {
-            match filter.decide(view) {
-                Verdict::Pass => {}
-                Verdict::Reject => return Judged::Filtered,
-                Verdict::Missing => return Judged::Missing,
-                Verdict::Unreadable(why) => return Judged::Poison("decode", why),
-                Verdict::Broken(why) => {
-                    return Judged::Poison("filter", format!("the filter: {why}"));
-                }
-            }
-        }
-        let same = match (&rules.dedupe, &view) {
-            (Some(dedupe), Some(view)) => match dedupe.key(view) {
-                Ok(key) => key.map(|key| sha256(key.as_bytes())),
-                Err(Verdict::Unreadable(why)) => return Judged::Poison("decode", why),
-                Err(other) => {
-                    return Judged::Poison("filter", format!("the key of dedupe: {other:?}"));
-                }
-            },
-            _ => None,
-        };
-        match record.line(kafka.key_format, kafka.value_format) {
-            Ok(line) => Judged::Kept(Box::new(Kept {
-                offset: record.offset,
-                timestamp: record.timestamp,
-                line,
-                n_bytes,
-                key_hash: record.key.as_ref().map(|key| sha256(key)),
-                same,
-            })),
-            Err(why) => Judged::Poison("decode", why),
-        }
-    }
-
     fn poisoned(&self, record: &Record, class: &str, message: String) -> NewPoison {
         let by_reference = class == OVERSIZE;
         let bytes = |bytes: &Option<std::sync::Arc<[u8]>>| {
@@ -242,7 +223,8 @@ impl Reading {
             return None;
         }
         let is_at_once = rules.kafka.mode == StreamMode::Record;
-        let full = self.is_full(rules) || self.stop.is_some();
+        let is_over = self.is_at_end() && self.position > self.stored;
+        let full = self.is_full(rules) || self.stop.is_some() || is_over;
         match self.opened {
             _ if full => Some(self.last_cut),
             Some(opened) if is_at_once => Some(opened),
@@ -266,6 +248,7 @@ impl Reading {
                 end: self.position,
                 counts: std::mem::take(&mut self.counts),
                 halted: self.stop.take(),
+                gap: None,
             },
             records: std::mem::take(&mut self.kept),
             poison: std::mem::take(&mut self.poison),
@@ -279,7 +262,58 @@ impl Reading {
     }
 }
 
-enum Judged {
+/// What becomes of a record.
+pub(crate) fn judge(record: &Record, rules: &Rules) -> Judged {
+    let kafka = rules.kafka;
+    let n_bytes = record.n_bytes();
+    if n_bytes as u64 > kafka.max_record_bytes {
+        let max = kafka.max_record_bytes;
+        return Judged::Poison(
+            OVERSIZE,
+            format!("it has {n_bytes} bytes, more than max_record_bytes = {max}"),
+        );
+    }
+    if record.value.is_none() && kafka.tombstones == Tombstones::Skip {
+        return Judged::Skipped;
+    }
+    let view = (rules.filter.is_some() || rules.dedupe.is_some())
+        .then(|| record.view(kafka.key_format, kafka.value_format));
+    if let (Some(filter), Some(view)) = (&rules.filter, &view) {
+        match filter.decide(view) {
+            Verdict::Pass => {}
+            Verdict::Reject => return Judged::Filtered,
+            Verdict::Missing => return Judged::Missing,
+            Verdict::Unreadable(why) => return Judged::Poison("decode", why),
+            Verdict::Broken(why) => {
+                return Judged::Poison("filter", format!("the filter: {why}"));
+            }
+        }
+    }
+    let same = match (&rules.dedupe, &view) {
+        (Some(dedupe), Some(view)) => match dedupe.key(view) {
+            Ok(key) => key.map(|key| sha256(key.as_bytes())),
+            Err(Verdict::Unreadable(why)) => return Judged::Poison("decode", why),
+            Err(other) => {
+                return Judged::Poison("filter", format!("the key of dedupe: {other:?}"));
+            }
+        },
+        _ => None,
+    };
+    match record.line(kafka.key_format, kafka.value_format) {
+        Ok(line) => Judged::Kept(Box::new(Kept {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            line,
+            n_bytes,
+            key_hash: record.key.as_ref().map(|key| sha256(key)),
+            same,
+        })),
+        Err(why) => Judged::Poison("decode", why),
+    }
+}
+
+/// What becomes of a record.
+pub(crate) enum Judged {
     Kept(Box<Kept>),
     Filtered,
     Missing,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::Ordering as Atomic;
 use tidemill_model::trigger::*;
 use tidemill_model::{RunNo, RunRow, RunState, RunType, TriggerNo, Ts};
-use tidemill_store::{BatchRecord, Cut, NewStreamRun};
+use tidemill_store::{BatchRecord, NewStreamRun, Partition};
 
 /// A first record is told to templates up to this many bytes.
 const FIRST_BYTES_MAX: usize = 64 << 10;
@@ -19,6 +19,14 @@ pub(crate) struct Maker<'s> {
     pub replay: i64,
 }
 
+/// What one partition gives to a run.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    partition: &'p Partition,
+    generation: i64,
+    records: &'p [Kept],
+}
+
 impl Maker<'_> {
     /// The runs of a cut, in the order of their first records.
     pub(crate) fn runs(&self, taken: &mut Taken, now: Ts) -> Vec<NewStreamRun> {
@@ -27,28 +35,62 @@ impl Maker<'_> {
         let groups: Vec<Vec<Kept>> = match (kafka.mode, kafka.batch_by) {
             (StreamMode::Record, _) => records.into_iter().map(|one| vec![one]).collect(),
             (StreamMode::Batch, BatchBy::Key) => by_key(records),
-            (StreamMode::Batch, BatchBy::Partition) if records.is_empty() => Vec::new(),
-            (StreamMode::Batch, BatchBy::Partition) => vec![records],
+            (StreamMode::Batch, _) if records.is_empty() => Vec::new(),
+            (StreamMode::Batch, BatchBy::Partition | BatchBy::Trigger) => vec![records],
         };
         let is_split = kafka.mode == StreamMode::Batch && kafka.batch_by == BatchBy::Key;
         let runs = groups.into_iter().enumerate().map(|(at, records)| {
             let slot = if is_split { at as i32 } else { 0 };
-            self.run(taken, slot, is_split, &records, now)
+            let part = Part {
+                partition: &taken.cut.partition,
+                generation: taken.generation,
+                records: &records,
+            };
+            let suffix = is_split.then(|| format!("__{slot}"));
+            self.run(&[part], slot, suffix, now)
         });
         runs.collect()
     }
 
-    fn run(
+    /// The one run of several cuts, if there is anything in them.
+    pub(crate) fn run_of_all(&self, taken: &mut [Taken], now: Ts) -> Option<NewStreamRun> {
+        let records: Vec<Vec<Kept>> = taken
+            .iter_mut()
+            .map(|one| std::mem::take(&mut one.records))
+            .collect();
+        let parts = taken.iter().zip(&records).map(|(one, records)| Part {
+            partition: &one.cut.partition,
+            generation: one.generation,
+            records,
+        });
+        let parts: Vec<Part<'_>> = parts.filter(|part| !part.records.is_empty()).collect();
+        (!parts.is_empty()).then(|| self.run(&parts, 0, None, now))
+    }
+
+    /// The run of a record that leaves the quarantine.
+    pub(crate) fn run_again(
         &self,
-        taken: &Taken,
-        slot: i32,
-        is_split: bool,
-        records: &[Kept],
+        partition: &Partition,
+        record: Kept,
+        poison: i64,
         now: Ts,
     ) -> NewStreamRun {
-        let (cut, generation) = (&taken.cut, taken.generation);
-        let partition = &cut.partition;
-        let first = records.first().map_or(cut.expected, |kept| kept.offset);
+        let part = Part {
+            partition,
+            generation: 0,
+            records: &[record],
+        };
+        self.run(&[part], 0, Some(format!("__retry{poison}")), now)
+    }
+
+    /// A run of what several partitions have given; it is known by the first of them.
+    fn run(&self, parts: &[Part<'_>], slot: i32, suffix: Option<String>, now: Ts) -> NewStreamRun {
+        let Part {
+            partition,
+            generation,
+            records,
+        } = parts[0];
+        let first = records.first().map_or(0, |kept| kept.offset);
         let last = records.last().map_or(first, |kept| kept.offset);
         let mut key = format!(
             "kafka__{}__{}__{first}-{last}",
@@ -59,14 +101,15 @@ impl Maker<'_> {
             (spec.is_one_of_many, format!("__{}", spec.trigger.name)),
             (self.replay != 0, format!("__replay{}", self.replay)),
             (generation != 0, format!("__seek{generation}")),
-            (is_split, format!("__{slot}")),
+            (suffix.is_some(), suffix.clone().unwrap_or_default()),
         ] {
             if is_told {
                 key.push_str(&text);
             }
         }
+        let is_again = suffix.filter(|suffix| suffix.starts_with("__retry"));
         let cause = format!(
-            "kafka:{}:{}.{}:{}:{}:{}:{first}-{}:{slot}",
+            "kafka:{}:{}.{}:{}:{}:{}:{first}-{}:{slot}{}",
             self.trigger,
             self.replay,
             generation,
@@ -74,9 +117,11 @@ impl Maker<'_> {
             partition.incarnation,
             partition.partition,
             last + 1,
+            is_again.unwrap_or_default(),
         );
-        let times = || records.iter().filter_map(|kept| kept.timestamp);
-        let lines: String = records.iter().map(|kept| kept.line.as_str()).collect();
+        let all = || parts.iter().flat_map(|part| part.records);
+        let times = || all().filter_map(|kept| kept.timestamp);
+        let lines: String = all().map(|kept| kept.line.as_str()).collect();
         let run = RunNo(self.ports.run_numbers.fetch_add(1, Atomic::AcqRel) + 1);
         let batch = BatchRecord {
             run,
@@ -86,11 +131,11 @@ impl Maker<'_> {
             first_offset: first,
             end_offset: last + 1,
             slot,
-            lane: self.lane(cut, records),
-            n_records: records.len() as i64,
-            n_bytes: records.iter().map(|kept| kept.n_bytes as i64).sum(),
+            lane: self.lane(partition, records),
+            n_records: all().count() as i64,
+            n_bytes: all().map(|kept| kept.n_bytes as i64).sum(),
             sha256: hex(&sha256(lines.as_bytes())),
-            facts: self.facts(cut, first, last, records),
+            facts: self.facts(parts),
         };
         let row = RunRow {
             run,
@@ -120,26 +165,51 @@ impl Maker<'_> {
         }
     }
 
-    /// What templates see as `trigger`.
-    fn facts(&self, cut: &Cut, first: i64, last: i64, records: &[Kept]) -> Value {
-        let line = records.first().map(|kept| kept.line.as_str());
-        let line = line.filter(|line| line.len() <= FIRST_BYTES_MAX);
-        json!({
+    /// What templates see as `trigger`. Of a run over several partitions `topic`, `partition` and
+    /// the offsets are those of the first; `ranges` has all.
+    fn facts(&self, parts: &[Part<'_>]) -> Value {
+        let all = || parts.iter().flat_map(|part| part.records);
+        let line = |kept: Option<&Kept>| {
+            let line = kept.map(|kept| kept.line.as_str());
+            let line = line.filter(|line| line.len() <= FIRST_BYTES_MAX);
+            line.and_then(|line| serde_json::from_str::<Value>(line).ok())
+        };
+        let ranges = parts.iter().map(|part| {
+            let first = part.records.first().map_or(0, |kept| kept.offset);
+            let last = part.records.last().map_or(first, |kept| kept.offset);
+            json!({
+                "topic": part.partition.topic,
+                "partition": part.partition.partition,
+                "first_offset": first,
+                "last_offset": last,
+                "end_offset": last + 1,
+            })
+        });
+        let ranges: Vec<Value> = ranges.collect();
+        let mut facts = ranges[0].clone();
+        let more = json!({
+            "type": "kafka",
             "name": self.spec.trigger.name,
-            "topic": cut.partition.topic,
-            "partition": cut.partition.partition,
-            "first_offset": first,
-            "last_offset": last,
-            "end_offset": last + 1,
-            "count": records.len(),
-            "bytes": records.iter().map(|kept| kept.n_bytes).sum::<usize>(),
+            "ranges": ranges,
+            "count": all().count(),
+            "bytes": all().map(|kept| kept.n_bytes).sum::<usize>(),
+            "first_timestamp": all().filter_map(|kept| kept.timestamp).min(),
+            "last_timestamp": all().filter_map(|kept| kept.timestamp).max(),
             "replay": self.replay,
-            "first": line.and_then(|line| serde_json::from_str::<Value>(line).ok()),
-        })
+            "first": line(all().next()),
+            "last": line(all().last()),
+        });
+        if let (Value::Object(facts), Value::Object(more)) = (&mut facts, more) {
+            facts.extend(more);
+        }
+        facts
     }
 
-    fn lane(&self, cut: &Cut, records: &[Kept]) -> Option<String> {
-        let of_partition = || format!("{}/{}", cut.partition.topic, cut.partition.partition);
+    fn lane(&self, partition: &Partition, records: &[Kept]) -> Option<String> {
+        let of_partition = || match self.spec.trigger.kafka.batch_by {
+            BatchBy::Trigger => "all".to_string(),
+            _ => format!("{}/{}", partition.topic, partition.partition),
+        };
         let lane = match self.spec.trigger.kafka.ordering {
             Ordering::None => return None,
             Ordering::Partition => of_partition(),

@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::reading::{Reading, Rules};
-use super::start::{partitions, resolve, watermarks};
+use super::start::watermarks;
 use super::{SourceSpec, Worker};
 use crate::client::{Quiet, cannot_make};
 use crate::record::Record;
@@ -14,8 +14,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidemill_model::trigger::{OnDataLoss, Start};
-use tidemill_store::{Counts, Cursor, Cut, LIVE, Partition, StoreError, TriggerRecord};
+use tidemill_model::trigger::{BatchBy, OnDataLoss, StreamMode};
+use tidemill_store::{Counts, Cursor, Cut, StoreError, TriggerRecord};
 
 /// Records that are read from one partition before the next has its turn.
 const TURN: usize = 1_000;
@@ -67,12 +67,14 @@ pub(crate) enum Ended {
     Asked,
     /// A cursor stood elsewhere, or the DAG was paused: what was read is forgotten.
     Fenced,
+    /// A replay has read its range.
+    Finished,
 }
 
 /// A partition, its queue, and its watermarks as they were last told.
 pub(crate) struct Lane {
     pub(crate) reading: Reading,
-    queue: PartitionQueue<Quiet>,
+    pub(crate) queue: PartitionQueue<Quiet>,
     topic: Arc<str>,
     pub(crate) marks: Option<(i64, i64)>,
 }
@@ -80,7 +82,7 @@ pub(crate) struct Lane {
 pub(crate) struct Session<'w> {
     pub(crate) worker: &'w Worker,
     pub(crate) rules: Rules<'w>,
-    client: Arc<BaseConsumer<Quiet>>,
+    pub(crate) client: Arc<BaseConsumer<Quiet>>,
     pub(crate) record: TriggerRecord,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) halted: Vec<Cursor>,
@@ -90,7 +92,9 @@ pub(crate) struct Session<'w> {
     pub(crate) open_runs: i64,
     pub(crate) is_held: bool,
     next_count: Instant,
-    next_ask: Instant,
+    pub(crate) next_ask: Instant,
+    /// When it was last asked whether the topics are still the same.
+    pub(crate) ids_asked: Instant,
     pub(crate) next_tell: Instant,
 }
 
@@ -132,6 +136,7 @@ impl<'w> Session<'w> {
             is_held: false,
             next_count: Instant::now(),
             next_ask: Instant::now() + ASK_EVERY,
+            ids_asked: Instant::now(),
             next_tell: Instant::now(),
             worker,
         };
@@ -139,72 +144,8 @@ impl<'w> Session<'w> {
         Ok(session)
     }
 
-    /// Assigns what there is to read.
-    fn begin(&mut self) -> Result<(), Trouble> {
-        let (found, missing) = partitions(&self.client, &self.rules.kafka.topics)?;
-        self.notes = missing;
-        let cursors = self.cursors_of(&found)?;
-        if cursors.is_empty() {
-            return Err(Trouble::Outside(self.notes.join("; ")));
-        }
-        for cursor in cursors {
-            self.add(cursor)?;
-        }
-        Ok(())
-    }
-
-    /// The cursors of partitions, begun where there is none. Where reading begins is decided once:
-    /// partitions that come later begin at their first record, or what was written before they
-    /// were found would be lost.
-    fn cursors_of(&mut self, found: &[Partition]) -> Result<Vec<Cursor>, Trouble> {
-        let worker = self.worker;
-        let (ports, spec) = (&worker.ports, &worker.spec);
-        let read = || {
-            ports
-                .runtime
-                .block_on(ports.store.cursors(self.record.trigger, LIVE))
-        };
-        let known = read()?;
-        let is_known = |partition: &Partition| known.iter().any(|one| one.partition == *partition);
-        let now = (ports.now)();
-        let mut fresh = Vec::new();
-        for partition in found.iter().filter(|partition| !is_known(partition)) {
-            let is_later = known
-                .iter()
-                .any(|one| one.partition.topic == partition.topic);
-            let start = if is_later {
-                &Start::Earliest
-            } else {
-                &self.rules.kafka.start
-            };
-            let next_offset = resolve(&self.client, partition, start, now)?;
-            tracing::info!(
-                dag.id = %spec.dag_id, trigger = %spec.trigger.name, topic = %partition.topic,
-                partition = partition.partition, next_offset, "A stream begins here"
-            );
-            fresh.push(Cursor {
-                trigger: self.record.trigger,
-                replay: LIVE,
-                generation: 0,
-                partition: partition.clone(),
-                next_offset,
-                end_offset: None,
-                halted: None,
-                counts: Counts::default(),
-                updated_at: now,
-            });
-        }
-        if !fresh.is_empty() {
-            let begun = ports.store.begin_cursors(spec.term, &fresh);
-            ports.runtime.block_on(begun)?;
-        }
-        let all = if fresh.is_empty() { known } else { read()? };
-        let mine = all.into_iter().filter(|one| found.contains(&one.partition));
-        Ok(mine.collect())
-    }
-
     /// Begins to read a partition where its cursor stands.
-    fn add(&mut self, cursor: Cursor) -> Result<(), Trouble> {
+    pub(crate) fn add(&mut self, cursor: Cursor) -> Result<(), Trouble> {
         if cursor.halted.is_some() {
             self.halted.push(cursor);
             return Ok(());
@@ -221,12 +162,7 @@ impl<'w> Session<'w> {
         let now = Instant::now();
         self.lanes.push(Lane {
             topic: partition.topic.as_str().into(),
-            reading: Reading::new(
-                partition.clone(),
-                cursor.next_offset,
-                cursor.generation,
-                now,
-            ),
+            reading: Reading::new(&cursor, now),
             queue,
             marks: Some(marks),
         });
@@ -259,6 +195,11 @@ impl<'w> Session<'w> {
 
     /// Records are gone that were not read: says so, and goes on where the trigger says.
     fn lose(&mut self, at: usize, low: i64, high: i64) -> Result<(), Trouble> {
+        if self.is_another_now() {
+            // What is there is not what was read: the cursors are looked at anew.
+            self.worker.control.reopen();
+            return Ok(());
+        }
         let worker = self.worker;
         let reading = &self.lanes[at].reading;
         let stored = reading.stored;
@@ -267,6 +208,7 @@ impl<'w> Session<'w> {
             OnDataLoss::Earliest => low,
             OnDataLoss::Latest => high,
         };
+        let end = reading.end.map_or(end, |last| end.min(last));
         let why = if stored < low {
             format!(
                 "records {stored} to {} are gone: the oldest that is kept is {low}",
@@ -291,11 +233,13 @@ impl<'w> Session<'w> {
                 lost: (end - stored).max(0),
                 ..Counts::default()
             },
+            gap: Some((stored, low.max(stored), why.clone())),
             halted: is_halted.then_some(why),
         };
         let moved = worker.ports.store.seek(
             worker.spec.term,
             self.record.trigger,
+            worker.spec.replay,
             std::slice::from_ref(&cut),
             (worker.ports.now)(),
         );
@@ -317,6 +261,9 @@ impl<'w> Session<'w> {
             if let Some(ended) = self.commit_due()? {
                 return Ok(ended);
             }
+            if self.is_finished() {
+                return Ok(Ended::Finished);
+            }
             self.look_around()?;
             self.show();
             if n_read == 0 {
@@ -330,9 +277,10 @@ impl<'w> Session<'w> {
         let now = Instant::now();
         let mut n_read = 0;
         for at in 0..self.lanes.len() {
-            for _ in 0..TURN {
+            let is_full = self.is_full();
+            for _ in 0..self.turn_length() {
                 let lane = &mut self.lanes[at];
-                if !lane.reading.has_room(&self.rules) {
+                if !lane.reading.has_room(&self.rules) || is_full {
                     break;
                 }
                 match lane.queue.poll(Duration::ZERO) {
@@ -344,7 +292,7 @@ impl<'w> Session<'w> {
                         self.trouble = None;
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => {
-                        lane.reading.is_caught_up = true;
+                        lane.reading.caught_up();
                         self.trouble = None;
                     }
                     Some(Err(err)) => self.partition_error(at, &err)?,
@@ -410,7 +358,7 @@ impl<'w> Session<'w> {
         let is_asked = self.is_held || self.open_runs >= spec.open_runs_high;
         if is_asked && Instant::now() >= self.next_count {
             let ports = &self.worker.ports;
-            let counted = ports.store.open_runs(self.record.trigger, LIVE);
+            let counted = ports.store.open_runs(self.record.trigger, spec.replay);
             self.open_runs = ports.runtime.block_on(counted)?;
             self.next_count = Instant::now() + Duration::from_millis(50);
         }
@@ -423,27 +371,47 @@ impl<'w> Session<'w> {
         Ok(())
     }
 
+    /// Do all partitions share a run?
+    pub(crate) fn is_one_batch(&self) -> bool {
+        let kafka = self.rules.kafka;
+        kafka.mode == StreamMode::Batch && kafka.batch_by == BatchBy::Trigger
+    }
+
+    /// Is a batch of all partitions full?
+    pub(crate) fn is_full(&self) -> bool {
+        let kafka = self.rules.kafka;
+        let kept = || self.lanes.iter().map(|lane| lane.reading.n_kept());
+        self.is_one_batch()
+            && (kept().map(|(n, _)| n).sum::<usize>() >= kafka.max_messages as usize
+                || kept().map(|(_, bytes)| bytes as u64).sum::<u64>() >= kafka.max_bytes)
+    }
+
+    /// How many records one partition gives before the next has its turn: a batch of all of them
+    /// is looked at more often, so that it is not much larger than it may be.
+    fn turn_length(&self) -> usize {
+        match self.is_one_batch() {
+            true => TURN.min(self.rules.kafka.max_messages as usize),
+            false => TURN,
+        }
+    }
+
+    /// Has a replay read all of its ranges?
+    fn is_finished(&self) -> bool {
+        let is_over = |lane: &Lane| {
+            let reading = &lane.reading;
+            reading.end.is_some_and(|end| reading.stored >= end)
+        };
+        self.worker.spec.is_replay() && self.halted.is_empty() && self.lanes.iter().all(is_over)
+    }
+
     /// New partitions, and how far the brokers are ahead.
     fn look_around(&mut self) -> Result<(), Trouble> {
         if Instant::now() < self.next_ask {
             return Ok(());
         }
         self.next_ask = Instant::now() + ASK_EVERY;
-        let Ok((found, missing)) = partitions(&self.client, &self.rules.kafka.topics) else {
-            return Ok(()); // the client says itself that its brokers are away
-        };
-        self.notes = missing;
-        let is_read = |one: &Partition| {
-            let lanes = self.lanes.iter().map(|lane| &lane.reading.partition);
-            lanes
-                .chain(self.halted.iter().map(|cursor| &cursor.partition))
-                .any(|known| known == one)
-        };
-        let fresh: Vec<Partition> = found.into_iter().filter(|one| !is_read(one)).collect();
-        if !fresh.is_empty() {
-            for cursor in self.cursors_of(&fresh)? {
-                self.add(cursor)?;
-            }
+        if !self.worker.spec.is_replay() {
+            self.look_for_partitions()?;
         }
         for lane in &mut self.lanes {
             let partition = &lane.reading.partition;

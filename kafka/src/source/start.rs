@@ -2,9 +2,11 @@
 
 use super::session::Trouble;
 use crate::client::Quiet;
+use crate::raw;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tidemill_model::Ts;
 use tidemill_model::trigger::Start;
@@ -13,8 +15,69 @@ use tidemill_store::Partition;
 /// Brokers that have not answered a question by then count as away.
 pub(crate) const ASK_WAIT: Duration = Duration::from_secs(5);
 
-/// The partitions of the topics that are there, and the names of those that are not.
-pub(crate) fn partitions(
+/// What there is to read.
+pub(crate) struct Topics {
+    /// The partitions, with the ids of their topics.
+    pub partitions: Vec<Partition>,
+    /// What is not there, told to people.
+    pub missing: Vec<String>,
+}
+
+impl Topics {
+    /// Asks for topics by name, and for all whose name fits a pattern.
+    pub(crate) fn ask(
+        client: &BaseConsumer<Quiet>,
+        names: &[String],
+        pattern: Option<&regex::Regex>,
+    ) -> Result<Topics, Trouble> {
+        let mut names = names.to_vec();
+        let mut missing = Vec::new();
+        if let Some(pattern) = pattern {
+            let more = matching(client, pattern)?;
+            if more.is_empty() && names.is_empty() {
+                missing.push(format!("no topic fits `{pattern}`"));
+            }
+            names.extend(more);
+            names.sort();
+            names.dedup();
+        }
+        let (mut partitions, not_there) = partitions(client, &names)?;
+        missing.extend(not_there);
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let ids = ids(client, &known).unwrap_or_default();
+        for partition in &mut partitions {
+            partition.incarnation = ids.get(&partition.topic).cloned().unwrap_or_default();
+        }
+        Ok(Topics {
+            partitions,
+            missing,
+        })
+    }
+}
+
+/// The ids of topics, where the brokers tell them.
+pub(crate) fn ids(
+    client: &BaseConsumer<Quiet>,
+    topics: &[&str],
+) -> Option<BTreeMap<String, String>> {
+    if topics.is_empty() {
+        return None;
+    }
+    raw::topic_ids(client.client(), topics, ASK_WAIT)
+}
+
+/// Names of topics that fit; Kafka's own are nobody's.
+fn matching(client: &BaseConsumer<Quiet>, pattern: &regex::Regex) -> Result<Vec<String>, Trouble> {
+    let metadata = client
+        .fetch_metadata(None, ASK_WAIT)
+        .map_err(|err| Trouble::brokers("they do not tell which topics there are", &err))?;
+    let names = metadata.topics().iter().map(|topic| topic.name());
+    let fitting = names.filter(|name| !name.starts_with("__") && pattern.is_match(name));
+    Ok(fitting.map(str::to_string).collect())
+}
+
+/// The partitions of the topics that are there, and what is not there.
+fn partitions(
     client: &BaseConsumer<Quiet>,
     topics: &[String],
 ) -> Result<(Vec<Partition>, Vec<String>), Trouble> {

@@ -9,6 +9,7 @@ mod produce;
 mod tailer;
 
 pub use consume::{ReadWish, read};
+pub(crate) use place::is_same;
 pub use place::{Edge, SpanWish, fix, starts};
 pub use produce::{Outgoing, ProduceWish, Produced, produce};
 pub use tailer::{Found, Tailers, Watch, WatchWish};

@@ -2,13 +2,14 @@
 
 use super::TaskError;
 use crate::client::{Login, Quiet, cannot_make};
-use crate::raw;
-use crate::source::start::{ASK_WAIT, offset_at, partitions, watermarks};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::collections::BTreeMap;
+use crate::source::start::{Topics, ids, offset_at, watermarks};
+use rdkafka::consumer::BaseConsumer;
 use tidemill_model::Ts;
 use tidemill_model::trigger::Isolation;
 use tidemill_store::{Partition, Span};
+
+/// Stands for every partition that is not named.
+const ALL_OTHERS: i32 = -1;
 
 /// An end of what is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,11 @@ pub enum Edge {
     Latest,
     /// The first record that is not older.
     At(Ts),
-    /// These offsets by partition; the partitions that are not named are left out.
+    /// These offsets by partition; the partitions that are not named are left out. A number that
+    /// is given for partition -1 is for all others.
     Offsets(Vec<(i32, i64)>),
+    /// The same, or the oldest record that is there where they are gone.
+    NotBefore(Vec<(i32, i64)>),
 }
 
 /// What is to be read.
@@ -55,16 +59,11 @@ pub(super) fn all_partitions(
     client: &BaseConsumer<Quiet>,
     topics: &[String],
 ) -> Result<Vec<Partition>, TaskError> {
-    let (mut found, missing) = partitions(client, topics).map_err(brokers)?;
-    if !missing.is_empty() {
-        return Err(TaskError::Brokers(missing.join("; ")));
+    let found = Topics::ask(client, topics, None).map_err(brokers)?;
+    match found.missing.is_empty() {
+        true => Ok(found.partitions),
+        false => Err(TaskError::Brokers(found.missing.join("; "))),
     }
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let ids = raw::topic_ids(client.client(), &names, ASK_WAIT).unwrap_or_default();
-    for partition in &mut found {
-        partition.incarnation = ids.get(&partition.topic).cloned().unwrap_or_default();
-    }
-    Ok(found)
 }
 
 pub(super) fn brokers(why: impl std::fmt::Display) -> TaskError {
@@ -139,18 +138,20 @@ fn edge(
         Edge::Earliest => Some(low),
         Edge::Latest => Some(high),
         Edge::At(at) => Some(offset_at(client, partition, *at, high).map_err(brokers)?),
-        Edge::Offsets(offsets) => {
-            let mut given = offsets.iter();
-            given
-                .find(|(of, _)| *of == partition.partition)
-                .map(|(_, offset)| *offset)
-        }
+        Edge::Offsets(offsets) => given(offsets, partition.partition),
+        Edge::NotBefore(offsets) => given(offsets, partition.partition).map(|at| at.max(low)),
         Edge::Last(known) => {
             let mut known = known.iter();
             let mine = known.find(|(one, _)| is_same(one, partition));
             Some(mine.map_or(low, |(_, offset)| *offset))
         }
     })
+}
+
+fn given(offsets: &[(i32, i64)], partition: i32) -> Option<i64> {
+    let of = |wanted: i32| offsets.iter().find(|(of, _)| *of == wanted);
+    let found = of(partition).or_else(|| of(ALL_OTHERS));
+    found.map(|(_, offset)| *offset)
 }
 
 /// Is it the same partition of the same topic? A topic whose id is not told is taken for itself.
@@ -179,16 +180,13 @@ fn cap(spans: &mut [Span], n_max: i64) {
 }
 
 /// Is what a span names still there as it was?
-pub(super) fn check(
-    client: &BaseConsumer<Quiet>,
-    spans: &[Span],
-) -> Result<BTreeMap<String, String>, TaskError> {
+pub(super) fn check(client: &BaseConsumer<Quiet>, spans: &[Span]) -> Result<(), TaskError> {
     let mut topics: Vec<&str> = spans
         .iter()
         .map(|span| span.partition.topic.as_str())
         .collect();
     topics.dedup();
-    let ids = raw::topic_ids(client.client(), &topics, ASK_WAIT).unwrap_or_default();
+    let ids = ids(client, &topics).unwrap_or_default();
     for span in spans {
         let known = &span.partition.incarnation;
         let now = ids.get(&span.partition.topic);
@@ -199,7 +197,7 @@ pub(super) fn check(
             )));
         }
     }
-    Ok(ids)
+    Ok(())
 }
 
 #[cfg(test)]

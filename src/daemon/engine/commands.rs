@@ -67,6 +67,12 @@ impl Engine {
                 self.step(run_no, Event::MarkRun(state));
                 self.answer_run(run_no)
             }
+            Command::UnblockLane {
+                dag_id,
+                trigger,
+                lane,
+                retry,
+            } => self.unblock_lane(&dag_id, &trigger, &lane, retry),
             Command::SetPool {
                 name,
                 change,

@@ -13,10 +13,12 @@ mod elsewhere;
 mod forget;
 mod hand_over;
 mod happened;
+mod lanes;
 mod pass;
 mod past;
 mod people;
 mod pools;
+mod rejects;
 mod remote;
 mod repin;
 mod schedule;
@@ -203,6 +205,7 @@ pub struct Engine {
     last_run: Arc<AtomicI64>,
     /// What runs of streams were made of, as far as it was asked for.
     batches: HashMap<RunNo, BatchRecord>,
+    streams_of_runs: lanes::StreamsOfRuns,
     streams: watched::Sender<Vec<WantedStreams>>,
     streams_changed: bool,
     is_folder_read: bool,
@@ -289,6 +292,7 @@ impl Engine {
             last_backfill: loaded.last_backfill,
             last_run: door.run_numbers(),
             batches: HashMap::new(),
+            streams_of_runs: lanes::StreamsOfRuns::default(),
             streams,
             streams_changed: false,
             is_folder_read: false,

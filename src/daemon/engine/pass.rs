@@ -48,6 +48,11 @@ impl PassDraft {
         self.runs.insert(run);
     }
 
+    /// Runs whose rows are written.
+    pub(super) fn runs(&self) -> impl Iterator<Item = RunNo> {
+        self.runs.iter().copied()
+    }
+
     /// Places of tasks that have changed, by run.
     pub(super) fn touched(&self) -> impl Iterator<Item = (&RunNo, &BTreeSet<TaskIndex>)> {
         self.tasks.iter()
@@ -119,6 +124,7 @@ impl Engine {
                 draft.rows.runs.push(run.row.clone());
             }
         }
+        self.settle_streams(draft, now);
         self.put_off(draft);
         for (run_no, places) in &draft.tasks {
             if let Some(run) = self.runs.get(run_no) {

@@ -293,6 +293,10 @@ impl Engine {
                         value,
                     });
                 }
+                Effect::Reject(at, rejects) => {
+                    let cause = run.attempt(at).to_string();
+                    self.streams_of_runs.rejected.push((run_no, cause, rejects));
+                }
                 Effect::Stale(attempt) => {
                     self.metrics.stale_report();
                     tracing::debug!(%attempt, "A report of an attempt that is not the current one changed nothing");

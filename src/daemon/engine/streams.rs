@@ -37,6 +37,7 @@ impl Engine {
             Ok(batches) => batches.into_iter().for_each(|one| self.know_batch(one)),
             Err(err) => tracing::error!(%err, "Cannot read the runs of streams"),
         }
+        self.resume_blocks();
     }
 
     /// Takes in runs that are stored. One that is lost on its way is found at the next start.

@@ -1,7 +1,7 @@
 //! Whose turn it is among the queued runs of a DAG, and what a new run with the same key ends.
 
-use super::Engine;
 use super::state::{DagState, Timer, waits_to_begin};
+use super::{Engine, lanes};
 use crate::daemon::{clock, facts};
 use std::cmp::Reverse;
 use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
@@ -56,6 +56,10 @@ impl Engine {
                 .and_then(|one| one.lane.as_deref());
             match (begins_later, lane) {
                 (true, _) => dag.turns.forget(&run.row),
+                (false, Some(lane)) if lanes::keeps_lane(run, self.batches.get(&run_no)) => {
+                    dag.turns.forget(&run.row);
+                    dag.turns.block(run_no, lane);
+                }
                 (false, Some(lane)) => dag.turns.follow_lane(&run.row, lane, is_of_backfill),
                 (false, None) => dag.turns.follow(&run.row, &key, is_of_backfill),
             }

@@ -20,6 +20,7 @@ mod random;
 mod sample;
 pub mod server;
 mod snapshot;
+mod stream_hands;
 mod streams;
 mod workers;
 
@@ -103,5 +104,8 @@ where
     streams::a_cursor_begins_once_and_is_sought_by_wish(open().await).await;
     streams::keys_are_remembered_until_they_expire(open().await).await;
     streams::poison_is_kept_until_it_is_dropped(open().await).await;
+    stream_hands::a_pass_puts_records_into_quarantine_once_and_lanes_are_blocked_until_they_are_not(open().await).await;
+    stream_hands::a_record_leaves_the_quarantine_once_with_its_run(open().await).await;
+    stream_hands::a_replay_has_cursors_of_its_own_and_ends_once(open().await).await;
     streams::a_span_is_fixed_once_and_a_success_moves_the_position(open().await).await;
 }

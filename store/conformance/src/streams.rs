@@ -5,7 +5,7 @@ use serde_json::json;
 use tidemill_model::{RunNo, RunState, TriggerNo, Ts};
 use tidemill_store::*;
 
-fn partition(partition: i32) -> Partition {
+pub(crate) fn partition(partition: i32) -> Partition {
     Partition {
         topic: "orders".to_string(),
         incarnation: "id1".to_string(),
@@ -13,7 +13,7 @@ fn partition(partition: i32) -> Partition {
     }
 }
 
-fn cut(of: i32, expected: i64, end: i64) -> Cut {
+pub(crate) fn cut(of: i32, expected: i64, end: i64) -> Cut {
     Cut {
         partition: partition(of),
         expected,
@@ -24,10 +24,11 @@ fn cut(of: i32, expected: i64, end: i64) -> Cut {
             ..Counts::default()
         },
         halted: None,
+        gap: None,
     }
 }
 
-fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
+pub(crate) fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
     Cursor {
         trigger,
         replay: LIVE,
@@ -42,7 +43,7 @@ fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
 }
 
 /// A run of `first..end` of partition 0, with the records `x`.
-fn new_run(row: RunRow, trigger: TriggerNo, first: i64, end: i64) -> NewStreamRun {
+pub(crate) fn new_run(row: RunRow, trigger: TriggerNo, first: i64, end: i64) -> NewStreamRun {
     let run = row.run;
     NewStreamRun {
         row: RunRow {
@@ -68,14 +69,14 @@ fn new_run(row: RunRow, trigger: TriggerNo, first: i64, end: i64) -> NewStreamRu
     }
 }
 
-struct Stream<S> {
-    scene: Scene<S>,
-    trigger: TriggerNo,
+pub(crate) struct Stream<S> {
+    pub(crate) scene: Scene<S>,
+    pub(crate) trigger: TriggerNo,
 }
 
 impl<S: EngineStore + PageStore + StreamStore> Stream<S> {
     /// A trigger with cursors at 10 in two partitions.
-    async fn new(store: S) -> Stream<S> {
+    pub(crate) async fn new(store: S) -> Stream<S> {
         let scene = Scene::new(store).await;
         let dag = scene.dag();
         let record = scene.store.put_trigger(dag, "in", Ts(6)).await.unwrap();
@@ -92,7 +93,7 @@ impl<S: EngineStore + PageStore + StreamStore> Stream<S> {
         Stream { scene, trigger }
     }
 
-    fn commit(&self, cuts: Vec<Cut>, runs: Vec<NewStreamRun>) -> StreamCommit {
+    pub(crate) fn commit(&self, cuts: Vec<Cut>, runs: Vec<NewStreamRun>) -> StreamCommit {
         StreamCommit {
             term: self.scene.term,
             trigger: self.trigger,
@@ -102,14 +103,15 @@ impl<S: EngineStore + PageStore + StreamStore> Stream<S> {
             runs,
             poison: Vec::new(),
             seen: Vec::new(),
+            retried: Vec::new(),
         }
     }
 
-    async fn write(&self, commit: StreamCommit) -> Result<Committed, StoreError> {
+    pub(crate) async fn write(&self, commit: StreamCommit) -> Result<Committed, StoreError> {
         self.scene.store.commit_stream(&commit).await
     }
 
-    async fn offsets(&self) -> Vec<i64> {
+    pub(crate) async fn offsets(&self) -> Vec<i64> {
         let cursors = self.scene.store.cursors(self.trigger, LIVE).await.unwrap();
         cursors.iter().map(|cursor| cursor.next_offset).collect()
     }
@@ -262,10 +264,12 @@ where
     assert_eq!(stream.write(halting).await.unwrap(), Committed::Done);
     let cursors = store.cursors(trigger, LIVE).await.unwrap();
     assert_eq!(cursors[0].halted.as_deref(), Some("the topic is gone"));
-    let wrong = store.seek(term, trigger, &[cut(0, 9, 4)], Ts(12)).await;
+    let wrong = store
+        .seek(term, trigger, LIVE, &[cut(0, 9, 4)], Ts(12))
+        .await;
     assert_eq!(wrong.unwrap(), Committed::Fenced);
     let cuts = [cut(0, 10, 4), cut(1, 10, 30)];
-    let right = store.seek(term, trigger, &cuts, Ts(12)).await;
+    let right = store.seek(term, trigger, LIVE, &cuts, Ts(12)).await;
     assert_eq!(right.unwrap(), Committed::Done);
     assert_eq!(stream.offsets().await, [4, 30, 3]);
     let cursors = store.cursors(trigger, LIVE).await.unwrap();

@@ -377,6 +377,32 @@ kept_alerts as (
     from fence cross join unnest($177::text[], $178::bigint[], $179::text[])
         as new (key, at, body)
     on conflict (key) do nothing
+),
+-- What is rare of streams comes as one text.
+kept_poison as (
+    insert into stream_poison
+        (cause, trigger_no, replay, topic, incarnation, partition, record_offset, record_at, class, message,
+         key, value, headers, state, created_at)
+    select new.cause, new.trigger, new.replay, new.topic, new.incarnation, new.partition, new."offset", new.timestamp,
+           new.class, new.message, decode(new.key, 'hex'), decode(new.value, 'hex'), new.headers, 'held', new.at
+    from fence cross join json_to_recordset($180::json -> 'poison') as new (
+        cause text, trigger bigint, replay bigint, topic text, incarnation text, partition integer,
+        "offset" bigint, timestamp bigint, class text, message text, key text, value text, headers text, at bigint
+    )
+    on conflict do nothing
+),
+kept_blocks as (
+    insert into stream_block (run, trigger_no, lane, blocked_at)
+    select new.run, new.trigger, new.lane, new.at
+    from fence cross join json_to_recordset($180::json -> 'blocks') as new (
+        run bigint, trigger bigint, lane text, at bigint
+    )
+    on conflict do nothing
+),
+dropped_blocks as (
+    delete from stream_block
+    using fence
+    where run = any (array (select value::bigint from json_array_elements_text($180::json -> 'unblocked')))
 )
 select
     coalesce((select is_held from fence), false) as is_held,

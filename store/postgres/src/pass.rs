@@ -259,6 +259,7 @@ pub(crate) fn bound<'q>(
         .bind(marks.to_store())
         .bind(marks.stored());
     rows.bind_alerts(AssetRows::of(pass).bind(statement))
+        .bind(pass.streams.to_json().to_string())
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.

@@ -20,6 +20,7 @@ mod span;
 mod sql;
 mod stream;
 mod stream_rows;
+mod stream_write;
 #[cfg(test)]
 mod tests;
 mod trouble;

@@ -40,6 +40,9 @@ pub(crate) struct PassStatements {
     asset_delivery_drop: Statement,
     asset_delivery_put: Statement,
     alert_put: Statement,
+    poison: Statement,
+    block: Statement,
+    unblock: Statement,
 }
 
 impl PassStatements {
@@ -71,6 +74,9 @@ impl PassStatements {
             asset_delivery_drop: session.prepare(sql::ASSET_DELIVERY_DROP)?,
             asset_delivery_put: session.prepare(sql::ASSET_DELIVERY_PUT)?,
             alert_put: session.prepare(sql::ALERT_PUT)?,
+            poison: session.prepare(sql::PASS_POISON)?,
+            block: session.prepare(sql::PASS_BLOCK)?,
+            unblock: session.prepare(sql::PASS_UNBLOCK)?,
         })
     }
 }
@@ -176,6 +182,16 @@ fn write(
             Bind::Text(&body),
         ];
         session.run(&mut statements.alert_put, &row)?;
+    }
+    if !pass.streams.is_empty() {
+        let text = pass.streams.to_json().to_string();
+        for statement in [
+            &mut statements.poison,
+            &mut statements.block,
+            &mut statements.unblock,
+        ] {
+            session.run(statement, &[Bind::Text(&text)])?;
+        }
     }
     Ok(())
 }

@@ -93,3 +93,36 @@ pub(crate) fn poison(columns: &mut Columns<'_>) -> Result<PoisonRecord, Trouble>
         created_at: Ts(columns.next()?),
     })
 }
+
+pub(crate) fn gap(columns: &mut Columns<'_>) -> Result<GapRecord, Trouble> {
+    Ok(GapRecord {
+        gap: columns.next()?,
+        trigger: TriggerNo(columns.next()?),
+        replay: columns.next()?,
+        partition: partition(columns)?,
+        from: columns.next()?,
+        to: columns.next()?,
+        why: columns.next()?,
+        seen_at: Ts(columns.next()?),
+    })
+}
+
+pub(crate) fn replay(columns: &mut Columns<'_>) -> Result<ReplayRecord, Trouble> {
+    Ok(ReplayRecord {
+        replay: columns.next()?,
+        trigger: TriggerNo(columns.next()?),
+        wish: columns.json()?,
+        state: columns.next()?,
+        created_at: Ts(columns.next()?),
+        ended_at: columns.next::<Option<i64>>()?.map(Ts),
+    })
+}
+
+pub(crate) fn block(columns: &mut Columns<'_>) -> Result<LaneBlock, Trouble> {
+    Ok(LaneBlock {
+        run: RunNo(columns.next()?),
+        trigger: TriggerNo(columns.next()?),
+        lane: columns.next()?,
+        at: Ts(columns.next()?),
+    })
+}

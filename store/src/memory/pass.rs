@@ -151,6 +151,7 @@ impl Tables {
         self.keep_backfills(pass);
         self.keep_assets(pass);
         self.alerts.add(&pass.alerts);
+        self.streams.apply(&pass.streams);
         for patch in &pass.dags {
             if let Some(dag) = self.dags.get_mut(&patch.dag) {
                 dag.is_paused = patch.is_paused;

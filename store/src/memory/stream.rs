@@ -1,6 +1,7 @@
 //! Streams, on the maps.
 
 use super::{MemoryStore, Tables, refused};
+use crate::hands::*;
 use crate::stream::*;
 use crate::{RunKey, StoreError};
 use async_trait::async_trait;
@@ -17,6 +18,10 @@ pub(super) struct Streams {
     batches: BTreeMap<RunNo, (BatchRecord, Vec<u8>)>,
     poison: Vec<PoisonRecord>,
     seen: BTreeMap<(TriggerNo, [u8; 32]), SeenKey>,
+    gaps: Vec<GapRecord>,
+    replays: Vec<ReplayRecord>,
+    blocks: BTreeMap<RunNo, LaneBlock>,
+    causes: std::collections::BTreeSet<String>,
 }
 
 impl Streams {
@@ -35,6 +40,35 @@ impl Streams {
             cursor.counts = cursor.counts.plus(cut.counts);
             cursor.updated_at = now;
         }
+        if let Some((from, to, why)) = &cut.gap {
+            self.gaps.push(GapRecord {
+                gap: self.gaps.len() as i64 + 1,
+                trigger,
+                replay,
+                partition: cut.partition.clone(),
+                from: *from,
+                to: *to,
+                why: why.clone(),
+                seen_at: now,
+            });
+        }
+    }
+
+    /// What a pass writes.
+    pub(super) fn apply(&mut self, rows: &StreamRows) {
+        for row in &rows.poison {
+            if self.causes.insert(row.cause.clone()) {
+                let number = self.poison.len() as i64 + 1;
+                let kept = kept_poison(number, row.trigger, row.replay, row.at, &row.poison);
+                self.poison.push(kept);
+            }
+        }
+        for block in &rows.blocks {
+            self.blocks
+                .entry(block.run)
+                .or_insert_with(|| block.clone());
+        }
+        self.blocks.retain(|run, _| !rows.unblocked.contains(run));
     }
 
     /// Is the cut of another partition, or of none that was cut before it? One cursor moves once.
@@ -82,6 +116,20 @@ impl Tables {
                 return Err(refused(format!("run {} is there already", row.run)));
             }
         }
+        let is_held = |number: &i64| {
+            let mut all = self.streams.poison.iter();
+            all.any(|one| {
+                one.poison == *number && one.trigger == commit.trigger && one.state == "held"
+            })
+        };
+        if !commit.retried.iter().all(is_held) {
+            return Ok(Committed::Fenced);
+        }
+        for one in &mut self.streams.poison {
+            if commit.retried.contains(&one.poison) {
+                one.state = "retried".to_string();
+            }
+        }
         for cut in &commit.cuts {
             self.streams
                 .move_to(commit.trigger, commit.replay, cut, commit.now);
@@ -94,7 +142,7 @@ impl Tables {
         }
         for poison in &commit.poison {
             let number = self.streams.poison.len() as i64 + 1;
-            let kept = kept_poison(number, commit, poison);
+            let kept = kept_poison(number, commit.trigger, commit.replay, commit.now, poison);
             self.streams.poison.push(kept);
         }
         for seen in &commit.seen {
@@ -190,17 +238,18 @@ impl StreamStore for MemoryStore {
         &self,
         term: i64,
         trigger: TriggerNo,
+        replay: i64,
         cuts: &[Cut],
         now: Ts,
     ) -> Result<Committed, StoreError> {
         let mut tables = self.lock();
         tables.check_term(term)?;
-        if !tables.streams.fit(trigger, LIVE, cuts) {
+        if !tables.streams.fit(trigger, replay, cuts) {
             return Ok(Committed::Fenced);
         }
         for cut in cuts {
-            tables.streams.move_to(trigger, LIVE, cut, now);
-            let key = (trigger, LIVE, cut.partition.clone());
+            tables.streams.move_to(trigger, replay, cut, now);
+            let key = (trigger, replay, cut.partition.clone());
             if let Some(cursor) = tables.streams.cursors.get_mut(&key) {
                 cursor.generation += 1;
             }
@@ -308,14 +357,113 @@ impl StreamStore for MemoryStore {
             .for_each(|one| one.sent_at = Some(now));
         Ok(())
     }
+
+    async fn held_poison(
+        &self,
+        trigger: TriggerNo,
+        poison: i64,
+    ) -> Result<Option<PoisonRecord>, StoreError> {
+        let tables = self.lock();
+        let mut all = tables.streams.poison.iter();
+        let found =
+            all.find(|one| one.trigger == trigger && one.poison == poison && one.state == "held");
+        Ok(found.cloned())
+    }
+
+    async fn gaps(&self, trigger: TriggerNo, limit: u32) -> Result<Vec<GapRecord>, StoreError> {
+        let tables = self.lock();
+        let newest = tables.streams.gaps.iter().rev();
+        let of_it = newest.filter(|one| one.trigger == trigger);
+        Ok(of_it.take(limit as usize).cloned().collect())
+    }
+
+    async fn blocks(&self) -> Result<Vec<LaneBlock>, StoreError> {
+        Ok(self.lock().streams.blocks.values().cloned().collect())
+    }
+
+    async fn begin_replay(
+        &self,
+        term: i64,
+        trigger: TriggerNo,
+        wish: &serde_json::Value,
+        cursors: &[Cursor],
+        now: Ts,
+    ) -> Result<i64, StoreError> {
+        let mut tables = self.lock();
+        tables.check_term(term)?;
+        if !tables.streams.triggers.contains_key(&trigger) {
+            return Err(refused(format!("trigger {trigger} is not there")));
+        }
+        let streams = &mut tables.streams;
+        let replay = streams.replays.len() as i64 + 1;
+        streams.replays.push(ReplayRecord {
+            replay,
+            trigger,
+            wish: wish.clone(),
+            state: "running".to_string(),
+            created_at: now,
+            ended_at: None,
+        });
+        for cursor in cursors {
+            let key = (trigger, replay, cursor.partition.clone());
+            let fresh = Cursor {
+                replay,
+                counts: Counts::default(),
+                ..cursor.clone()
+            };
+            streams.cursors.insert(key, fresh);
+        }
+        Ok(replay)
+    }
+
+    async fn replays(
+        &self,
+        trigger: TriggerNo,
+        limit: u32,
+    ) -> Result<Vec<ReplayRecord>, StoreError> {
+        let tables = self.lock();
+        let newest = tables.streams.replays.iter().rev();
+        let of_it = newest.filter(|one| one.trigger == trigger);
+        Ok(of_it.take(limit as usize).cloned().collect())
+    }
+
+    async fn open_replays(&self) -> Result<Vec<ReplayRecord>, StoreError> {
+        let tables = self.lock();
+        let all = tables.streams.replays.iter();
+        Ok(all.filter(|one| one.state == "running").cloned().collect())
+    }
+
+    async fn end_replay(
+        &self,
+        term: i64,
+        replay: i64,
+        state: &str,
+        now: Ts,
+    ) -> Result<bool, StoreError> {
+        let mut tables = self.lock();
+        tables.check_term(term)?;
+        let mut all = tables.streams.replays.iter_mut();
+        let Some(one) = all.find(|one| one.replay == replay && one.state == "running") else {
+            return Ok(false);
+        };
+        one.state = state.to_string();
+        one.ended_at = Some(now);
+        Ok(true)
+    }
 }
 
-fn kept_poison(number: i64, commit: &StreamCommit, poison: &NewPoison) -> PoisonRecord {
+fn kept_poison(
+    number: i64,
+    trigger: TriggerNo,
+    replay: i64,
+    at: Ts,
+    poison: &NewPoison,
+) -> PoisonRecord {
     let poison = poison.clone();
     PoisonRecord {
         poison: number,
-        trigger: commit.trigger,
-        replay: commit.replay,
+        trigger,
+        replay,
         partition: poison.partition,
         offset: poison.offset,
         timestamp: poison.timestamp,
@@ -326,6 +474,6 @@ fn kept_poison(number: i64, commit: &StreamCommit, poison: &NewPoison) -> Poison
         headers: poison.headers,
         state: "held".to_string(),
         sent_at: None,
-        created_at: commit.now,
+        created_at: at,
     }
 }

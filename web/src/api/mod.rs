@@ -147,6 +147,16 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/tidemill/v1/dags/hello/triggers/in"),
     ("PATCH", "/api/tidemill/v1/dags/hello/triggers/in"),
     ("POST", "/api/tidemill/v1/dags/hello/triggers/in/seek"),
+    ("POST", "/api/tidemill/v1/dags/hello/triggers/in/replays"),
+    (
+        "POST",
+        "/api/tidemill/v1/dags/hello/triggers/in/replays/1/cancel",
+    ),
+    ("POST", "/api/tidemill/v1/dags/hello/triggers/in/unblock"),
+    (
+        "POST",
+        "/api/tidemill/v1/dags/hello/triggers/in/quarantine/1/retry",
+    ),
     (
         "POST",
         "/api/tidemill/v1/dags/hello/triggers/in/quarantine/1/drop",
@@ -186,6 +196,22 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
         .route(
             "/tidemill/v1/dags/{dag}/triggers/{trigger}/seek",
             post(streams::seek),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/replays",
+            post(streams::replay),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/replays/{replay}/cancel",
+            post(streams::cancel_replay),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/unblock",
+            post(streams::unblock),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}/retry",
+            post(streams::retry_poison),
         )
         .route(
             "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}/drop",

@@ -10,7 +10,8 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tidemill_store::{
-    BatchRecord, Cursor, LIVE, PoisonRecord, Refusal, SeekTo, StreamWish, TriggerRecord,
+    BatchRecord, Command, Cursor, GapRecord, LIVE, PoisonRecord, Refusal, SeekTo, StreamWish,
+    TriggerRecord,
 };
 
 /// Batches and poison that one answer holds.
@@ -39,11 +40,10 @@ pub(crate) async fn find(web: &Web, dag: &str, name: &str) -> Result<TriggerReco
 /// A trigger with its cursors, as the API tells it.
 pub(crate) async fn told(web: &Web, one: &TriggerRecord, live: &[Value]) -> Result<Value, Fault> {
     let cursors = web.doors.streams.cursors(one.trigger, LIVE).await?;
-    let now = live
-        .iter()
-        .find(|now| now["dag"] == one.dag.0 && now["trigger"] == one.name.as_str());
-    let partitions: Vec<Value> = cursors
-        .iter()
+    let now = live.iter().find(|now| {
+        now["dag"] == one.dag.0 && now["trigger"] == one.name.as_str() && now["replay"] == LIVE
+    });
+    let partitions: Vec<Value> = current(&cursors)
         .map(|cursor| partition(cursor, now.map_or(&Value::Null, |now| &now["partitions"])))
         .collect();
     // A webhook or a file is told by who attends to it; whatever else is live is a stream.
@@ -75,6 +75,17 @@ pub(crate) async fn told(web: &Web, one: &TriggerRecord, live: &[Value]) -> Resu
         "lost": sum(|cursor| cursor.counts.lost),
         "partitions": partitions,
     }))
+}
+
+/// The cursors that are read, or halt: of a topic that was made anew, the newest.
+fn current(cursors: &[Cursor]) -> impl Iterator<Item = &Cursor> {
+    cursors.iter().filter(|cursor| {
+        let at = &cursor.partition;
+        let mut others = cursors.iter().filter(|other| {
+            (&other.partition.topic, other.partition.partition) == (&at.topic, at.partition)
+        });
+        others.all(|other| (other.updated_at, &other.partition) <= (cursor.updated_at, at))
+    })
 }
 
 fn partition(cursor: &Cursor, live: &Value) -> Value {
@@ -177,7 +188,62 @@ pub(crate) async fn one(
     body["batches"] = Value::Array(batches);
     let held = web.doors.streams.quarantine(record.trigger, NEWEST).await?;
     body["quarantine"] = held.iter().map(poison).collect();
+    body["replays"] = replays(&web, &record).await?;
+    body["blocked"] = blocked(&web, &record).await?;
+    let gaps = web.doors.streams.gaps(record.trigger, NEWEST).await?;
+    body["gaps"] = gaps.iter().map(gap).collect();
     Ok(Json(body).into_response())
+}
+
+fn gap(one: &GapRecord) -> Value {
+    json!({
+        "topic": one.partition.topic,
+        "partition": one.partition.partition,
+        "from": one.from,
+        "to": one.to,
+        "why": one.why,
+        "seen_at": one.seen_at,
+    })
+}
+
+/// The newest replays, each with how far it is.
+pub(crate) async fn replays(web: &Web, record: &TriggerRecord) -> Result<Value, Fault> {
+    let mut all = Vec::new();
+    for one in web.doors.streams.replays(record.trigger, NEWEST).await? {
+        let cursors = web.doors.streams.cursors(one.trigger, one.replay).await?;
+        let taken: i64 = cursors.iter().map(|cursor| cursor.counts.taken).sum();
+        let left = cursors.iter().map(|cursor| {
+            let end = cursor.end_offset.unwrap_or(cursor.next_offset);
+            (end - cursor.next_offset).max(0)
+        });
+        all.push(json!({
+            "replay": one.replay,
+            "state": one.state,
+            "wish": one.wish,
+            "taken": taken,
+            "left": left.sum::<i64>(),
+            "created_at": one.created_at,
+            "ended_at": one.ended_at,
+        }));
+    }
+    Ok(Value::Array(all))
+}
+
+/// The lanes that a failed run holds up.
+pub(crate) async fn blocked(web: &Web, record: &TriggerRecord) -> Result<Value, Fault> {
+    let mut all = Vec::new();
+    for one in web.doors.streams.blocks().await? {
+        if one.trigger == record.trigger {
+            let run = web.doors.pages.run_by_no(one.run).await?;
+            let prefix = format!("{}: ", record.name);
+            all.push(json!({
+                "lane": one.lane.strip_prefix(&prefix).unwrap_or(&one.lane),
+                "dag_run_id": run.map(|run| run.row.run_id),
+                "since": one.at,
+            }));
+        }
+    }
+    Ok(Value::Array(all))
 }
 
 async fn wish(web: &Web, wish: StreamWish) -> Result<Value, Fault> {
@@ -221,26 +287,7 @@ pub(crate) async fn seek(
 ) -> ApiResult {
     let body = Body::read(&bytes, &["to", "dry_run"])?;
     let record = find(&web, &dag, &name).await?;
-    let odd = || {
-        let message =
-            "\"earliest\", \"latest\", an instant, or {\"0\": 17}: an offset for each partition";
-        Fault::invalid("body", "to", message)
-    };
-    let to = match body.get("to") {
-        Some(Value::String(word)) if word == "earliest" => SeekTo::Earliest,
-        Some(Value::String(word)) if word == "latest" => SeekTo::Latest,
-        Some(Value::String(_)) => SeekTo::At(body.instant("to")?.ok_or_else(odd)?),
-        Some(Value::Object(offsets)) => {
-            let pairs = offsets.iter().map(|(partition, offset)| {
-                Some((
-                    partition.parse().ok()?,
-                    offset.as_i64().filter(|at| *at >= 0)?,
-                ))
-            });
-            SeekTo::Offsets(pairs.collect::<Option<_>>().ok_or_else(odd)?)
-        }
-        _ => return Err(odd().into()),
-    };
+    let to = place(&body, "to", body.get("to"))?;
     let asked = StreamWish::Seek {
         dag: record.dag,
         trigger: record.name,
@@ -248,6 +295,138 @@ pub(crate) async fn seek(
         dry_run: body.flag("dry_run", false)?,
     };
     Ok(Json(wish(&web, asked).await?).into_response())
+}
+
+/// `"earliest"`, `"latest"`, an instant, or offsets by partition.
+fn place(body: &Body, key: &'static str, value: Option<&Value>) -> Result<SeekTo, Fault> {
+    let odd = || {
+        let message =
+            "\"earliest\", \"latest\", an instant, or {\"0\": 17}: an offset for each partition";
+        Fault::invalid("body", key, message)
+    };
+    match value {
+        Some(Value::String(word)) if word == "earliest" => Ok(SeekTo::Earliest),
+        Some(Value::String(word)) if word == "latest" => Ok(SeekTo::Latest),
+        Some(Value::String(_)) => Ok(SeekTo::At(body.instant(key)?.ok_or_else(odd)?)),
+        Some(Value::Object(offsets)) => {
+            let pairs = offsets.iter().map(|(partition, offset)| {
+                Some((
+                    partition.parse().ok()?,
+                    offset.as_i64().filter(|at| *at >= 0)?,
+                ))
+            });
+            Ok(SeekTo::Offsets(
+                pairs.collect::<Option<_>>().ok_or_else(odd)?,
+            ))
+        }
+        _ => Err(odd()),
+    }
+}
+
+/// `POST /dags/{dag}/triggers/{trigger}/replays` with `{"from": …, "to": …, "partitions": [0],
+/// "allow_gap": false, "dry_run": true}`; places as for `seek`.
+pub(crate) async fn replay(
+    State(web): State<Web>,
+    Path((dag, name)): Path<(String, String)>,
+    bytes: Bytes,
+) -> ApiResult {
+    let keys = ["from", "to", "partitions", "allow_gap", "dry_run"];
+    let body = Body::read(&bytes, &keys)?;
+    let record = find(&web, &dag, &name).await?;
+    let numbers = match body.get("partitions") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(all)) => {
+            let numbers = all.iter().map(|one| i32::try_from(one.as_i64()?).ok());
+            numbers.collect()
+        }
+        Some(_) => None,
+    };
+    let odd = || Fault::invalid("body", "partitions", "a list of numbers of partitions");
+    let asked = StreamWish::Replay {
+        dag: record.dag,
+        trigger: record.name,
+        range: (
+            place(&body, "from", body.get("from"))?,
+            place(&body, "to", body.get("to"))?,
+        ),
+        partitions: numbers.ok_or_else(odd)?,
+        allow_gap: body.flag("allow_gap", false)?,
+        dry_run: body.flag("dry_run", false)?,
+    };
+    Ok(Json(wish(&web, asked).await?).into_response())
+}
+
+/// `POST /dags/{dag}/triggers/{trigger}/replays/{replay}/cancel`.
+pub(crate) async fn cancel_replay(
+    State(web): State<Web>,
+    Path((dag, name, replay)): Path<(String, String, i64)>,
+) -> ApiResult {
+    let record = find(&web, &dag, &name).await?;
+    Ok(Json(cancel(&web, &record, replay).await?).into_response())
+}
+
+pub(crate) async fn cancel(web: &Web, record: &TriggerRecord, replay: i64) -> Result<Value, Fault> {
+    let all = web.doors.streams.open_replays().await?;
+    let is_mine = all
+        .iter()
+        .any(|one| one.replay == replay && one.trigger == record.trigger);
+    if !is_mine {
+        let what = format!(
+            "{}/{} has no replay {replay} that goes on",
+            record.dag_id, record.name
+        );
+        return Err(Fault::not_found(what));
+    }
+    wish(web, StreamWish::CancelReplay { replay }).await
+}
+
+/// `POST /dags/{dag}/triggers/{trigger}/unblock` with `{"lane": "orders/0", "retry": true}`.
+pub(crate) async fn unblock(
+    State(web): State<Web>,
+    Path((dag, name)): Path<(String, String)>,
+    bytes: Bytes,
+) -> ApiResult {
+    let body = Body::read(&bytes, &["lane", "retry"])?;
+    let lane = body.get("lane").and_then(Value::as_str).map(str::to_string);
+    let lane = lane.ok_or_else(|| Fault::invalid("body", "lane", "the name of a lane"))?;
+    let retry = body.flag("retry", false)?;
+    unblock_one(&web, &dag, &name, &lane, retry).await?;
+    Ok(Json(json!({ "lane": lane, "retry": retry })).into_response())
+}
+
+pub(crate) async fn unblock_one(
+    web: &Web,
+    dag: &str,
+    name: &str,
+    lane: &str,
+    retry: bool,
+) -> Result<(), Fault> {
+    let record = find(web, dag, name).await?;
+    let command = Command::UnblockLane {
+        dag_id: record.dag_id,
+        trigger: record.name,
+        lane: lane.to_string(),
+        retry,
+    };
+    crate::page::ask(web, command).await.map(drop)
+}
+
+/// `POST /dags/{dag}/triggers/{trigger}/quarantine/{id}/retry`.
+pub(crate) async fn retry_poison(
+    State(web): State<Web>,
+    Path((dag, name, id)): Path<(String, String, i64)>,
+) -> ApiResult {
+    Ok(Json(retry_one(&web, &dag, &name, id).await?).into_response())
+}
+
+pub(crate) async fn retry_one(web: &Web, dag: &str, name: &str, id: i64) -> Result<Value, Fault> {
+    let record = find(web, dag, name).await?;
+    let asked = StreamWish::Retry {
+        dag: record.dag,
+        trigger: record.name,
+        poison: id,
+    };
+    wish(web, asked).await
 }
 
 /// `POST /dags/{dag}/triggers/{trigger}/quarantine/{id}/drop`.

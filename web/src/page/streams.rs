@@ -9,6 +9,7 @@ use axum::Form;
 use axum::extract::{Path, State};
 use serde_json::Value;
 use std::collections::HashMap;
+use tidemill_store::GapRecord;
 
 struct StreamLine {
     dag: String,
@@ -31,6 +32,25 @@ struct StreamLine {
     partitions: Vec<PartitionLine>,
     batches: Vec<BatchLine>,
     poison: Vec<PoisonLine>,
+    blocked: Vec<BlockedLine>,
+    replays: Vec<ReplayLine>,
+    gaps: Vec<String>,
+}
+
+struct BlockedLine {
+    lane: String,
+    run: String,
+    url: String,
+    since: String,
+}
+
+struct ReplayLine {
+    number: i64,
+    state: String,
+    goes_on: bool,
+    ranges: String,
+    taken: i64,
+    left: i64,
 }
 
 struct PartitionLine {
@@ -82,6 +102,16 @@ pub(crate) async fn page(State(web): State<Web>) -> PageResult {
         }
         let held = web.doors.streams.quarantine(record.trigger, SHOWN).await?;
         line.poison = held.iter().map(|one| poison(&api::poison(one))).collect();
+        let blocked = api::blocked(&web, &record).await?;
+        let blocked = blocked.as_array().into_iter().flatten();
+        line.blocked = blocked
+            .map(|one| blocked_line(&record.dag_id, one))
+            .collect();
+        let replays = api::replays(&web, &record).await?;
+        let replays = replays.as_array().into_iter().flatten();
+        line.replays = replays.take(SHOWN as usize).map(replay).collect();
+        let gaps = web.doors.streams.gaps(record.trigger, SHOWN).await?;
+        line.gaps = gaps.iter().map(gap).collect();
         lines.push(line);
     }
     show(&Streams {
@@ -124,6 +154,9 @@ fn line(body: &Value) -> StreamLine {
         partitions: partitions.map(partition).collect(),
         batches: Vec::new(),
         poison: Vec::new(),
+        blocked: Vec::new(),
+        replays: Vec::new(),
+        gaps: Vec::new(),
         dag,
         name,
     }
@@ -173,7 +206,48 @@ fn poison(body: &Value) -> PoisonLine {
     }
 }
 
-/// Pauses or resumes a stream, or drops a record of its quarantine.
+fn blocked_line(dag: &str, body: &Value) -> BlockedLine {
+    let run = word(&body["dag_run_id"]);
+    BlockedLine {
+        lane: word(&body["lane"]),
+        url: format!("/dags/{}/runs/{}", text::segment(dag), text::segment(&run)),
+        run,
+        since: word(&body["since"]),
+    }
+}
+
+fn replay(body: &Value) -> ReplayLine {
+    let ranges = body["wish"]["partitions"].as_array().into_iter().flatten();
+    let ranges = ranges.map(|one| {
+        let last = one["to"].as_i64().unwrap_or(0) - 1;
+        format!(
+            "{}/{} {}–{last}",
+            word(&one["topic"]),
+            one["partition"],
+            one["from"]
+        )
+    });
+    ReplayLine {
+        number: number(body, "replay"),
+        goes_on: body["state"] == "running",
+        state: word(&body["state"]),
+        ranges: ranges.collect::<Vec<_>>().join(", "),
+        taken: number(body, "taken"),
+        left: number(body, "left"),
+    }
+}
+
+fn gap(one: &GapRecord) -> String {
+    let place = &one.partition;
+    let why = text::inert(&one.why);
+    format!(
+        "{}/{}: {why} ({})",
+        place.topic, place.partition, one.seen_at
+    )
+}
+
+/// Pauses or resumes a stream, or does something about a record of its quarantine, a lane or a
+/// replay.
 pub(crate) async fn change(
     State(web): State<Web>,
     Path((dag, name)): Path<(String, String)>,
@@ -185,6 +259,19 @@ pub(crate) async fn change(
         Some("drop") => {
             let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
             api::drop_one(&web, &dag, &name, id).await?;
+        }
+        Some("retry") => {
+            let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
+            api::retry_one(&web, &dag, &name, id).await?;
+        }
+        Some(how @ ("try the lane" | "skip the lane")) => {
+            let lane = form.get("lane").cloned().unwrap_or_default();
+            api::unblock_one(&web, &dag, &name, &lane, how == "try the lane").await?;
+        }
+        Some("cancel") => {
+            let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
+            let record = api::find(&web, &dag, &name).await?;
+            api::cancel(&web, &record, id).await?;
         }
         _ => {}
     }

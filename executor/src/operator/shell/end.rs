@@ -1,5 +1,6 @@
 //! From the end of a process to the end of an attempt.
 
+use super::rejects;
 use crate::AttemptSpec;
 use crate::log::sink::{Captured, STDOUT_MAX};
 use crate::operator::python;
@@ -71,6 +72,8 @@ pub(crate) struct Traces<'a> {
     pub masker: &'a Masker,
     /// The file behind `$TIDEMILL_OUTPUT`.
     pub output: &'a Path,
+    /// The file behind `$TIDEMILL_REJECTS`.
+    pub rejects: &'a Path,
 }
 
 /// The outcome of a shell task.
@@ -104,17 +107,29 @@ pub(crate) fn of(
     (outcome.verdict, outcome.reason, outcome.message) = (verdict, reason, message);
     if outcome.verdict != Verdict::Success {
         let _ = std::fs::remove_file(traces.output);
+        let _ = std::fs::remove_file(traces.rejects);
         return outcome;
     }
+    let rejects = rejects::read(traces.rejects, traces.masker);
     match values(task, &shell, spec, traces, ending.exit.code.unwrap_or(0)) {
         Ok(values) => outcome.values = values,
-        Err(message) => {
-            outcome.verdict = Verdict::Failed;
-            outcome.reason = Some(Reason::BadOutput);
-            outcome.message = Some(message);
-        }
+        Err(message) => return bad_output(outcome, message),
+    }
+    match rejects {
+        Ok(rejects) => outcome.rejects = rejects,
+        Err(message) => return bad_output(outcome, message),
     }
     outcome
+}
+
+fn bad_output(outcome: Outcome, message: String) -> Outcome {
+    Outcome {
+        verdict: Verdict::Failed,
+        reason: Some(Reason::BadOutput),
+        message: Some(message),
+        values: Vec::new(),
+        ..outcome
+    }
 }
 
 fn judge(
@@ -246,7 +261,7 @@ fn values(
     traces: Traces<'_>,
     exit_code: i32,
 ) -> Result<Vec<(String, Value)>, String> {
-    let written = read_output(traces.output)?;
+    let written = read_file(traces.output, "$TIDEMILL_OUTPUT")?;
     if !task.do_xcom_push {
         return Ok(Vec::new());
     }
@@ -298,8 +313,8 @@ fn return_value(shell: &Shell, captured: &Captured) -> Result<Option<Value>, Str
     }
 }
 
-/// Takes the file behind `$TIDEMILL_OUTPUT`. Its writer is not trusted: no links, no devices.
-pub(super) fn read_output(path: &Path) -> Result<Option<String>, String> {
+/// Takes the file behind a variable such as `$TIDEMILL_OUTPUT`. Its writer is not trusted: no links, no devices.
+pub(crate) fn read_file(path: &Path, name: &str) -> Result<Option<String>, String> {
     let mut options = std::fs::File::options();
     options
         .read(true)
@@ -309,7 +324,7 @@ pub(super) fn read_output(path: &Path) -> Result<Option<String>, String> {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(err) => {
             let _ = std::fs::remove_file(path);
-            return Err(format!("cannot read $TIDEMILL_OUTPUT: {err}"));
+            return Err(format!("cannot read {name}: {err}"));
         }
     };
     let _ = std::fs::remove_file(path);
@@ -317,18 +332,18 @@ pub(super) fn read_output(path: &Path) -> Result<Option<String>, String> {
         .metadata()
         .is_ok_and(|meta| meta.is_file() && meta.nlink() == 0);
     if !is_plain {
-        return Err("$TIDEMILL_OUTPUT is not a plain file".to_string());
+        return Err(format!("{name} is not a plain file"));
     }
     let mut bytes = Vec::new();
     file.take(VALUE_MAX as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|err| format!("cannot read $TIDEMILL_OUTPUT: {err}"))?;
+        .map_err(|err| format!("cannot read {name}: {err}"))?;
     if bytes.len() > VALUE_MAX {
-        return Err(format!("$TIDEMILL_OUTPUT is over {VALUE_MAX} bytes"));
+        return Err(format!("{name} is over {VALUE_MAX} bytes"));
     }
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|_| "$TIDEMILL_OUTPUT is not UTF-8".to_string())
+        .map_err(|_| format!("{name} is not UTF-8"))
 }
 
 /// Lines of `key=value`, or of one JSON object each.
@@ -392,14 +407,14 @@ mod tests {
     fn an_output_file_that_is_a_link_or_a_pipe_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("output");
-        assert_eq!(read_output(&path), Ok(None));
+        assert_eq!(read_file(&path, "it"), Ok(None));
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(read_output(&path).is_err());
+        assert!(read_file(&path, "it").is_err());
         std::fs::write(folder.path().join("other"), "a=1").unwrap();
         std::fs::hard_link(folder.path().join("other"), &path).unwrap();
-        assert!(read_output(&path).is_err());
+        assert!(read_file(&path, "it").is_err());
         std::fs::write(&path, "a=1").unwrap();
-        assert_eq!(read_output(&path), Ok(Some("a=1".to_string())));
+        assert_eq!(read_file(&path, "it"), Ok(Some("a=1".to_string())));
         assert!(!path.exists());
     }
 

@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "shared with tests that draw more")]
 mod chance;
 
-use super::end::{parse_output, read_output};
+use super::end::{parse_output, read_file};
 use crate::values::check_sizes;
 use chance::Chance;
 
@@ -40,7 +40,7 @@ fn any_bytes_are_values_or_one_mistake() {
     for _ in 0..2_000 {
         let bytes = bytes(&mut chance);
         std::fs::write(&path, &bytes).unwrap();
-        let text = match read_output(&path) {
+        let text = match read_file(&path, "it") {
             Ok(text) => text.unwrap(),
             Err(why) => {
                 assert!(std::str::from_utf8(&bytes).is_err(), "{why}");

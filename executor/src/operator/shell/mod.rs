@@ -4,6 +4,7 @@ mod end;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod fuzz;
+mod rejects;
 mod run;
 
 pub(crate) use end::{Fate, Traces, after_timeout, note, of, quote};

@@ -1,0 +1,1 @@
+delete from stream_block where run in (select value from json_each(?1, '$.unblocked'))

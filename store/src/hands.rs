@@ -1,0 +1,120 @@
+//! What a pass writes of streams, and what people do with them besides reading.
+
+use crate::stream::{NewPoison, Partition};
+use serde_json::{Value, json};
+use tidemill_model::{RunNo, TriggerNo, Ts};
+
+/// What a pass writes of streams: nothing, as a rule.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamRows {
+    /// Records that a task or the end of a run puts into quarantine. The same cause comes once.
+    pub poison: Vec<RejectedRow>,
+    /// Runs that hold up their lane from now on.
+    pub blocks: Vec<LaneBlock>,
+    /// Runs that hold up nothing any more.
+    pub unblocked: Vec<RunNo>,
+}
+
+impl StreamRows {
+    /// Is there nothing to write?
+    pub fn is_empty(&self) -> bool {
+        self.poison.is_empty() && self.blocks.is_empty() && self.unblocked.is_empty()
+    }
+
+    /// All of it as one JSON text, bytes in hexadecimal, for stores that take it so.
+    pub fn to_json(&self) -> Value {
+        if self.is_empty() {
+            return json!({});
+        }
+        let poison = self.poison.iter().map(|row| {
+            let one = &row.poison;
+            json!({
+                "cause": row.cause, "trigger": row.trigger, "replay": row.replay,
+                "topic": one.partition.topic, "incarnation": one.partition.incarnation,
+                "partition": one.partition.partition, "offset": one.offset,
+                "timestamp": one.timestamp.map(|at| at.0), "class": one.class,
+                "message": one.message.replace('\0', ""), "key": one.key.as_deref().map(hex),
+                "value": one.value.as_deref().map(hex), "headers": one.headers.to_string(),
+                "at": row.at.0,
+            })
+        });
+        let blocks = self.blocks.iter().map(|block| {
+            json!({ "run": block.run, "trigger": block.trigger, "lane": block.lane, "at": block.at.0 })
+        });
+        json!({
+            "poison": poison.collect::<Vec<_>>(),
+            "blocks": blocks.collect::<Vec<_>>(),
+            "unblocked": self.unblocked,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A record of a run that goes to quarantine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RejectedRow {
+    /// What put it there: the run, and the attempt where it was one.
+    pub cause: String,
+    /// The trigger.
+    pub trigger: TriggerNo,
+    /// The reading that the run belongs to.
+    pub replay: i64,
+    /// The record.
+    pub poison: NewPoison,
+    /// When.
+    pub at: Ts,
+}
+
+/// A failed run that holds up those behind it in its lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneBlock {
+    /// The run.
+    pub run: RunNo,
+    /// The trigger.
+    pub trigger: TriggerNo,
+    /// Its lane.
+    pub lane: String,
+    /// Since when.
+    pub at: Ts,
+}
+
+/// Records that were gone before they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GapRecord {
+    /// Its number.
+    pub gap: i64,
+    /// The trigger.
+    pub trigger: TriggerNo,
+    /// Which reading.
+    pub replay: i64,
+    /// Which partition.
+    pub partition: Partition,
+    /// The first offset that was lost.
+    pub from: i64,
+    /// After the last.
+    pub to: i64,
+    /// Why, for people.
+    pub why: String,
+    /// When it was seen.
+    pub seen_at: Ts,
+}
+
+/// A reading of a range, besides the live one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplayRecord {
+    /// Its number, from 1.
+    pub replay: i64,
+    /// The trigger.
+    pub trigger: TriggerNo,
+    /// What was asked for, told to people.
+    pub wish: Value,
+    /// `running`, `done` or `cancelled`.
+    pub state: String,
+    /// When it began.
+    pub created_at: Ts,
+    /// When it ended.
+    pub ended_at: Option<Ts>,
+}

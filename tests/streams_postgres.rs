@@ -1,0 +1,4 @@
+//! The streams of `streams/` on PostgreSQL.
+
+#[path = "streams/main.rs"]
+mod streams;
