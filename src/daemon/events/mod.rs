@@ -242,6 +242,7 @@ impl Shared {
                 offset: 0,
                 expires_at: Ts(now.0.saturating_add(REMEMBERED_US)),
             }],
+            retried: Vec::new(),
         };
         let written = self.database.streams.commit_stream(&commit).await;
         written.map(drop).map_err(away)
