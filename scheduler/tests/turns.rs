@@ -76,10 +76,13 @@ fn check(seed: u64, dag: &Dag, turns: &Turns, rows: &[(RunRow, String)]) {
             |(row, other): &&(RunRow, String)| row.state == RunState::Running && key == other;
         rows.iter().filter(is_running).count()
     };
-    let counts = |(row, _): &&(RunRow, String)| {
-        row.state == RunState::Running && row.run_type != RunType::Backfill
+    let count = |state: RunState| {
+        let counts =
+            |(row, _): &&(RunRow, String)| row.state == state && row.run_type != RunType::Backfill;
+        rows.iter().filter(counts).count()
     };
-    let n_running = rows.iter().filter(counts).count();
+    let n_running = count(RunState::Running);
+    assert_eq!(turns.n_queued(), count(RunState::Queued), "seed {seed}");
     let is_full = n_running >= dag.max_active_runs as usize;
     assert_eq!(turns.n_running(), n_running, "seed {seed}");
     assert!(n_running <= dag.max_active_runs as usize, "seed {seed}");

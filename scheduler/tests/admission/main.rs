@@ -7,6 +7,7 @@ mod support;
 mod world;
 
 use naive::{Grants, held, pool_use, rows};
+use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::dag::Task;
 use tidemill_model::{TaskIndex, TaskState};
 use tidemill_scheduler::{Admission, FAIR_SHARE, GateKind};
@@ -79,6 +80,7 @@ fn every_gate_is_open_exactly_for_the_one_that_goes_next() {
     for seed in 0..SEEDS {
         play(seed, |world, _| {
             let next = world.admission.next();
+            let mut ranks: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
             for (run, at, row) in rows(world) {
                 let place = (run.row.run, at);
                 let gates = world.admission.gates(place);
@@ -87,6 +89,13 @@ fn every_gate_is_open_exactly_for_the_one_that_goes_next() {
                 let Some(gates) = gates else { continue };
                 let may_go = gates.iter().all(|gate| gate.is_open);
                 assert_eq!(may_go, next == Some(place), "seed {seed}: {gates:#?}");
+                let turn = gates.iter().find(|gate| gate.kind == GateKind::Turn);
+                let of_pool = ranks.entry(&run.task(at).pool).or_default();
+                assert!(of_pool.insert(turn.unwrap().n), "seed {seed}: {turn:?}");
+            }
+            for ranks in ranks.values() {
+                // The first has nobody before it, the next has one, and so on.
+                assert_eq!(ranks.last(), Some(&(ranks.len() as u64 - 1)), "seed {seed}");
             }
         });
     }

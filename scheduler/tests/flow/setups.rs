@@ -154,6 +154,8 @@ fn a_cancelled_run_still_cleans_up_and_a_run_out_of_time_does_not() {
         finish(&mut player, "up");
         player.start(TaskIndex(1));
         player.step(event);
+        let (_, told) = player.kills[0];
+        assert_eq!(told, reason, "what ran is told why it is ended");
         player.play();
         assert_eq!(player.run.row.state, RunState::Failed, "{reason}");
         assert_eq!(player.run.row.reason, Some(reason));

@@ -459,3 +459,24 @@ fn a_long_chain_of_waits_that_are_over_needs_no_deep_stack() {
     }
     assert_eq!(player.run.row.state, RunState::Success);
 }
+
+#[test]
+fn a_deferred_attempt_that_is_lost_is_tried_again_like_one_that_ran() {
+    let mut sketch = Sketch::default();
+    let sensor = sketch.add("a", &[]);
+    sensor.on_lost = OnLost::Retry;
+    let mut player = begun(sketch);
+    player.start(FIRST);
+    let (_, attempt) = player.live.remove(0);
+    player.report(
+        attempt,
+        Outcome {
+            verdict: tidemill_model::attempt::Verdict::Deferred,
+            ..Outcome::success()
+        },
+    );
+    assert_eq!(player.states()["a"], TaskState::Deferred);
+    let blame = true;
+    player.step(Event::AttemptLost { attempt, blame });
+    assert_eq!(player.states()["a"], TaskState::Scheduled);
+}
