@@ -70,7 +70,7 @@ fn a_browser_shows_the_colours_of_a_log_and_nothing_of_what_means_harm() {
     for path in [
         task.clone(),
         format!("{task}/lines"),
-        format!("{task}/lines?q=o"),
+        format!("{task}/lines?q=e"),
     ] {
         let page = browser.page(&path);
         let log = page.split("<pre class=\"log\"").nth(1).unwrap();

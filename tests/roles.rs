@@ -102,6 +102,7 @@ dag_run select
 dag_version select
 dispatch select, update(worker)
 dispatch_mark select
+installation select
 kill select
 report insert(run epoch worker task_no map_index outcome), select(run epoch task_no map_index)
 stream_batch select

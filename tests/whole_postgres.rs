@@ -23,8 +23,6 @@ mod logs;
 mod operators;
 #[path = "retention.rs"]
 mod retention;
-#[path = "roles.rs"]
-mod roles;
 #[path = "schedules.rs"]
 mod schedules;
 #[path = "sensors.rs"]

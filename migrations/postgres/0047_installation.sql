@@ -1,6 +1,6 @@
 -- Tells this database from any other, for names outside of it: the logs in an archive.
 create table installation (
-    only integer primary key check (only = 1),
+    one  integer primary key check (one = 1),
     id   text not null
 );
-insert into installation (only, id) values (1, left(replace(gen_random_uuid()::text, '-', ''), 16));
+insert into installation (one, id) values (1, left(replace(gen_random_uuid()::text, '-', ''), 16));

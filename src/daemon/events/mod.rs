@@ -18,7 +18,8 @@ use tidemill_connection::Places;
 use tidemill_model::event::EventTrigger;
 use tidemill_model::{DagNo, TriggerNo, Ts};
 use tidemill_store::{
-    Answer, Command, Happening, Partition, Refusal, SeenKey, StreamCommit, StreamDoor, StreamWish,
+    Answer, Command, Happening, LIVE, Partition, Refusal, SeenKey, StreamCommit, StreamDoor,
+    StreamWish,
 };
 
 /// What has made a run is remembered for ten years: longer than its run.
@@ -129,7 +130,7 @@ impl Shared {
         let one = |((dag, trigger), told): (&(DagNo, String), &Told)| {
             json!({
                 "dag": dag, "trigger": trigger, "kind": told.kind, "state": "listening",
-                "why": told.why, "taken": told.n_runs, "partitions": [],
+                "why": told.why, "taken": told.n_runs, "partitions": [], "replay": LIVE,
             })
         };
         told.iter().map(one).collect()

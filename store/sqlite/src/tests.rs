@@ -149,13 +149,14 @@ fn the_schema_lists_exactly_the_names_of_the_program() {
     let states = lists_of("state");
     assert_eq!(
         states.len(),
-        4,
-        "of runs, task instances, tries, quarantine"
+        5,
+        "of runs, task instances, tries, quarantine, replays"
     );
     assert_eq!(states[0], run_states);
     assert_eq!(states[1], task_states);
     assert_eq!(states[2], task_states);
     assert_eq!(states[3], ["held", "retried", "dropped"]);
+    assert_eq!(states[4], ["running", "done", "cancelled"]);
     assert_eq!(lists_of("run_type"), [run_types]);
     let reprocess: Vec<&str> = Reprocess::ALL.iter().map(|one| one.name()).collect();
     assert_eq!(lists_of("reprocess"), [reprocess]);
