@@ -2,6 +2,7 @@
 
 use crate::stream::{NewPoison, Partition};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use tidemill_model::{RunNo, TriggerNo, Ts};
 
 /// What a pass writes of streams: nothing, as a rule.
@@ -21,25 +22,26 @@ impl StreamRows {
         self.poison.is_empty() && self.blocks.is_empty() && self.unblocked.is_empty()
     }
 
-    /// All of it as one JSON text, bytes in hexadecimal, for stores that take it so.
-    pub fn to_json(&self) -> Value {
+    /// All of it as one JSON text, bytes in hexadecimal, for stores that take it so. `form` gives
+    /// a text the form in which that store keeps it.
+    pub fn to_json(&self, form: fn(&str) -> Cow<'_, str>) -> Value {
         if self.is_empty() {
             return json!({});
         }
         let poison = self.poison.iter().map(|row| {
             let one = &row.poison;
             json!({
-                "cause": row.cause, "trigger": row.trigger, "replay": row.replay,
+                "cause": form(&row.cause), "trigger": row.trigger, "replay": row.replay,
                 "topic": one.partition.topic, "incarnation": one.partition.incarnation,
                 "partition": one.partition.partition, "offset": one.offset,
-                "timestamp": one.timestamp.map(|at| at.0), "class": one.class,
-                "message": one.message.replace('\0', ""), "key": one.key.as_deref().map(hex),
+                "timestamp": one.timestamp.map(|at| at.0), "class": form(&one.class),
+                "message": form(&one.message), "key": one.key.as_deref().map(hex),
                 "value": one.value.as_deref().map(hex), "headers": one.headers.to_string(),
                 "at": row.at.0,
             })
         });
         let blocks = self.blocks.iter().map(|block| {
-            json!({ "run": block.run, "trigger": block.trigger, "lane": block.lane, "at": block.at.0 })
+            json!({ "run": block.run, "trigger": block.trigger, "lane": form(&block.lane), "at": block.at.0 })
         });
         json!({
             "poison": poison.collect::<Vec<_>>(),

@@ -15,6 +15,7 @@ pub mod hands;
 pub mod memory;
 pub mod outside;
 pub mod record;
+pub mod rows;
 pub mod span;
 pub mod stream;
 pub mod worker;

@@ -66,7 +66,7 @@ pub(crate) async fn assets_are_kept_with_their_events<S: EngineStore + PageStore
     let of_orders = EventFilter {
         asset: Some(AssetNo(1)),
         dag_id: Some("etl".to_string()),
-        run_id: Some("run-1".to_string()),
+        run_id: Some("run\0-1".to_string()),
         task_id: Some("a".to_string()),
         ..all()
     };
@@ -159,10 +159,10 @@ pub(crate) async fn an_event_is_part_of_one_run_of_a_dag<S: EngineStore + PageSt
 fn asset_row(asset: i64, name: &str) -> AssetRow {
     AssetRow {
         asset: AssetNo(asset),
-        name: name.to_string(),
-        uri: format!("s3://{name}"),
+        name: format!("{name}\0"),
+        uri: format!("s3://\u{1}{name}"),
         group: "lake".to_string(),
-        description: None,
+        description: Some("w\0rds".to_string()),
         extra: json!({"n": asset}),
         created_at: Ts(3),
         updated_at: Ts(4),
@@ -177,10 +177,10 @@ fn event_row(event: i64, asset: i64, dag: Option<&str>) -> AssetEventRow {
         extra: json!({"rows": event}),
         source: dag.map(|dag| EventSource {
             dag_id: dag.to_string(),
-            run_id: "run-1".to_string(),
+            run_id: "run\0-1".to_string(),
             task_id: "a".to_string(),
             map_index: 3,
         }),
-        emitted_by: dag.is_none().then(|| "cli".to_string()),
+        emitted_by: dag.is_none().then(|| "c\0li".to_string()),
     }
 }

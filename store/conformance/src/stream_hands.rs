@@ -11,7 +11,7 @@ fn poison(offset: i64) -> NewPoison {
         offset,
         timestamp: Some(Ts(3)),
         class: "rejected".to_string(),
-        message: "w\u{f6}rse".to_string(),
+        message: "w\u{f6}r\0s\u{1}e".to_string(),
         key: Some(Vec::new()),
         value: Some(vec![0, 255, b'"']),
         headers: json!([["a", "1"], ["a", null]]),
@@ -37,7 +37,7 @@ pub(crate) async fn a_pass_puts_records_into_quarantine_once_and_lanes_are_block
     let block = LaneBlock {
         run: RunNo(7),
         trigger,
-        lane: "in: orders/0".to_string(),
+        lane: "in: ord\0ers/0".to_string(),
         at: Ts(8),
     };
     let pass = Pass {
@@ -62,7 +62,7 @@ pub(crate) async fn a_pass_puts_records_into_quarantine_once_and_lanes_are_block
     );
     assert_eq!(
         (one.class.as_str(), one.message.as_str(), one.created_at),
-        ("rejected", "w\u{f6}rse", Ts(8))
+        ("rejected", "w\u{f6}r\0s\u{1}e", Ts(8))
     );
     assert_eq!(
         (one.timestamp, &one.partition),

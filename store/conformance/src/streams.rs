@@ -47,7 +47,7 @@ pub(crate) fn new_run(row: RunRow, trigger: TriggerNo, first: i64, end: i64) -> 
     let run = row.run;
     NewStreamRun {
         row: RunRow {
-            cause: Some(format!("kafka:{first}")),
+            cause: Some(format!("kaf\0ka:{first}")),
             data_interval_end: Some(Ts(9)),
             ..row
         },
@@ -59,7 +59,7 @@ pub(crate) fn new_run(row: RunRow, trigger: TriggerNo, first: i64, end: i64) -> 
             first_offset: first,
             end_offset: end,
             slot: 0,
-            lane: Some("orders/0".to_string()),
+            lane: Some("ord\0ers/0".to_string()),
             n_records: end - first,
             n_bytes: 100,
             sha256: "ab".to_string(),

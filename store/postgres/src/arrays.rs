@@ -1,6 +1,6 @@
 //! A pass as columns: one array for each, so that all rows travel in one message.
 
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -188,10 +188,6 @@ fn micros(at: Option<Ts>) -> Option<i64> {
     at.map(|at| at.0)
 }
 
-fn maybe(text: &Option<String>) -> Option<Cow<'_, str>> {
-    text.as_deref().map(stored)
-}
-
 fn bind_new_runs<'q>(statement: Statement<'q>, rows: &[Cow<'_, RunRow>]) -> Statement<'q> {
     statement
         .bind(column(rows, |row| row.run.0))
@@ -200,7 +196,7 @@ fn bind_new_runs<'q>(statement: Statement<'q>, rows: &[Cow<'_, RunRow>]) -> Stat
         .bind(column(rows, |row| row.run_type.name()))
         .bind(column(rows, |row| row.state.name()))
         .bind(column(rows, |row| row.version.0))
-        .bind(column(rows, |row| maybe(&row.cause)))
+        .bind(column(rows, |row| maybe_stored(&row.cause)))
         .bind(column(rows, |row| micros(row.logical_date)))
         .bind(column(rows, |row| micros(row.data_interval_start)))
         .bind(column(rows, |row| micros(row.data_interval_end)))
@@ -209,8 +205,8 @@ fn bind_new_runs<'q>(statement: Statement<'q>, rows: &[Cow<'_, RunRow>]) -> Stat
         .bind(column(rows, |row| micros(row.started_at)))
         .bind(column(rows, |row| micros(row.ended_at)))
         .bind(column(rows, |row| row.conf.to_string()))
-        .bind(column(rows, |row| maybe(&row.triggered_by)))
-        .bind(column(rows, |row| maybe(&row.note)))
+        .bind(column(rows, |row| maybe_stored(&row.triggered_by)))
+        .bind(column(rows, |row| maybe_stored(&row.note)))
         .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
 }
 
@@ -226,8 +222,8 @@ fn bind_runs<'q>(statement: Statement<'q>, rows: &[&RunRow]) -> Statement<'q> {
         .bind(column(rows, |row| micros(row.started_at)))
         .bind(column(rows, |row| micros(row.ended_at)))
         .bind(column(rows, |row| row.conf.to_string()))
-        .bind(column(rows, |row| maybe(&row.triggered_by)))
-        .bind(column(rows, |row| maybe(&row.note)))
+        .bind(column(rows, |row| maybe_stored(&row.triggered_by)))
+        .bind(column(rows, |row| maybe_stored(&row.note)))
         .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
 }
 
@@ -248,7 +244,7 @@ fn bind_tasks<'q>(statement: Statement<'q>, rows: &[&TaskRow]) -> Statement<'q> 
         .bind(column(rows, |row| micros(row.ended_at)))
         .bind(column(rows, |row| micros(row.not_before)))
         .bind(column(rows, |row| row.reason.map(|reason| reason.name())))
-        .bind(column(rows, |row| maybe(&row.message)))
+        .bind(column(rows, |row| maybe_stored(&row.message)))
         .bind(column(rows, |row| row.exit_code))
 }
 

@@ -1,7 +1,7 @@
 //! Old runs, and how they go: whole runs, in pieces of a bounded size.
 
 use crate::engine::fence;
-use crate::rows::{self, Columns};
+use crate::rows;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, sql};
 use sqlx::{Connection, PgConnection};
@@ -71,5 +71,5 @@ async fn run_nos(
     runs: &[i64],
 ) -> Result<Vec<i64>, Trouble> {
     let found = sqlx::query(query).bind(runs).fetch_all(conn).await?;
-    rows::all(&found, |columns: &mut Columns<'_>| columns.next())
+    rows::all(&found, |columns| columns.take())
 }

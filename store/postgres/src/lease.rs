@@ -5,7 +5,7 @@
 //! and the advisory lock lets an orderly end, or the end of a process, be known at once.
 
 use crate::address::Address;
-use crate::rows::Columns;
+use crate::rows::Cells;
 use crate::session::{self, Role};
 use crate::trouble::Trouble;
 use crate::{SHARD, sql};
@@ -213,7 +213,7 @@ impl Renewal {
 /// A scheduler that saw only some rows would decide by them.
 async fn must_see_all(conn: &mut PgConnection) -> Result<(), Trouble> {
     let row = sqlx::query(sql::TERM_SEES_ALL).fetch_one(conn).await?;
-    match Columns::of(&row).next::<bool>()? {
+    match Cells::of(&row).take::<bool>()? {
         true => Ok(()),
         false => Err(Trouble::Unreadable(
             "this database role sees only some of the rows; the scheduler needs that of the owner of the tables".to_string(),
@@ -228,7 +228,7 @@ async fn sign(conn: &mut PgConnection) -> Result<bool, Trouble> {
         .bind(SHARD)
         .fetch_one(conn)
         .await?;
-    Columns::of(&row).next()
+    Ok(Cells::of(&row).take()?)
 }
 
 async fn take(
@@ -247,9 +247,9 @@ async fn take(
         .bind(SHARD)
         .fetch_one(&mut *tx)
         .await?;
-    let mut columns = Columns::of(&row);
-    let (is_over, was_signed): (bool, bool) = (columns.next()?, columns.next()?);
-    let other: String = columns.next()?;
+    let mut columns = Cells::of(&row);
+    let (is_over, was_signed): (bool, bool) = (columns.take()?, columns.take()?);
+    let other: String = columns.take()?;
     // A lock that is free says that its holder is gone, and of one who never had it nothing.
     let is_gone = has_sign && was_signed;
     if !(is_over || is_gone || holds_it) {
@@ -262,7 +262,7 @@ async fn take(
         .bind(now.0)
         .fetch_one(&mut *tx)
         .await?;
-    let term = Columns::of(&row).next()?;
+    let term = Cells::of(&row).take()?;
     sqlx::query(sql::TERM_LEASE_TAKE)
         .bind(SHARD)
         .bind(term)

@@ -7,7 +7,6 @@ mod address;
 mod alert;
 mod arrays;
 mod asset_arrays;
-mod asset_rows;
 mod engine;
 mod forget;
 mod lease;
@@ -22,7 +21,6 @@ mod session;
 mod span;
 mod sql;
 mod stream;
-mod stream_rows;
 mod stream_write;
 #[cfg(test)]
 mod tests;

@@ -1,33 +1,33 @@
 //! Connections and variables.
 
 use crate::engine::fence;
-use crate::rows::Columns;
-use crate::text::{original, stored};
+use crate::rows;
+use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, sql};
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
-use tidemill_model::Ts;
 use tidemill_store::{ConnectionRecord, OutsideChange, OutsideStore, StoreError, VariableRecord};
 
 #[async_trait]
 impl OutsideStore for PostgresStore {
     async fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
-        self.list(sqlx::query(sql::CONNECTIONS), connection).await
+        self.list(sqlx::query(sql::CONNECTIONS), rows::connection)
+            .await
     }
 
     async fn connections_named(&self, ids: &[String]) -> Result<Vec<ConnectionRecord>, StoreError> {
         let query = sqlx::query(sql::CONNECTIONS_NAMED).bind(list_of(ids));
-        self.list(query, connection).await
+        self.list(query, rows::connection).await
     }
 
     async fn variables(&self) -> Result<Vec<VariableRecord>, StoreError> {
-        self.list(sqlx::query(sql::VARIABLES), variable).await
+        self.list(sqlx::query(sql::VARIABLES), rows::variable).await
     }
 
     async fn variables_named(&self, keys: &[String]) -> Result<Vec<VariableRecord>, StoreError> {
         let query = sqlx::query(sql::VARIABLES_NAMED).bind(list_of(keys));
-        self.list(query, variable).await
+        self.list(query, rows::variable).await
     }
 
     async fn change_outside(&self, change: &OutsideChange) -> Result<(), StoreError> {
@@ -82,39 +82,4 @@ async fn write(
         query.execute(&mut *tx).await?;
     }
     Ok(tx.commit().await?)
-}
-
-fn connection(row: &mut Columns<'_>) -> Result<ConnectionRecord, Trouble> {
-    Ok(ConnectionRecord {
-        id: text(row)?,
-        conn_type: text(row)?,
-        description: maybe_text(row)?,
-        host: maybe_text(row)?,
-        port: row
-            .next::<Option<i32>>()?
-            .and_then(|port| u16::try_from(port).ok()),
-        login: maybe_text(row)?,
-        schema: maybe_text(row)?,
-        password: row.next()?,
-        extra: row.next()?,
-        updated_at: row.next().map(Ts)?,
-    })
-}
-
-fn variable(row: &mut Columns<'_>) -> Result<VariableRecord, Trouble> {
-    Ok(VariableRecord {
-        key: text(row)?,
-        description: maybe_text(row)?,
-        is_marked: row.next()?,
-        value: row.next()?,
-        updated_at: row.next().map(Ts)?,
-    })
-}
-
-fn text(row: &mut Columns<'_>) -> Result<String, Trouble> {
-    row.next().map(original)
-}
-
-fn maybe_text(row: &mut Columns<'_>) -> Result<Option<String>, Trouble> {
-    Ok(row.next::<Option<String>>()?.map(original))
 }

@@ -1,7 +1,6 @@
 //! What pages, the API and the command line read.
 
-use crate::asset_rows;
-use crate::rows::{self, Columns};
+use crate::rows::{self, Cells};
 use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, forget_broken, session, sql};
@@ -15,7 +14,6 @@ use tidemill_model::{
 use tidemill_store::*;
 
 type Reading<'q> = Query<'q, Postgres, PgArguments>;
-type ReadRow<T> = fn(&mut Columns<'_>) -> Result<T, Trouble>;
 
 #[async_trait]
 impl PageStore for PostgresStore {
@@ -143,7 +141,7 @@ impl PageStore for PostgresStore {
     }
 
     async fn assets(&self) -> Result<Vec<AssetRow>, StoreError> {
-        self.list(sqlx::query(sql::ASSETS), asset_rows::asset).await
+        self.list(sqlx::query(sql::ASSETS), rows::asset).await
     }
 
     async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError> {
@@ -153,7 +151,7 @@ impl PageStore for PostgresStore {
             .bind(filter.run_id.as_deref().map(stored))
             .bind(filter.task_id.as_deref().map(stored))
             .bind(filter.part_of.map(|run| run.0));
-        let total = self.find(count, |columns| columns.next()).await?;
+        let total = self.find(count, |columns| columns.take()).await?;
         let page = sqlx::query(sql::ASSET_EVENTS)
             .bind(filter.asset.map(|asset| asset.0))
             .bind(filter.dag_id.as_deref().map(stored))
@@ -163,20 +161,20 @@ impl PageStore for PostgresStore {
             .bind(i64::from(filter.limit))
             .bind(i64::from(filter.offset));
         Ok(EventList {
-            events: self.list(page, asset_rows::asset_event).await?,
+            events: self.list(page, rows::asset_event).await?,
             total: total.unwrap_or(0),
         })
     }
 
     async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError> {
         let query = sqlx::query(sql::ASSET_LAST_EVENTS);
-        self.list(query, asset_rows::asset_event).await
+        self.list(query, rows::asset_event).await
     }
 
     async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError> {
         let query = sqlx::query(sql::ASSET_DELIVERIES)
             .bind(events.iter().map(|event| event.0).collect::<Vec<i64>>());
-        self.list(query, asset_rows::delivery).await
+        self.list(query, rows::delivery).await
     }
 
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
@@ -204,14 +202,14 @@ impl PageStore for PostgresStore {
     }
 
     async fn installation(&self) -> Result<String, StoreError> {
-        let id = self.find(sqlx::query(sql::INSTALLATION), |columns| columns.next());
+        let id = self.find(sqlx::query(sql::INSTALLATION), |columns| columns.take());
         id.await?.ok_or_else(|| StoreError::Unreadable {
             what: "the table `installation` is empty; restore it from a backup".to_string(),
         })
     }
 
     async fn last_change(&self) -> Result<i64, StoreError> {
-        let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.next());
+        let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.take());
         Ok(last.await?.unwrap_or(0))
     }
 
@@ -239,7 +237,7 @@ impl PostgresStore {
     pub(crate) async fn list<T>(
         &self,
         query: Reading<'_>,
-        read: ReadRow<T>,
+        read: rows::Read<T>,
     ) -> Result<Vec<T>, StoreError> {
         let listed = async { rows::all(&self.fetch(query).await?, read) };
         listed.await.map_err(|trouble| self.say(trouble))
@@ -249,7 +247,7 @@ impl PostgresStore {
     pub(crate) async fn find<T>(
         &self,
         query: Reading<'_>,
-        read: ReadRow<T>,
+        read: rows::Read<T>,
     ) -> Result<Option<T>, StoreError> {
         let found = async { rows::one(self.fetch(query).await?.into_iter().next(), read) };
         found.await.map_err(|trouble| self.say(trouble))
@@ -314,7 +312,7 @@ async fn list_runs(conn: &mut PgConnection, filter: RunFilter) -> Result<RunList
     tx.commit().await?;
     Ok(RunList {
         runs: rows::all(&page, rows::run_record)?,
-        total: Columns::of(&total).next()?,
+        total: Cells::of(&total).take()?,
     })
 }
 
@@ -364,7 +362,7 @@ async fn find_runs(conn: &mut PgConnection, filter: RunFilter) -> Result<RunList
     tx.commit().await?;
     Ok(RunList {
         runs: rows::all(&page, rows::run_record)?,
-        total: Columns::of(&total).next()?,
+        total: Cells::of(&total).take()?,
     })
 }
 

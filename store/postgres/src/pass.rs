@@ -3,8 +3,9 @@
 use crate::arrays::Rows;
 use crate::asset_arrays::AssetRows;
 use crate::marks::Marks;
-use crate::rows::{self, Columns};
+use crate::rows::{self, Cells};
 use crate::session::{self, Role};
+use crate::text;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, SHARD, sql};
 use sqlx::postgres::PgArguments;
@@ -158,7 +159,7 @@ impl Writer {
         let statement = bound(pass, marks, sql::PASS);
         // The whole answer is read: only its end says that the commit has happened.
         let row = session::within(statement.fetch_one(conn)).await?;
-        match Columns::of(&row).next::<bool>()? {
+        match Cells::of(&row).take::<bool>()? {
             true => {
                 marks.committed(pass);
                 Ok(())
@@ -237,8 +238,8 @@ impl Writer {
             None => {
                 let mut conn = session::connect(&store.address, Role::Passes).await?;
                 let row = session::within(sqlx::query(sql::BACKEND).fetch_one(&mut conn)).await?;
-                let mut columns = Columns::of(&row);
-                self.backend = Some(Backend(columns.next()?, columns.next()?));
+                let mut columns = Cells::of(&row);
+                self.backend = Some(Backend(columns.take()?, columns.take()?));
                 conn
             }
         };
@@ -259,7 +260,7 @@ pub(crate) fn bound<'q>(
         .bind(marks.to_store())
         .bind(marks.stored());
     rows.bind_alerts(AssetRows::of(pass).bind(statement))
-        .bind(pass.streams.to_json().to_string())
+        .bind(pass.streams.to_json(text::stored).to_string())
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.
@@ -268,7 +269,7 @@ async fn end_session(conn: &mut PgConnection, pid: i32, began: &str) -> Result<(
     let Some(row) = query.fetch_optional(conn).await? else {
         return Ok(());
     };
-    match Columns::of(&row).next::<bool>()? {
+    match Cells::of(&row).take::<bool>()? {
         true => Ok(()),
         false => Err(Trouble::Unreadable(format!(
             "the session {pid}, whose answer is lost, does not end"

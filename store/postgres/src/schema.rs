@@ -1,7 +1,7 @@
 //! The schema: which one the database has, and bringing it up.
 
 use crate::address::Address;
-use crate::rows::Columns;
+use crate::rows::Cells;
 use crate::session::{self, Role};
 use crate::sql;
 use crate::trouble::Trouble;
@@ -148,8 +148,8 @@ fn refuse_newer(state: &SchemaState) -> Result<(), Trouble> {
 async fn look(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
     let there = session::fetch_pooled(conn, sqlx::query(sql::SCHEMA_THERE)).await?;
     let row = there.first().ok_or(sqlx::Error::RowNotFound)?;
-    let mut columns = Columns::of(row);
-    let (server, is_there): (i32, bool) = (columns.next()?, columns.next()?);
+    let mut columns = Cells::of(row);
+    let (server, is_there): (i32, bool) = (columns.take()?, columns.take()?);
     if server < SERVER_MIN {
         return Err(Trouble::Unreadable(format!(
             "PostgreSQL {} is too old; 14 or newer is needed",
@@ -160,7 +160,7 @@ async fn look(conn: &mut PgConnection) -> Result<SchemaState, Trouble> {
         return Ok(SchemaState { applied: None });
     }
     let found = session::fetch_pooled(conn, sqlx::query(sql::SCHEMA_APPLIED)).await?;
-    let applied = crate::rows::all(&found, |columns| columns.next())?;
+    let applied = crate::rows::all(&found, |columns| columns.take())?;
     let applied = Some(applied).filter(|applied: &Vec<i64>| !applied.is_empty());
     Ok(SchemaState { applied })
 }

@@ -1,7 +1,7 @@
 //! Streams.
 
 use crate::engine::fence;
-use crate::stream_rows::{batch, block, cursor, gap, poison, replay, seen, trigger};
+use crate::rows::{batch, block, cursor, gap, poison, replay, seen, trigger};
 use crate::stream_write::{
     close_replay, keep_trigger, move_cursor, write_cursors, write_replay, write_stream,
 };
@@ -101,7 +101,7 @@ impl StreamStore for PostgresStore {
         let query = sqlx::query(sql::STREAM_OPEN_RUNS)
             .bind(trigger.0)
             .bind(replay);
-        let count = self.find(query, |columns| columns.next::<i64>()).await?;
+        let count = self.find(query, |columns| columns.take::<i64>()).await?;
         Ok(count.unwrap_or(0))
     }
 
@@ -123,7 +123,7 @@ impl StreamStore for PostgresStore {
 
     async fn records(&self, run: RunNo) -> Result<Option<Vec<u8>>, StoreError> {
         let query = sqlx::query(sql::STREAM_RECORDS).bind(run.0);
-        self.find(query, |columns| columns.next()).await
+        self.find(query, |columns| columns.take()).await
     }
 
     async fn quarantine(

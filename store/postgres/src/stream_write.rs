@@ -1,10 +1,11 @@
 //! Transactions of streams: a few statements each, over arrays, begun by the fence.
 
+use crate::arrays::column;
 use crate::engine::fence;
-use crate::rows::{self, Columns};
+use crate::rows::trigger;
+use crate::rows::{self, Cells};
 use crate::sql;
-use crate::stream_rows::trigger;
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use crate::trouble::Trouble;
 use sqlx::{Connection, PgConnection};
 use tidemill_model::{DagNo, TriggerNo, Ts};
@@ -18,16 +19,16 @@ pub(crate) async fn keep_trigger(
 ) -> Result<TriggerRecord, Trouble> {
     sqlx::query(sql::STREAM_TRIGGER_PUT)
         .bind(dag.0)
-        .bind(name)
+        .bind(stored(name))
         .bind(now.0)
         .execute(&mut *conn)
         .await?;
     let row = sqlx::query(sql::STREAM_TRIGGER_ONE)
         .bind(dag.0)
-        .bind(name)
+        .bind(stored(name))
         .fetch_one(&mut *conn)
         .await?;
-    trigger(&mut Columns::of(&row))
+    Ok(trigger(&mut Cells::of(&row))?)
 }
 
 pub(crate) async fn write_cursors(
@@ -58,7 +59,7 @@ async fn insert_cursors(
             .bind(cursor.next_offset)
             .bind(cursor.end_offset)
             .bind(term)
-            .bind(&cursor.halted)
+            .bind(maybe_stored(&cursor.halted))
             .bind(cursor.counts.lost)
             .bind(cursor.updated_at.0)
             .execute(&mut *conn)
@@ -83,7 +84,7 @@ pub(crate) async fn write_replay(
         .bind(now.0)
         .fetch_one(&mut *tx)
         .await?;
-    let replay = Columns::of(&row).next()?;
+    let replay = Cells::of(&row).take()?;
     insert_cursors(&mut tx, term, Some(replay), cursors).await?;
     tx.commit().await?;
     Ok(replay)
@@ -120,7 +121,7 @@ pub(crate) async fn write_stream(
         .bind(commit.replay)
         .fetch_optional(&mut *tx)
         .await?;
-    let may_write = rows::one(row, |columns| columns.next::<bool>())?;
+    let may_write = rows::one(row, |columns| columns.take::<bool>())?;
     if may_write != Some(true) {
         return Ok(Committed::Paused);
     }
@@ -202,7 +203,7 @@ pub(crate) async fn move_cursor(
         .bind(cut.expected)
         .bind(cut.end)
         .bind(term)
-        .bind(&cut.halted)
+        .bind(maybe_stored(&cut.halted))
         .bind(cut.counts.taken)
         .bind(cut.counts.filtered)
         .bind(cut.counts.missing)
@@ -233,20 +234,15 @@ pub(crate) async fn move_cursor(
     Ok(true)
 }
 
-/// One value of each run, as an array.
-fn column<T>(runs: &[NewStreamRun], of: impl Fn(&NewStreamRun) -> T) -> Vec<T> {
-    runs.iter().map(of).collect()
-}
-
 async fn insert_runs(conn: &mut PgConnection, runs: &[NewStreamRun]) -> Result<(), Trouble> {
     sqlx::query(sql::STREAM_RUNS_INSERT)
         .bind(column(runs, |run| run.row.run.0))
         .bind(column(runs, |run| run.row.dag.0))
-        .bind(column(runs, |run| stored(&run.row.run_id).into_owned()))
+        .bind(column(runs, |run| stored(&run.row.run_id)))
         .bind(column(runs, |run| run.row.run_type.name()))
         .bind(column(runs, |run| run.row.state.name()))
         .bind(column(runs, |run| run.row.version.0))
-        .bind(column(runs, |run| run.row.cause.clone()))
+        .bind(column(runs, |run| maybe_stored(&run.row.cause)))
         .bind(column(runs, |run| {
             run.row.data_interval_start.map(|at| at.0)
         }))
@@ -254,7 +250,7 @@ async fn insert_runs(conn: &mut PgConnection, runs: &[NewStreamRun]) -> Result<(
         .bind(column(runs, |run| run.row.run_after.0))
         .bind(column(runs, |run| run.row.queued_at.0))
         .bind(column(runs, |run| run.row.conf.to_string()))
-        .bind(column(runs, |run| run.row.triggered_by.clone()))
+        .bind(column(runs, |run| maybe_stored(&run.row.triggered_by)))
         .execute(conn)
         .await?;
     Ok(())
@@ -273,7 +269,7 @@ async fn insert_batches(conn: &mut PgConnection, commit: &StreamCommit) -> Resul
         .bind(column(runs, |run| run.batch.first_offset))
         .bind(column(runs, |run| run.batch.end_offset))
         .bind(column(runs, |run| run.batch.slot))
-        .bind(column(runs, |run| run.batch.lane.clone()))
+        .bind(column(runs, |run| maybe_stored(&run.batch.lane)))
         .bind(column(runs, |run| run.batch.n_records))
         .bind(column(runs, |run| run.batch.n_bytes))
         .bind(column(runs, |run| run.batch.sha256.clone()))
@@ -297,8 +293,8 @@ async fn insert_poison(
         .bind(poison.partition.partition)
         .bind(poison.offset)
         .bind(poison.timestamp.map(|at| at.0))
-        .bind(&poison.class)
-        .bind(&poison.message)
+        .bind(stored(&poison.class))
+        .bind(stored(&poison.message))
         .bind(&poison.key)
         .bind(&poison.value)
         .bind(poison.headers.to_string())

@@ -21,6 +21,11 @@ pub(crate) fn stored(text: &str) -> Cow<'_, str> {
     Cow::Owned(form)
 }
 
+/// The same for a text that may be missing.
+pub(crate) fn maybe_stored(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(stored)
+}
+
 /// The text that was stored.
 pub(crate) fn original(form: String) -> String {
     if !form.contains(ESCAPE) {

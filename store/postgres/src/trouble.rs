@@ -3,6 +3,7 @@
 use sqlx::migrate::MigrateError;
 use std::io::ErrorKind;
 use tidemill_store::StoreError;
+use tidemill_store::rows::Unreadable;
 
 /// A call has failed.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,13 @@ impl From<sqlx::Error> for Trouble {
 
 impl From<serde_json::Error> for Trouble {
     fn from(err: serde_json::Error) -> Trouble {
-        Trouble::Unreadable(format!("a stored JSON text is broken: {err}"))
+        Unreadable::from(err).into()
+    }
+}
+
+impl From<Unreadable> for Trouble {
+    fn from(what: Unreadable) -> Trouble {
+        Trouble::Unreadable(what.0)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::arrays::column;
 use crate::engine::fence;
-use crate::rows::{self, Columns};
+use crate::rows::{self, Cells};
 use crate::sql;
 use crate::text::stored;
 use crate::trouble::Trouble;
@@ -122,7 +122,7 @@ async fn next_numbers(
 ) -> Result<std::ops::RangeInclusive<i64>, Trouble> {
     let n = n as i64;
     let take = sqlx::query(sql::COUNTER_TAKE).bind(kind).bind(n);
-    let last: i64 = Columns::of(&take.fetch_one(conn).await?).next()?;
+    let last: i64 = Cells::of(&take.fetch_one(conn).await?).take()?;
     Ok(last - n + 1..=last)
 }
 

@@ -1,8 +1,8 @@
 //! Workers in processes of their own: both sides of what they and the scheduler tell each other.
 
 use crate::arrays::{bind_attempts, column};
-use crate::rows::{self, Columns};
-use crate::text::{original, stored};
+use crate::rows::{self, Columns, Unreadable};
+use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, SHARD, sql};
 use async_trait::async_trait;
@@ -14,58 +14,55 @@ use tidemill_model::{
 };
 use tidemill_store::*;
 
-fn attempt(columns: &mut Columns<'_>) -> Result<Attempt, Trouble> {
+fn attempt(columns: &mut dyn Columns) -> Result<Attempt, Unreadable> {
     Ok(Attempt {
-        run: RunNo(columns.next()?),
-        task_no: TaskNo(columns.next()?),
-        map_index: MapIndex(columns.next()?),
-        epoch: Epoch(columns.next()?),
+        run: RunNo(columns.take()?),
+        task_no: TaskNo(columns.take()?),
+        map_index: MapIndex(columns.take()?),
+        epoch: Epoch(columns.take()?),
     })
 }
 
-pub(crate) fn attempt_and_number(columns: &mut Columns<'_>) -> Result<(Attempt, i64), Trouble> {
-    Ok((attempt(columns)?, columns.next()?))
+pub(crate) fn attempt_and_number(columns: &mut dyn Columns) -> Result<(Attempt, i64), Unreadable> {
+    Ok((attempt(columns)?, columns.take()?))
 }
 
-fn claim(columns: &mut Columns<'_>) -> Result<Claim, Trouble> {
+fn claim(columns: &mut dyn Columns) -> Result<Claim, Unreadable> {
     Ok(Claim {
         attempt: attempt(columns)?,
-        version: VersionNo(columns.next()?),
-        try_number: columns.next()?,
-        sealed: columns.next()?,
-        is_whole: columns.next()?,
-        dag_id: original(columns.next()?),
+        version: VersionNo(columns.take()?),
+        try_number: columns.take()?,
+        sealed: columns.maybe()?,
+        is_whole: columns.take()?,
+        dag_id: columns.take()?,
         run: rows::run(columns)?,
-        map_item: columns.map_item()?,
+        map_item: columns.maybe_json()?,
     })
 }
 
-fn killed(columns: &mut Columns<'_>) -> Result<(Attempt, Reason), Trouble> {
+fn killed(columns: &mut dyn Columns) -> Result<(Attempt, Reason), Unreadable> {
     let attempt = attempt(columns)?;
-    let reason: &str = columns.next()?;
+    let reason = columns.own_text()?.and_then(Reason::from_name);
     // A reason that only a newer scheduler knows still ends the attempt.
-    Ok((
-        attempt,
-        Reason::from_name(reason).unwrap_or(Reason::Cancelled),
-    ))
+    Ok((attempt, reason.unwrap_or(Reason::Cancelled)))
 }
 
-fn record(columns: &mut Columns<'_>) -> Result<WorkerRecord, Trouble> {
+fn record(columns: &mut dyn Columns) -> Result<WorkerRecord, Unreadable> {
     let number = |number: i64| u32::try_from(number).unwrap_or(0);
-    let (worker, host, pid) = (columns.next()?, columns.next()?, number(columns.next()?));
-    let slots: i32 = columns.next()?;
-    let queues = columns.next()?;
-    let (url, token): (Option<String>, Option<String>) = (columns.next()?, columns.next()?);
+    let (worker, host, pid) = (columns.take()?, columns.take()?, number(columns.take()?));
+    let slots: i32 = columns.take()?;
+    let queues: String = columns.take()?;
+    let (url, token) = (columns.maybe()?, columns.maybe()?);
     Ok(WorkerRecord {
         worker,
         host,
         pid,
         slots: number(i64::from(slots)),
-        queues,
+        queues: queues.split(',').map(str::to_string).collect(),
         logs: url.zip(token).map(|(url, token)| LogDoor { url, token }),
-        is_draining: columns.next()?,
-        started_at: Ts(columns.next()?),
-        seen_at: Ts(columns.next()?),
+        is_draining: columns.take()?,
+        started_at: Ts(columns.take()?),
+        seen_at: Ts(columns.take()?),
     })
 }
 
@@ -78,10 +75,10 @@ enum Arrival {
     Ended(WorkerReport),
 }
 
-fn arrival(columns: &mut Columns<'_>) -> Result<Arrival, Trouble> {
-    let kind: i32 = columns.next()?;
+fn arrival(columns: &mut dyn Columns) -> Result<Arrival, Unreadable> {
+    let kind: i32 = columns.take()?;
     let (attempt, worker) = attempt_and_number(columns)?;
-    let outcome: Option<&str> = columns.next()?;
+    let outcome = columns.own_text()?;
     Ok(match (kind, outcome) {
         (0, oldest) => Arrival::Oldest(oldest.and_then(|text| text.parse().ok())),
         (1, _) => Arrival::Withdrawn(attempt),
@@ -133,7 +130,7 @@ impl DispatchStore for PostgresStore {
     }
 
     async fn expire_workers(&self) -> Result<Vec<i64>, StoreError> {
-        self.list(sqlx::query(sql::WORKERS_EXPIRE), |columns| columns.next())
+        self.list(sqlx::query(sql::WORKERS_EXPIRE), |columns| columns.take())
             .await
     }
 
@@ -163,13 +160,13 @@ impl WorkerStore for PostgresStore {
             .bind(worker.logs.as_ref().map(|logs| logs.url.as_str()))
             .bind(worker.logs.as_ref().map(|logs| logs.token.as_str()))
             .bind(worker.lease.as_secs_f64());
-        let entered = self.find(query, |columns| columns.next()).await?;
+        let entered = self.find(query, |columns| columns.take()).await?;
         entered.ok_or_else(|| self.say(Trouble::Unreadable("no worker was made".to_string())))
     }
 
     async fn renew(&self, worker: i64) -> Result<Renewal, StoreError> {
         let query = sqlx::query(sql::WORKER_RENEW).bind(worker);
-        let renewed: Option<bool> = self.find(query, |columns| columns.next()).await?;
+        let renewed: Option<bool> = self.find(query, |columns| columns.take()).await?;
         Ok(Renewal {
             is_alive: renewed.is_some(),
             is_draining: renewed.unwrap_or(false),

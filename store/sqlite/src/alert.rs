@@ -1,12 +1,12 @@
 //! Alerts.
 
-use crate::rows::Columns;
+use crate::rows;
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use sqlx::Connection;
 use tidemill_model::Ts;
-use tidemill_store::{ALERT_KEPT_US, AlertEnd, AlertRecord, AlertRow, AlertStore, StoreError};
+use tidemill_store::{ALERT_KEPT_US, AlertEnd, AlertRecord, AlertStore, StoreError};
 
 #[async_trait]
 impl AlertStore for SqliteStore {
@@ -14,11 +14,15 @@ impl AlertStore for SqliteStore {
         let query = sqlx::query(sql::ALERTS_DUE)
             .bind(now.0)
             .bind(i64::from(limit));
-        self.list(query, alert).await
+        self.list(query, rows::alert).await
     }
 
     async fn next_alert(&self) -> Result<Option<Ts>, StoreError> {
-        let next = self.list(sqlx::query(sql::ALERT_NEXT), due_at).await?;
+        let next = self
+            .list(sqlx::query(sql::ALERT_NEXT), |columns| {
+                columns.maybe::<Ts>()
+            })
+            .await?;
         Ok(next.into_iter().next().flatten())
     }
 
@@ -43,23 +47,4 @@ impl SqliteStore {
         query.execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }
-}
-
-fn alert(row: &mut Columns<'_>) -> Result<AlertRecord, Trouble> {
-    let (key, at) = (row.next()?, row.next().map(Ts)?);
-    let body: String = row.next()?;
-    let n_tries: i64 = row.next()?;
-    Ok(AlertRecord {
-        row: AlertRow {
-            key,
-            at,
-            body: serde_json::from_str(&body)?,
-        },
-        n_tries: u32::try_from(n_tries).unwrap_or(u32::MAX),
-        error: row.next()?,
-    })
-}
-
-fn due_at(row: &mut Columns<'_>) -> Result<Option<Ts>, Trouble> {
-    Ok(row.next::<Option<i64>>()?.map(Ts))
 }

@@ -1,8 +1,7 @@
 //! The verbs of the engine.
 
-use crate::asset_rows;
 use crate::pass;
-use crate::rows::{self, Columns};
+use crate::rows::{self, Cells};
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql, version};
 use async_trait::async_trait;
@@ -117,7 +116,7 @@ impl EngineStore for SqliteStore {
             .bind(dag.0)
             .bind(task.0)
             .bind(before.0);
-        let found = self.find(query, |columns| columns.next()).await?;
+        let found = self.find(query, |columns| columns.take()).await?;
         Ok(found.unwrap_or(false))
     }
 
@@ -145,7 +144,7 @@ impl SqliteStore {
             .bind(now.0)
             .fetch_one(writer.conn())
             .await?;
-        Columns::of(&row).next()
+        Ok(Cells::of(&row).take()?)
     }
 
     /// No await stands between the first statement and the last, so a caller that is dropped
@@ -217,23 +216,23 @@ impl SqliteStore {
         let assets = sqlx::query(sql::ASSETS).fetch_all(&mut *tx).await?;
         let waiting = sqlx::query(sql::ASSET_WAITING).fetch_all(&mut *tx).await?;
         let counters = sqlx::query(sql::COUNTERS).fetch_one(&mut *tx).await?;
-        let mut counters = Columns::of(&counters);
+        let mut counters = Cells::of(&counters);
         Ok(Loaded {
             dags: rows::all(&dags, rows::dag)?,
             runs: active_runs(&mut tx).await?,
             versions: needed_versions(&mut tx).await?,
             task_names: rows::all(&names, rows::task_name_of_dag)?,
-            assets: rows::all(&assets, asset_rows::asset)?,
-            waiting_events: rows::all(&waiting, asset_rows::waiting_event)?,
+            assets: rows::all(&assets, rows::asset)?,
+            waiting_events: rows::all(&waiting, rows::waiting_event)?,
             pools: rows::all(&pools, rows::pool)?,
             backfills: rows::with_runs(
                 rows::all(&backfills, rows::backfill)?,
                 rows::all(&backfill_runs, rows::backfill_run)?,
             ),
-            last_run: counters.next()?,
-            last_seq: counters.next()?,
-            last_backfill: counters.next()?,
-            last_event: counters.next()?,
+            last_run: counters.take()?,
+            last_seq: counters.take()?,
+            last_backfill: counters.take()?,
+            last_event: counters.take()?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Old runs, and how they go: whole runs, in pieces of a bounded size.
 
 use crate::engine::list_of;
-use crate::rows::{self, Columns};
+use crate::rows;
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use sqlx::Connection;
@@ -63,7 +63,5 @@ async fn run_nos(
 ) -> Result<Vec<RunNo>, Trouble> {
     let list = list_of(runs.iter().map(|run| run.0));
     let found = sqlx::query(query).bind(list).fetch_all(conn).await?;
-    rows::all(&found, |columns: &mut Columns<'_>| {
-        Ok(RunNo(columns.next()?))
-    })
+    rows::all(&found, |columns| Ok(RunNo(columns.take()?)))
 }

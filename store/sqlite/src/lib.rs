@@ -6,7 +6,6 @@
 
 mod alert;
 mod asset;
-mod asset_rows;
 mod engine;
 mod forget;
 mod lock;
@@ -19,7 +18,6 @@ mod rows;
 mod span;
 mod sql;
 mod stream;
-mod stream_rows;
 mod stream_write;
 #[cfg(test)]
 mod tests;

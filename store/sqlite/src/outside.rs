@@ -1,31 +1,31 @@
 //! Connections and variables.
 
-use crate::rows::Columns;
+use crate::rows;
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use sqlx::Connection;
-use tidemill_model::Ts;
 use tidemill_store::{ConnectionRecord, OutsideChange, OutsideStore, StoreError, VariableRecord};
 
 #[async_trait]
 impl OutsideStore for SqliteStore {
     async fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
-        self.list(sqlx::query(sql::CONNECTIONS), connection).await
+        self.list(sqlx::query(sql::CONNECTIONS), rows::connection)
+            .await
     }
 
     async fn connections_named(&self, ids: &[String]) -> Result<Vec<ConnectionRecord>, StoreError> {
         let query = sqlx::query(sql::CONNECTIONS_NAMED).bind(list_of(ids));
-        self.list(query, connection).await
+        self.list(query, rows::connection).await
     }
 
     async fn variables(&self) -> Result<Vec<VariableRecord>, StoreError> {
-        self.list(sqlx::query(sql::VARIABLES), variable).await
+        self.list(sqlx::query(sql::VARIABLES), rows::variable).await
     }
 
     async fn variables_named(&self, keys: &[String]) -> Result<Vec<VariableRecord>, StoreError> {
         let query = sqlx::query(sql::VARIABLES_NAMED).bind(list_of(keys));
-        self.list(query, variable).await
+        self.list(query, rows::variable).await
     }
 
     async fn change_outside(&self, change: &OutsideChange) -> Result<(), StoreError> {
@@ -75,31 +75,4 @@ impl SqliteStore {
         }
         Ok(tx.commit().await?)
     }
-}
-
-fn connection(row: &mut Columns<'_>) -> Result<ConnectionRecord, Trouble> {
-    Ok(ConnectionRecord {
-        id: row.next()?,
-        conn_type: row.next()?,
-        description: row.next()?,
-        host: row.next()?,
-        port: row
-            .next::<Option<i64>>()?
-            .and_then(|port| u16::try_from(port).ok()),
-        login: row.next()?,
-        schema: row.next()?,
-        password: row.next()?,
-        extra: row.next()?,
-        updated_at: row.next().map(Ts)?,
-    })
-}
-
-fn variable(row: &mut Columns<'_>) -> Result<VariableRecord, Trouble> {
-    Ok(VariableRecord {
-        key: row.next()?,
-        description: row.next()?,
-        is_marked: row.next()?,
-        value: row.next()?,
-        updated_at: row.next().map(Ts)?,
-    })
 }

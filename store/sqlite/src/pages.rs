@@ -1,8 +1,7 @@
 //! What pages, the API and the command line read.
 
-use crate::asset_rows;
 use crate::engine::list_of;
-use crate::rows::{self, Columns};
+use crate::rows::{self, Cells};
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
@@ -15,7 +14,6 @@ use tidemill_model::{
 use tidemill_store::*;
 
 type Reading<'q> = Query<'q, Sqlite, SqliteArguments>;
-type ReadRow<T> = fn(&mut Columns<'_>) -> Result<T, Trouble>;
 
 #[async_trait]
 impl PageStore for SqliteStore {
@@ -132,7 +130,7 @@ impl PageStore for SqliteStore {
     }
 
     async fn assets(&self) -> Result<Vec<AssetRow>, StoreError> {
-        self.list(sqlx::query(sql::ASSETS), asset_rows::asset).await
+        self.list(sqlx::query(sql::ASSETS), rows::asset).await
     }
 
     async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError> {
@@ -142,7 +140,7 @@ impl PageStore for SqliteStore {
             .bind(filter.run_id.clone())
             .bind(filter.task_id.clone())
             .bind(filter.part_of.map(|run| run.0));
-        let total = self.find(count, |columns| columns.next()).await?;
+        let total = self.find(count, |columns| columns.take()).await?;
         let page = sqlx::query(sql::ASSET_EVENTS)
             .bind(filter.asset.map(|asset| asset.0))
             .bind(filter.dag_id.clone())
@@ -152,20 +150,20 @@ impl PageStore for SqliteStore {
             .bind(i64::from(filter.limit))
             .bind(i64::from(filter.offset));
         Ok(EventList {
-            events: self.list(page, asset_rows::asset_event).await?,
+            events: self.list(page, rows::asset_event).await?,
             total: total.unwrap_or(0),
         })
     }
 
     async fn last_asset_events(&self) -> Result<Vec<AssetEventRow>, StoreError> {
         let query = sqlx::query(sql::ASSET_LAST_EVENTS);
-        self.list(query, asset_rows::asset_event).await
+        self.list(query, rows::asset_event).await
     }
 
     async fn asset_deliveries(&self, events: &[EventNo]) -> Result<Vec<AssetDelivery>, StoreError> {
         let query =
             sqlx::query(sql::ASSET_DELIVERIES).bind(list_of(events.iter().map(|event| event.0)));
-        self.list(query, asset_rows::delivery).await
+        self.list(query, rows::delivery).await
     }
 
     async fn pools(&self) -> Result<Vec<PoolRecord>, StoreError> {
@@ -194,14 +192,14 @@ impl PageStore for SqliteStore {
     }
 
     async fn installation(&self) -> Result<String, StoreError> {
-        let id = self.find(sqlx::query(sql::INSTALLATION), |columns| columns.next());
+        let id = self.find(sqlx::query(sql::INSTALLATION), |columns| columns.take());
         id.await?.ok_or_else(|| StoreError::Unreadable {
             what: "the table `installation` is empty; restore it from a backup".to_string(),
         })
     }
 
     async fn last_change(&self) -> Result<i64, StoreError> {
-        let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.next());
+        let last = self.find(sqlx::query(sql::LAST_CHANGE), |columns| columns.take());
         Ok(last.await?.unwrap_or(0))
     }
 
@@ -227,7 +225,7 @@ impl SqliteStore {
     pub(crate) async fn list<T>(
         &self,
         query: Reading<'_>,
-        read: ReadRow<T>,
+        read: rows::Read<T>,
     ) -> Result<Vec<T>, StoreError> {
         let found = query.fetch_all(&self.readers).await.map_err(Trouble::from);
         found
@@ -239,7 +237,7 @@ impl SqliteStore {
     pub(crate) async fn find<T>(
         &self,
         query: Reading<'_>,
-        read: ReadRow<T>,
+        read: rows::Read<T>,
     ) -> Result<Option<T>, StoreError> {
         let row = query
             .fetch_optional(&self.readers)
@@ -297,7 +295,7 @@ impl SqliteStore {
             .await?;
         Ok(RunList {
             runs: rows::all(&page, rows::run_record)?,
-            total: Columns::of(&total).next()?,
+            total: Cells::of(&total).take()?,
         })
     }
 
@@ -346,7 +344,7 @@ impl SqliteStore {
         let total = total.fetch_one(&mut *tx).await?;
         Ok(RunList {
             runs: rows::all(&page, rows::run_record)?,
-            total: Columns::of(&total).next()?,
+            total: Cells::of(&total).take()?,
         })
     }
 

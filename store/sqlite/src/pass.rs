@@ -184,7 +184,7 @@ fn write(
         session.run(&mut statements.alert_put, &row)?;
     }
     if !pass.streams.is_empty() {
-        let text = pass.streams.to_json().to_string();
+        let text = pass.streams.to_json(|text| text.into()).to_string();
         for statement in [
             &mut statements.poison,
             &mut statements.block,

@@ -1,7 +1,7 @@
 //! What tasks read of topics.
 
-use crate::rows::Columns;
-use crate::stream_rows::partition;
+use crate::rows;
+use crate::rows::partition;
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ impl SpanStore for SqliteStore {
             .bind(of.run.0)
             .bind(of.task_no.0)
             .bind(of.map_index.0);
-        self.list(query, span).await
+        self.list(query, rows::span).await
     }
 
     async fn fix_spans(&self, of: SpanOf, spans: &[Span]) -> Result<Vec<Span>, StoreError> {
@@ -46,15 +46,7 @@ impl SpanStore for SqliteStore {
             .bind(of.run.0)
             .bind(of.task_no.0)
             .bind(of.map_index.0);
-        self.list(query, |columns| Ok((partition(columns)?, columns.next()?)))
+        self.list(query, |columns| Ok((partition(columns)?, columns.take()?)))
             .await
     }
-}
-
-fn span(columns: &mut Columns<'_>) -> Result<Span, Trouble> {
-    Ok(Span {
-        partition: partition(columns)?,
-        first: columns.next()?,
-        end: columns.next()?,
-    })
 }

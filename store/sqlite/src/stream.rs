@@ -1,7 +1,7 @@
 //! Streams. Commits go through sqlx: they are rarer than passes, and carry bytes.
 
 use crate::engine::list_of;
-use crate::stream_rows::{batch, block, cursor, gap, poison, replay, seen, trigger};
+use crate::rows::{batch, block, cursor, gap, poison, replay, seen, trigger};
 use crate::stream_write::{fence, move_cursor};
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
@@ -95,7 +95,7 @@ impl StreamStore for SqliteStore {
         let query = sqlx::query(sql::STREAM_OPEN_RUNS)
             .bind(trigger.0)
             .bind(replay);
-        let count = self.find(query, |columns| columns.next::<i64>()).await?;
+        let count = self.find(query, |columns| columns.take::<i64>()).await?;
         Ok(count.unwrap_or(0))
     }
 
@@ -115,7 +115,7 @@ impl StreamStore for SqliteStore {
 
     async fn records(&self, run: RunNo) -> Result<Option<Vec<u8>>, StoreError> {
         let query = sqlx::query(sql::STREAM_RECORDS).bind(run.0);
-        self.find(query, |columns| columns.next()).await
+        self.find(query, |columns| columns.take()).await
     }
 
     async fn quarantine(

@@ -1,7 +1,7 @@
 //! Transactions of streams.
 
-use crate::rows::{self, Columns};
-use crate::stream_rows::trigger;
+use crate::rows::trigger;
+use crate::rows::{self, Cells};
 use crate::trouble::Trouble;
 use crate::{SqliteStore, sql};
 use sqlx::{Connection, SqliteConnection};
@@ -28,7 +28,7 @@ impl SqliteStore {
             .bind(name)
             .fetch_one(&mut *conn)
             .await?;
-        trigger(&mut Columns::of(&row))
+        Ok(trigger(&mut Cells::of(&row))?)
     }
 
     pub(crate) async fn write_cursors(&self, term: i64, cursors: &[Cursor]) -> Result<(), Trouble> {
@@ -56,7 +56,7 @@ impl SqliteStore {
             .bind(now.0)
             .fetch_one(&mut *tx)
             .await?;
-        let replay = Columns::of(&row).next()?;
+        let replay = Cells::of(&row).take()?;
         insert_cursors(&mut tx, term, Some(replay), cursors).await?;
         tx.commit().await?;
         Ok(replay)
@@ -92,7 +92,7 @@ impl SqliteStore {
             .bind(commit.replay)
             .fetch_optional(&mut *tx)
             .await?;
-        let may_write = rows::one(row, |columns| columns.next::<bool>())?;
+        let may_write = rows::one(row, |columns| columns.take::<bool>())?;
         if may_write != Some(true) {
             return Ok(Committed::Paused);
         }

@@ -3,6 +3,7 @@
 use crate::raw::RawError;
 use sqlx::migrate::MigrateError;
 use tidemill_store::StoreError;
+use tidemill_store::rows::Unreadable;
 
 /// SQLite's codes for a file that is damaged, and for one that is no database.
 const CORRUPT: i32 = 11;
@@ -74,7 +75,13 @@ impl From<sqlx::Error> for Trouble {
 
 impl From<serde_json::Error> for Trouble {
     fn from(err: serde_json::Error) -> Trouble {
-        Trouble::Unreadable(format!("a stored JSON text is broken: {err}"))
+        Unreadable::from(err).into()
+    }
+}
+
+impl From<Unreadable> for Trouble {
+    fn from(what: Unreadable) -> Trouble {
+        Trouble::Unreadable(what.0)
     }
 }
 

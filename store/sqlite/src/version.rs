@@ -4,7 +4,7 @@
 //! a batch together, as a JSON list that SQL takes apart.
 
 use crate::engine::list_of;
-use crate::rows::{self, Columns};
+use crate::rows;
 use crate::sql;
 use crate::trouble::Trouble;
 use serde_json::json;
@@ -81,7 +81,7 @@ async fn rows_of<T>(
     conn: &mut SqliteConnection,
     text: &'static str,
     list: Vec<serde_json::Value>,
-    read: impl Fn(&mut Columns<'_>) -> Result<T, Trouble>,
+    read: rows::Read<T>,
 ) -> Result<Vec<T>, Trouble> {
     if list.is_empty() {
         return Ok(Vec::new());
@@ -117,7 +117,7 @@ async fn number_dags(
                "is_paused": i32::from(new.paused_if_new)})
     });
     let made = rows_of(tx, sql::DAGS_INSERT, list.collect(), |columns| {
-        Ok((columns.next()?, DagNo(columns.next()?)))
+        Ok((columns.take()?, DagNo(columns.take()?)))
     });
     let mut dags: HashMap<String, DagNo> = made.await?.into_iter().collect();
     dags.extend(known.values().map(|dag| (dag.dag_id.clone(), dag.dag)));
@@ -130,9 +130,6 @@ async fn number_versions<'a>(
     versions: &'a [NewVersion],
     dags: &HashMap<String, DagNo>,
 ) -> Result<Vec<Incoming<'a>>, Trouble> {
-    let of_dag = |columns: &mut Columns<'_>| -> Result<(DagNo, VersionNo), Trouble> {
-        Ok((DagNo(columns.next()?), VersionNo(columns.next()?)))
-    };
     let with_dag: Vec<(&NewVersion, DagNo)> = versions
         .iter()
         .map(|new| {
@@ -143,7 +140,13 @@ async fn number_versions<'a>(
     let hashes = with_dag
         .iter()
         .map(|(new, dag)| json!({"dag": dag.0, "hash": new.hash}));
-    let earlier = rows_of(tx, sql::VERSIONS_BY_HASHES, hashes.collect(), of_dag).await?;
+    let earlier = rows_of(
+        tx,
+        sql::VERSIONS_BY_HASHES,
+        hashes.collect(),
+        rows::version_of_dag,
+    )
+    .await?;
     let earlier: HashMap<DagNo, VersionNo> = earlier.into_iter().collect();
     let new = with_dag
         .iter()
@@ -152,7 +155,13 @@ async fn number_versions<'a>(
         json!({"dag": dag.0, "hash": new.hash, "file": new.file, "source": new.source,
                "at": new.now.0})
     });
-    let made = rows_of(tx, sql::VERSIONS_INSERT, list.collect(), of_dag).await?;
+    let made = rows_of(
+        tx,
+        sql::VERSIONS_INSERT,
+        list.collect(),
+        rows::version_of_dag,
+    )
+    .await?;
     let made: HashMap<DagNo, VersionNo> = made.into_iter().collect();
     let mut incoming = Vec::with_capacity(with_dag.len());
     for (new, dag) in with_dag {
