@@ -14,7 +14,7 @@ build: ## The release build
 
 test: ## Install what the tests need, then run every test
 	@scripts/install-test-needs
-	$(CARGO) test --workspace --features s3 --no-fail-fast
+	$(CARGO) test --workspace --features s3 --all-targets --no-fail-fast
 
 check: ## Format, lints and the tests that need nothing but Rust; downloads nothing
 	$(CARGO) fmt --all --check

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// The most that a file may have, in bytes.
 pub(crate) const FILE_BYTES_MAX: usize = 32 << 20;
@@ -11,6 +11,8 @@ pub(crate) const DEPTH_MAX: usize = 64;
 
 /// A table of the tree.
 pub(crate) type Table<'s> = DeTable<'s>;
+/// A key of a table.
+pub(crate) type Key<'s> = Spanned<DeString<'s>>;
 /// A value of the tree.
 pub(crate) type Value<'s> = Spanned<DeValue<'s>>;
 

@@ -25,18 +25,9 @@ impl Walk<'_> {
     pub(crate) fn assets(&mut self, table: &Table) -> Vec<Asset> {
         let mut assets = Vec::new();
         for (key, value) in table {
-            let name = key.get_ref().to_string();
-            let DeValue::Table(inner) = value.get_ref() else {
-                self.wrong_type(&name, value, "a table");
+            let Some((name, inner)) = self.named_table("an asset", key, value) else {
                 continue;
             };
-            if !is_id(&name) {
-                let message = format!("`{name}` cannot be the name of an asset");
-                self.report(
-                    Diagnostic::error("TM0107", key.span(), message)
-                        .label("A-Z a-z 0-9 _ and - only"),
-                );
-            }
             self.check_keys(inner, &Place::Asset(name.clone()), keys::ASSET);
             let extra = inner.get("extra").map(crate::normal::json);
             assets.push(Asset {

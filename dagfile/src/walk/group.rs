@@ -2,13 +2,10 @@
 
 use super::common::Common;
 use super::task::Upstream;
-use super::value::is_id;
 use super::{Place, Text, Walk};
-use crate::diagnostic::Diagnostic;
 use crate::keys;
 use crate::parse::Table;
 use std::ops::Range;
-use toml::de::DeValue;
 
 /// What `[groups.NAME]` says.
 pub(crate) struct GroupKeys {
@@ -26,18 +23,9 @@ impl Walk<'_> {
     pub(crate) fn groups(&mut self, table: &Table) -> Vec<GroupKeys> {
         let mut groups = Vec::new();
         for (key, value) in table {
-            let id = key.get_ref().to_string();
-            let DeValue::Table(inner) = value.get_ref() else {
-                self.wrong_type(&id, value, "a table");
+            let Some((id, inner)) = self.named_table("a group", key, value) else {
                 continue;
             };
-            if !is_id(&id) {
-                let message = format!("`{id}` cannot be the name of a group");
-                self.report(
-                    Diagnostic::error("TM0107", key.span(), message)
-                        .label("A-Z a-z 0-9 _ and - only"),
-                );
-            }
             let place = Place::Group(id.clone());
             self.check_keys(inner, &place, keys::GROUP);
             let defaults = self.table(inner, "default_args");

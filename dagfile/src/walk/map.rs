@@ -1,6 +1,5 @@
 //! How a task is mapped: `expand`, `expand_kwargs`, `map_index_template`, `on_empty`.
 
-use super::value::is_id;
 use super::{Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys;
@@ -79,14 +78,7 @@ impl Walk<'_> {
         let inner = self.table(table, "expand")?;
         let mut lists = Vec::new();
         for (key, value) in inner {
-            let name = key.get_ref().to_string();
-            if !is_id(&name) {
-                let message = format!("`{name}` cannot be the name of a mapped value");
-                self.report(
-                    Diagnostic::error("TM0107", key.span(), message)
-                        .label("A-Z a-z 0-9 _ and - only"),
-                );
-            }
+            let name = self.name_of("a mapped value", key);
             if let Some(list) = self.values(&format!("expand.{name}"), value, templates) {
                 lists.push((name, list));
             }

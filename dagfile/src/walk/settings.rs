@@ -226,52 +226,12 @@ impl Walk<'_> {
                 return None;
             }
         };
-        let size = parse_size(&written);
+        let size = tidemill_model::size::parse(&written);
         if size.is_none() {
             let message = format!("`{written}` is not a size");
             let one = Diagnostic::error("TM0103", value.span(), message);
             self.report(one.help("write it like \"64KiB\", \"8MiB\" or \"2GiB\""));
         }
         size
-    }
-}
-
-/// Digits and a unit.
-pub(crate) fn parse_size(text: &str) -> Option<u64> {
-    let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = text.get(..n_digits)?.parse().ok()?;
-    let unit: u64 = match text[n_digits..].trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "KiB" => 1 << 10,
-        "MB" => 1_000_000,
-        "MiB" => 1 << 20,
-        "GB" => 1_000_000_000,
-        "GiB" => 1 << 30,
-        "TB" => 1_000_000_000_000,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_size;
-
-    #[test]
-    fn sizes_have_binary_and_decimal_units() {
-        for (text, bytes) in [
-            ("512", Some(512)),
-            ("64KiB", Some(65_536)),
-            ("8 MiB", Some(8_388_608)),
-            ("2GB", Some(2_000_000_000)),
-            ("99999999999999TiB", None),
-            ("MiB", None),
-            ("1.5GiB", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_size(text), bytes, "{text}");
-        }
     }
 }

@@ -57,18 +57,9 @@ impl Walk<'_> {
     ) -> (Vec<TriggerKeys>, Vec<EventKeys>) {
         let (mut streams, mut events) = (Vec::new(), Vec::new());
         for (key, value) in table {
-            let name = key.get_ref().to_string();
-            let DeValue::Table(inner) = value.get_ref() else {
-                self.wrong_type(&name, value, "a table");
+            let Some((name, inner)) = self.named_table("a trigger", key, value) else {
                 continue;
             };
-            if !is_id(&name) {
-                let message = format!("`{name}` cannot be the name of a trigger");
-                self.report(
-                    Diagnostic::error("TM0107", key.span(), message)
-                        .label("A-Z a-z 0-9 _ and - only"),
-                );
-            }
             self.check_keys(inner, &Place::Trigger(name.clone()), keys::TRIGGER);
             match self.kind_of_trigger(inner, &name, key.span()) {
                 Some("kafka") => streams.extend(self.stream(inner, name, key.span(), dag)),

@@ -2,7 +2,7 @@
 
 use super::{Text, Walk};
 use crate::diagnostic::Diagnostic;
-use crate::parse::{Table, Value};
+use crate::parse::{Key, Table, Value};
 use crate::suggest::nearest;
 use jiff::tz::TimeZone;
 use std::ops::Range;
@@ -52,6 +52,32 @@ pub(crate) fn is_env_name(name: &str) -> bool {
 }
 
 impl Walk<'_> {
+    /// A table whose key names `what`.
+    pub(crate) fn named_table<'t>(
+        &mut self,
+        what: &str,
+        key: &Key,
+        value: &'t Value<'t>,
+    ) -> Option<(String, &'t Table<'t>)> {
+        let DeValue::Table(inner) = value.get_ref() else {
+            self.wrong_type(key.get_ref(), value, "a table");
+            return None;
+        };
+        Some((self.name_of(what, key), inner))
+    }
+
+    /// The name that a key gives to `what`; an odd one is reported.
+    pub(crate) fn name_of(&mut self, what: &str, key: &Key) -> String {
+        let name = key.get_ref().to_string();
+        if !is_id(&name) {
+            let message = format!("`{name}` cannot be the name of {what}");
+            self.report(
+                Diagnostic::error("TM0107", key.span(), message).label("A-Z a-z 0-9 _ and - only"),
+            );
+        }
+        name
+    }
+
     pub(crate) fn wrong_type(&mut self, name: &str, value: &Value, expected: &str) {
         let span = value.span();
         let mut one = Diagnostic::error(

@@ -206,13 +206,7 @@ impl Engine {
                 .collect();
             let body = json!({"dag_id": run.dag.id, "run_id": run.row.run_id, "run_state": run.row.state,
                               "n_tasks": n_tasks, "tasks": tasks});
-            self.last_seq += 1;
-            draft.rows.changes.push(Change {
-                seq: self.last_seq,
-                at: now,
-                run: run_no.0,
-                body,
-            });
+            draft.rows.changes.push(self.change(now, run_no.0, body));
         }
         self.tell_backfills(draft, now);
         for dag_no in &draft.dags {
@@ -225,13 +219,18 @@ impl Engine {
                 body["skipped"] =
                     json!({"first": first, "last": last, "reason": "catchup is false"});
             }
-            self.last_seq += 1;
-            draft.rows.changes.push(Change {
-                seq: self.last_seq,
-                at: now,
-                run: 0,
-                body,
-            });
+            draft.rows.changes.push(self.change(now, 0, body));
+        }
+    }
+
+    /// The next change, of a run or of none (0), for those who listen.
+    fn change(&mut self, at: Ts, run: i64, body: serde_json::Value) -> Change {
+        self.last_seq += 1;
+        Change {
+            seq: self.last_seq,
+            at,
+            run,
+            body,
         }
     }
 
@@ -247,13 +246,7 @@ impl Engine {
             let dag_id = self.dags.get(&row.dag).map(|state| &state.record.dag_id);
             let body = json!({"dag_id": dag_id, "backfill": row.backfill, "position": row.position,
                               "is_paused": row.is_paused, "completed_at": row.completed_at});
-            self.last_seq += 1;
-            draft.rows.changes.push(Change {
-                seq: self.last_seq,
-                at: now,
-                run: 0,
-                body,
-            });
+            draft.rows.changes.push(self.change(now, 0, body));
         }
     }
 
