@@ -25,7 +25,7 @@ pub(crate) const TRIGGER: &[Key] = &[
     key("enabled", Kind::Bool, "true", "Does it make runs?"),
     key("params", Kind::TemplateTable, "{}", "Parameters of its runs; the templates see `trigger`."),
     key("kafka", Kind::Table(KAFKA), "", "Records of Kafka topics become runs."),
-    later("run_id", "A display name for its runs."),
+    key("run_id", Kind::Template, "", "What its runs are called; the template sees `trigger`. A name that another run has already gets a suffix."),
     key("webhook", Kind::Table(WEBHOOK), "", "Signed HTTP requests become runs."),
     key("file", Kind::Table(FILE), "", "Files that appear become runs."),
 ];

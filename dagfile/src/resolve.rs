@@ -70,8 +70,8 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     if let Some((_, Some(key))) = &dag.concurrency {
         refs::check_run_text(walk, key, &params);
     }
-    streams::check_templates(walk, &triggers);
-    streams::check_event_templates(walk, &events);
+    streams::check_templates(walk, &triggers, &params);
+    streams::check_event_templates(walk, &events, &params);
     let has_triggers = !triggers.is_empty() || !events.is_empty();
     let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers);
     let of_dag = dag.alerts.iter().flat_map(|(_, alerts)| alerts);

@@ -2,14 +2,17 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::place::offset_in_source;
+use crate::suggest::nearest;
 use crate::walk::event::EventKeys;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::{Text, Walk};
+use tidemill_model::dag::Param;
 use tidemill_template::{Expression, check};
 
 /// Checks the templates of every trigger.
-pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys]) {
+pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys], params: &[Param]) {
     for keys in triggers {
+        check_names(walk, &keys.params, params);
         for text in &keys.of_record {
             if let Err(err) = Expression::over_record(&text.value) {
                 report(walk, "TM0214", text, err);
@@ -22,9 +25,32 @@ pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys]) {
 }
 
 /// Checks the templates of webhooks and files.
-pub(crate) fn check_event_templates(walk: &mut Walk, triggers: &[EventKeys]) {
+pub(crate) fn check_event_templates(walk: &mut Walk, triggers: &[EventKeys], params: &[Param]) {
+    for keys in triggers {
+        check_names(walk, &keys.params, params);
+    }
     for text in triggers.iter().flat_map(|keys| &keys.texts) {
         check_over_trigger(walk, text);
+    }
+}
+
+/// A trigger sets only parameters that the DAG has.
+fn check_names(walk: &mut Walk, names: &[Text], params: &[Param]) {
+    let known = || params.iter().map(|param| param.name.as_str());
+    for name in names {
+        if known().any(|known| known == name.value) {
+            continue;
+        }
+        let message = format!("`{}` is not a parameter of this DAG", name.value);
+        let one = Diagnostic::error("TM0204", name.span.clone(), message);
+        walk.report(match nearest(&name.value, known()) {
+            Some(near) => one
+                .help(format!("did you mean `{near}`?"))
+                .patch(name.span.clone(), near),
+            None => one
+                .label("not declared")
+                .help(format!("declare it: {} = … under [params]", name.value)),
+        });
     }
 }
 

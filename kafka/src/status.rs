@@ -16,6 +16,8 @@ pub enum State {
     HeldBack(String),
     /// The DAG or the trigger is paused.
     Paused,
+    /// A transaction that does not end holds back what was written after it began.
+    OpenTransaction(String),
     /// Something outside is not as it must be; it tries again by itself.
     Waiting(String),
     /// A person must say where to go on.
@@ -37,12 +39,23 @@ pub struct PartitionStatus {
     pub next_offset: i64,
     /// The oldest offset that the brokers keep.
     pub low: Option<i64>,
-    /// The offset of the next record that is written.
+    /// The end of what can be read: the offset of the next record that is written, or where the
+    /// oldest open transaction begins for who reads only what is committed.
     pub high: Option<i64>,
+    /// The offset of the next record that is written, transactions or not.
+    pub last: Option<i64>,
+    /// Since when the end of what can be read has stood below that.
+    pub held_since: Option<Ts>,
     /// Has everything been read? Lag alone does not tell: markers of transactions have offsets.
     pub is_caught_up: bool,
     /// When the newest record that was read had been written.
     pub read_up_to: Option<Ts>,
+    /// When the oldest record that is in no run yet had been written, as far as it is known: it
+    /// was not before this.
+    pub unread_since: Option<Ts>,
+    /// Until when the brokers keep that record by the topic's `retention.ms`; they may drop it
+    /// earlier by `retention.bytes`.
+    pub kept_until: Option<Ts>,
     /// Why it has stopped.
     pub halted: Option<String>,
 }
@@ -59,4 +72,8 @@ pub struct Status {
     pub n_fenced: u64,
     /// Commits.
     pub n_commits: u64,
+    /// How long they took, in microseconds.
+    pub commit_us: u64,
+    /// How long decoding and filtering took, in microseconds.
+    pub decode_us: u64,
 }

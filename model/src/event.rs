@@ -13,6 +13,9 @@ pub struct EventTrigger {
     pub is_enabled: bool,
     /// Values for the parameters of its runs, as templates that see `trigger`.
     pub params: Vec<(String, String)>,
+    /// What its runs are called, as a template that sees `trigger`. A name that another run has
+    /// already gets a suffix.
+    pub run_id: Option<String>,
     /// A template that sees `trigger`; there is no run where it is false.
     pub run_if: Option<String>,
     /// What happens.

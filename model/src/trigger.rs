@@ -13,6 +13,9 @@ pub struct Trigger {
     pub is_enabled: bool,
     /// Values for the parameters of its runs, as templates that see `trigger`.
     pub params: Vec<(String, String)>,
+    /// What its runs are called, as a template that sees `trigger`. A name that another run has
+    /// already gets a suffix.
+    pub run_id: Option<String>,
     /// Where its records come from, and how they become runs.
     pub kafka: KafkaTrigger,
 }

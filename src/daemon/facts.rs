@@ -118,6 +118,25 @@ pub fn conf_of(dag: &Dag, params: &[(String, String)], trigger: &Value) -> Value
     Value::Object(conf)
 }
 
+/// The longest name of a run that a trigger gives, in characters.
+const NAME_MAX: usize = 200;
+
+/// What a run is called, by the trigger's template: what a name cannot have becomes `_`. `None`
+/// where the template cannot be rendered or gives nothing: a record must not be lost for it.
+pub fn name_of(dag: &Dag, text: Option<&str>, trigger: &Value) -> Option<String> {
+    let text = text?;
+    let facts = of_batch(dag, trigger);
+    let rendered = tidemill_template::render(text, &facts);
+    let logged = rendered.inspect_err(|err| {
+        tracing::warn!(dag.id = %dag.id, %err, "A run of a trigger has the usual name");
+    });
+    let fits = |c: char| c.is_alphanumeric() || "_.~:+-@".contains(c);
+    let name = logged.ok()?.trim().to_string();
+    let chars = name.chars().take(NAME_MAX);
+    let name: String = chars.map(|c| if fits(c) { c } else { '_' }).collect();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 /// Has a stream made a run?
 pub fn is_of_stream(row: &RunRow) -> bool {
     row.cause

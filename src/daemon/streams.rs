@@ -275,12 +275,14 @@ impl Shared {
             open_runs_low: active,
         };
         let (door, runs) = (self.door.clone(), self.runs.clone());
-        let params = trigger.params.clone();
+        let (params, run_id) = (trigger.params.clone(), trigger.run_id.clone());
+        let named = Arc::clone(&dag);
         let ports = Ports {
             store: Arc::clone(&self.database.streams),
             runtime: self.runtime.clone(),
             run_numbers: self.door.run_numbers(),
             conf: Box::new(move |told| facts::conf_of(&dag, &params, told)),
+            name: Box::new(move |told| facts::name_of(&named, run_id.as_deref(), told)),
             made: Box::new(move |made| hand_over(&door, &runs, made)),
             login: {
                 let (logins, cluster) = (self.logins.clone(), trigger.kafka.cluster.clone());

@@ -374,6 +374,9 @@ pub trait StreamStore: Send + Sync {
     /// How many runs of a trigger are not over.
     async fn open_runs(&self, trigger: TriggerNo, replay: i64) -> Result<i64, StoreError>;
 
+    /// Which of these names runs of the DAG have already.
+    async fn run_ids_taken(&self, dag: DagNo, names: &[String]) -> Result<Vec<String>, StoreError>;
+
     /// What a run was made of.
     async fn batch(&self, run: RunNo) -> Result<Option<BatchRecord>, StoreError>;
 

@@ -16,6 +16,8 @@ pub(crate) struct EventKeys {
     pub(crate) trigger: EventTrigger,
     /// Templates over what has happened.
     pub(crate) texts: Vec<Text>,
+    /// The names of the parameters that it sets.
+    pub(crate) params: Vec<Text>,
 }
 
 const BODY_BYTES: u64 = 256 << 10;
@@ -43,6 +45,8 @@ impl Walk<'_> {
             self.report(Diagnostic::error("TM0161", span.clone(), message));
         }
         let (params, mut texts) = self.templates_by_name(table, "params");
+        let run_id = self.text(table, "run_id");
+        texts.extend(run_id.clone());
         let is_enabled = self.boolean(table, "enabled").unwrap_or(true);
         let (source, run_if) = match table.contains_key("webhook") {
             true => {
@@ -64,10 +68,12 @@ impl Walk<'_> {
                 name,
                 is_enabled,
                 params,
+                run_id: run_id.map(|text| text.value),
                 run_if: run_if.map(|text| text.value),
                 source: source?,
             },
             texts,
+            params: self.names_in(table, "params"),
         })
     }
 

@@ -6,13 +6,14 @@ use super::value::{integer, is_id};
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys;
-use crate::parse::{Table, Value};
+use crate::parse::{Key, Table, Value};
 use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::RunType;
 use tidemill_model::dag::ConcurrencyPolicy;
 use tidemill_model::trigger::*;
+use toml::Spanned;
 use toml::de::DeValue;
 
 /// What `[triggers.NAME]` says, with the templates that are still to be checked.
@@ -22,6 +23,8 @@ pub(crate) struct TriggerKeys {
     pub(crate) of_record: Vec<Text>,
     /// Templates over a run's records.
     pub(crate) of_run: Vec<Text>,
+    /// The names of the parameters that it sets.
+    pub(crate) params: Vec<Text>,
 }
 
 const BATCH_BYTES: u64 = 8 << 20;
@@ -110,7 +113,9 @@ impl Walk<'_> {
         let kafka = self.table(table, "kafka")?;
         let place = Place::Kafka(name.clone());
         self.check_keys(kafka, &place, keys::KAFKA);
-        let (params, of_run) = self.templates_by_name(table, "params");
+        let (params, mut of_run) = self.templates_by_name(table, "params");
+        let run_id = self.text(table, "run_id");
+        of_run.extend(run_id.clone());
         let filter = self.text(kafka, "filter");
         let dedupe = self.dedupe(kafka);
         let of_record = filter
@@ -124,10 +129,12 @@ impl Walk<'_> {
                 is_enabled: self.boolean(table, "enabled").unwrap_or(true),
                 name,
                 params,
+                run_id: run_id.map(|text| text.value),
                 kafka,
             },
             of_record,
             of_run,
+            params: self.names_in(table, "params"),
         })
     }
 
@@ -411,6 +418,18 @@ impl Walk<'_> {
             }
         }
         (named, texts)
+    }
+
+    /// The keys of a table, with their places.
+    pub(super) fn names_in(&self, table: &Table, name: &str) -> Vec<Text> {
+        let Some(DeValue::Table(inner)) = table.get(name).map(Spanned::get_ref) else {
+            return Vec::new();
+        };
+        let name = |key: &Key| Text {
+            value: key.get_ref().to_string(),
+            span: key.span(),
+        };
+        inner.keys().map(name).collect()
     }
 
     fn check_stream(

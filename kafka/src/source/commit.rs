@@ -4,7 +4,7 @@ use super::reading::{RUNS_PER_COMMIT, Taken};
 use super::runs::Maker;
 use super::session::{Ended, Lane, Session, Trouble};
 use crate::status::State;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
 use tidemill_store::{Committed, NewStreamRun, SeenKey, StoreError, StreamCommit, fault};
@@ -40,6 +40,7 @@ impl Session<'_> {
                 runs.extend(maker.runs(one, now));
             }
         }
+        self.name_apart(&mut runs)?;
         let mut commit = StreamCommit {
             term: self.worker.spec.term,
             trigger: self.record.trigger,
@@ -55,7 +56,11 @@ impl Session<'_> {
             commit.cuts.push(one.cut);
             commit.poison.extend(one.poison);
         }
-        match self.write(&commit)? {
+        let begun = Instant::now();
+        let written = self.write(&commit)?;
+        let took = begun.elapsed().as_micros() as u64;
+        self.worker.tell(|status| status.commit_us += took);
+        match written {
             Some(Committed::Done) => {
                 self.committed(commit);
                 Ok(None)
@@ -63,6 +68,23 @@ impl Session<'_> {
             Some(Committed::Fenced | Committed::Paused) => Ok(Some(Ended::Fenced)),
             None => Ok(Some(Ended::Asked)),
         }
+    }
+
+    /// A name that the trigger gives and that another run has already gets the run's number.
+    fn name_apart(&self, runs: &mut [NewStreamRun]) -> Result<(), Trouble> {
+        if self.worker.spec.trigger.run_id.is_none() {
+            return Ok(());
+        }
+        let names: Vec<String> = runs.iter().map(|run| run.row.run_id.clone()).collect();
+        let ports = &self.worker.ports;
+        let taken = ports.store.run_ids_taken(self.worker.spec.dag, &names);
+        let mut taken: HashSet<String> = ports.runtime.block_on(taken)?.into_iter().collect();
+        for run in runs {
+            if !taken.insert(run.row.run_id.clone()) {
+                run.row.run_id = format!("{}__{}", run.row.run_id, run.row.run);
+            }
+        }
+        Ok(())
     }
 
     /// What is due, of as many partitions as one transaction should have. While it is held back

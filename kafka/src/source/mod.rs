@@ -7,6 +7,7 @@
 pub(crate) mod begin;
 mod commit;
 pub(crate) mod control;
+mod look;
 pub(crate) mod reading;
 pub(crate) mod runs;
 mod session;
@@ -65,6 +66,8 @@ pub struct Ports {
     pub run_numbers: Arc<AtomicI64>,
     /// The parameters of a run, from what templates see as `trigger`.
     pub conf: Box<dyn Fn(&Value) -> Value + Send + Sync>,
+    /// What a run is called, from the same; `None` where the trigger does not say.
+    pub name: Box<dyn Fn(&Value) -> Option<String> + Send + Sync>,
     /// Takes runs that are committed.
     pub made: Box<dyn Fn(Vec<NewStreamRun>) + Send + Sync>,
     /// Where the brokers are and how one is let in, or why that is not known. Asked anew whenever

@@ -136,6 +136,12 @@ impl Reading {
         (self.kept.len(), self.n_bytes)
     }
 
+    /// When the oldest record that is in no run yet had been written, as far as it is known.
+    pub(crate) fn unread_since(&self) -> Option<Ts> {
+        let kept = self.kept.iter().find_map(|kept| kept.timestamp);
+        kept.or(self.read_up_to.filter(|_| !self.is_caught_up))
+    }
+
     fn is_full(&self, rules: &Rules) -> bool {
         let kafka = rules.kafka;
         let n_max = match (kafka.mode, kafka.batch_by) {

@@ -107,6 +107,9 @@ impl Maker<'_> {
                 key.push_str(&text);
             }
         }
+        let is_retry = suffix
+            .as_ref()
+            .is_some_and(|text| text.starts_with("__retry"));
         let is_again = suffix.filter(|suffix| suffix.starts_with("__retry"));
         let cause = format!(
             "kafka:{}:{}.{}:{}:{}:{}:{first}-{}:{slot}{}",
@@ -137,10 +140,11 @@ impl Maker<'_> {
             sha256: hex(&sha256(lines.as_bytes())),
             facts: self.facts(parts),
         };
+        let name = (self.ports.name)(&batch.facts).filter(|_| !is_retry);
         let row = RunRow {
             run,
             dag: spec.dag,
-            run_id: key,
+            run_id: name.unwrap_or(key),
             run_type: RunType::AssetTriggered,
             state: RunState::Queued,
             version: spec.version,

@@ -1,6 +1,7 @@
 //! A client and its partitions, from `assign` until something ends it.
 
 use super::control::Control;
+use super::look::ASK_EVERY;
 use super::reading::{Reading, Rules};
 use super::start::watermarks;
 use super::{SourceSpec, Worker};
@@ -12,8 +13,10 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tidemill_model::Ts;
 use tidemill_model::trigger::{BatchBy, OnDataLoss, StreamMode};
 use tidemill_store::{Counts, Cursor, Cut, StoreError, TriggerRecord};
 
@@ -21,8 +24,6 @@ use tidemill_store::{Counts, Cursor, Cut, StoreError, TriggerRecord};
 const TURN: usize = 1_000;
 /// librdkafka's main queue is looked at so often: errors come there.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// New partitions and watermarks are asked for so often.
-const ASK_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a session cannot go on.
 #[derive(Debug)]
@@ -77,6 +78,10 @@ pub(crate) struct Lane {
     pub(crate) queue: PartitionQueue<Quiet>,
     topic: Arc<str>,
     pub(crate) marks: Option<(i64, i64)>,
+    /// The partition's end with what open transactions have written.
+    pub(crate) last: Option<i64>,
+    /// Since when what can be read has ended before that.
+    pub(crate) held_since: Option<Ts>,
 }
 
 pub(crate) struct Session<'w> {
@@ -96,6 +101,11 @@ pub(crate) struct Session<'w> {
     /// When it was last asked whether the topics are still the same.
     pub(crate) ids_asked: Instant,
     pub(crate) next_tell: Instant,
+    /// How long topics keep their records, where the brokers tell it.
+    pub(crate) retention: BTreeMap<String, Duration>,
+    pub(crate) next_retention: Instant,
+    /// Time that decoding and filtering took since it was last told.
+    pub(crate) decode_us: u64,
 }
 
 fn group_of(spec: &SourceSpec) -> String {
@@ -138,6 +148,9 @@ impl<'w> Session<'w> {
             next_ask: Instant::now() + ASK_EVERY,
             ids_asked: Instant::now(),
             next_tell: Instant::now(),
+            retention: BTreeMap::new(),
+            next_retention: Instant::now(),
+            decode_us: 0,
             worker,
         };
         session.begin()?;
@@ -165,6 +178,8 @@ impl<'w> Session<'w> {
             reading: Reading::new(&cursor, now),
             queue,
             marks: Some(marks),
+            last: None,
+            held_since: None,
         });
         let at = self.lanes.len() - 1;
         let (low, high) = marks;
@@ -257,7 +272,9 @@ impl<'w> Session<'w> {
             }
             self.look_at_client()?;
             self.look_at_pressure()?;
+            let begun = Instant::now();
             let n_read = if self.is_held { 0 } else { self.read_turns()? };
+            self.decode_us += begun.elapsed().as_micros() as u64;
             if let Some(ended) = self.commit_due()? {
                 return Ok(ended);
             }
@@ -402,24 +419,6 @@ impl<'w> Session<'w> {
             reading.end.is_some_and(|end| reading.stored >= end)
         };
         self.worker.spec.is_replay() && self.halted.is_empty() && self.lanes.iter().all(is_over)
-    }
-
-    /// New partitions, and how far the brokers are ahead.
-    fn look_around(&mut self) -> Result<(), Trouble> {
-        if Instant::now() < self.next_ask {
-            return Ok(());
-        }
-        self.next_ask = Instant::now() + ASK_EVERY;
-        if !self.worker.spec.is_replay() {
-            self.look_for_partitions()?;
-        }
-        for lane in &mut self.lanes {
-            let partition = &lane.reading.partition;
-            if let Ok(marks) = watermarks(&self.client, partition) {
-                lane.marks = Some(marks);
-            }
-        }
-        Ok(())
     }
 
     fn pause_length(&self) -> Duration {

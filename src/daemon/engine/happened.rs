@@ -20,8 +20,11 @@ impl Engine {
         let dag_no = self.dag_no(&what.dag_id)?;
         let (definition, trigger) = self.event_trigger(dag_no, &what)?;
         let cause = format!("event:{}:{}", trigger.name, what.key);
+        let seen = Value::Object(facts::with_json(what.facts.clone()));
+        let name = facts::name_of(&definition, trigger.run_id.as_deref(), &seen);
+        let usual = || run_id(&trigger, clock::now());
         let mut key = RunKey {
-            run_id: run_id(&trigger, clock::now()),
+            run_id: name.clone().unwrap_or_else(usual),
             logical_date: None,
             cause: Some(cause),
         };
@@ -29,13 +32,15 @@ impl Engine {
             if row.cause == key.cause {
                 return Ok(Answer::Run(Box::new(row)));
             }
-            // Two in one microsecond: the later one has a later name.
-            key.run_id = run_id(&trigger, clock::now());
+            key.run_id = match &name {
+                Some(name) => format!("{name}__{}", clock::now().0),
+                // Two in one microsecond: the later one has a later name.
+                None => usual(),
+            };
         }
         if what.is_known {
             return Ok(Answer::Done);
         }
-        let seen = Value::Object(facts::with_json(what.facts.clone()));
         if !is_wanted(&definition, &trigger, &seen)? {
             return Ok(Answer::Done);
         }

@@ -5,6 +5,7 @@ use crate::rows::{batch, block, cursor, gap, poison, replay, seen, trigger};
 use crate::stream_write::{
     close_replay, keep_trigger, move_cursor, write_cursors, write_replay, write_stream,
 };
+use crate::text::stored;
 use crate::{PostgresStore, forget_broken, session, sql};
 use async_trait::async_trait;
 use sqlx::Connection;
@@ -103,6 +104,12 @@ impl StreamStore for PostgresStore {
             .bind(replay);
         let count = self.find(query, |columns| columns.take::<i64>()).await?;
         Ok(count.unwrap_or(0))
+    }
+
+    async fn run_ids_taken(&self, dag: DagNo, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let names: Vec<String> = names.iter().map(|name| stored(name).into_owned()).collect();
+        let query = sqlx::query(sql::STREAM_RUN_IDS_TAKEN).bind(dag.0);
+        self.list(query.bind(names), |columns| columns.take()).await
     }
 
     async fn batch(&self, run: RunNo) -> Result<Option<BatchRecord>, StoreError> {

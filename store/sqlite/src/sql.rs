@@ -111,6 +111,7 @@ texts! {
     STREAM_RECORDS = "stream_records",
     STREAM_REPLAYS = "stream_replays",
     STREAM_REPLAYS_OPEN = "stream_replays_open",
+    STREAM_RUN_IDS_TAKEN = "stream_run_ids_taken",
     STREAM_REPLAY_END = "stream_replay_end",
     STREAM_REPLAY_INSERT = "stream_replay_insert",
     STREAM_SEEN = "stream_seen",

@@ -99,6 +99,12 @@ impl StreamStore for SqliteStore {
         Ok(count.unwrap_or(0))
     }
 
+    async fn run_ids_taken(&self, dag: DagNo, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let names = serde_json::Value::from(names).to_string();
+        let query = sqlx::query(sql::STREAM_RUN_IDS_TAKEN).bind(dag.0);
+        self.list(query.bind(names), |columns| columns.take()).await
+    }
+
     async fn batch(&self, run: RunNo) -> Result<Option<BatchRecord>, StoreError> {
         self.find(sqlx::query(sql::STREAM_BATCH).bind(run.0), batch)
             .await

@@ -268,6 +268,13 @@ impl StreamStore for MemoryStore {
         Ok(of_it.count() as i64)
     }
 
+    async fn run_ids_taken(&self, dag: DagNo, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let tables = self.lock();
+        let of_dag = tables.runs.values().filter(|run| run.dag == dag);
+        let taken = of_dag.filter(|run| names.contains(&run.run_id));
+        Ok(taken.map(|run| run.run_id.clone()).collect())
+    }
+
     async fn batch(&self, run: RunNo) -> Result<Option<BatchRecord>, StoreError> {
         let tables = self.lock();
         Ok(tables
