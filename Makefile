@@ -38,6 +38,7 @@ soak: ## The long form of the kill -9 tests: 200 of a server on each database, 1
 	TIDEMILL_ENDLESS_BYTES=$${TIDEMILL_ENDLESS_BYTES:-10000000000} $(CARGO) test --release -p tidemill-executor --test logs endless -- --nocapture
 	TIDEMILL_ONCE_ROUNDS=$${TIDEMILL_ONCE_ROUNDS:-100} $(CARGO) test --release -p tidemill --test sql exactly_once -- --nocapture
 	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1
+	TIDEMILL_AWAY_SECONDS=$${TIDEMILL_AWAY_SECONDS:-60} $(CARGO) test --release -p tidemill --test streams a_broker_that_dies
 	TIDEMILL_BURST=$${TIDEMILL_BURST:-1000000} $(CARGO) test --release -p tidemill --test streams --test streams_postgres -- --nocapture --test-threads 1 a_burst
 	$(CARGO) build --release
 	target/release/tidemill-bench held

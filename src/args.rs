@@ -212,7 +212,12 @@ pub enum Db {
     Migrate,
     /// Say whether it answers and has this program's schema.
     Check,
-    /// Print everything as lines of JSON.
+    /// Print what it holds as lines of JSON: DAGs with their text, runs, tasks with their values,
+    /// pools, backfills, assets, connections, variables.
+    ///
+    /// Each line is a record as the API gives it, with its `kind`. What is secret is printed as
+    /// `***`. Not in it are logs, earlier tries, earlier versions of DAGs, the events of assets,
+    /// and streams with their offsets and quarantine.
     Export,
     /// Print the SQL that makes the database roles of workers and of `serve --only api`: each
     /// may do what it needs, and nothing else.
@@ -255,6 +260,11 @@ pub struct Serve {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
+    /// The folder that holds the runs' folders, which the tasks of a run share. Workers on several
+    /// machines need one that all see, named alike for each and for the server; in the home when
+    /// absent, so that each machine has its own.
+    #[arg(long, env = "TIDEMILL_RUNS", value_name = "DIR")]
+    pub runs: Option<PathBuf>,
     /// Only a part: the scheduler without a worker, or the pages without either. Needs a
     /// database that processes share.
     #[arg(long, value_enum, value_name = "PART")]

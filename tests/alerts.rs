@@ -4,12 +4,14 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
+use support::mail::{Cover, SECURED, mails, shows};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place};
+use tidemill_store_conformance::server::Certificate;
 
 /// A web server that answers with these statuses in turn, the last one for ever, and hands on what
 /// it was sent.
@@ -52,51 +54,6 @@ fn answer(stream: TcpStream, status: u16) -> (String, Value) {
     (head, serde_json::from_slice(&body).unwrap())
 }
 
-/// A mail server that takes one mail after the other and hands on what it was told.
-fn mails() -> (u16, Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (sender, received) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            if sender.send(take_mail(stream.unwrap())).is_err() {
-                return;
-            }
-        }
-    });
-    (port, received)
-}
-
-fn take_mail(mut stream: TcpStream) -> String {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut say = |text: &str| stream.write_all(text.as_bytes()).unwrap();
-    let (mut said, mut in_data) = (String::new(), false);
-    say("220 sink\r\n");
-    let mut line = String::new();
-    while reader.read_line(&mut line).unwrap() > 0 {
-        said.push_str(&line);
-        let word = line.trim_end().to_ascii_uppercase();
-        match (in_data, word.as_str()) {
-            (true, ".") => {
-                in_data = false;
-                say("250 kept\r\n");
-            }
-            (true, _) => {}
-            (false, "DATA") => {
-                in_data = true;
-                say("354 go on\r\n");
-            }
-            (false, "QUIT") => {
-                say("221 bye\r\n");
-                break;
-            }
-            (false, _) => say("250 ok\r\n"),
-        }
-        line.clear();
-    }
-    said
-}
-
 fn next<T>(received: &Receiver<T>) -> T {
     received.recv_timeout(PATIENCE).unwrap()
 }
@@ -106,7 +63,7 @@ fn a_failed_task_is_told_by_web_mail_and_command_and_a_refused_alert_is_tried_ag
     let place = Place::new();
     let (hook, hooked) = web(&[503, 200]);
     let (slack, slacked) = web(&[200]);
-    let (smtp, mailed) = mails();
+    let (smtp, mailed) = mails(Cover::None, None);
     let paged = place.folder().join("paged");
     place.write_dag(
         "told.toml",
@@ -161,6 +118,56 @@ on_failure = [
         paged.contains(r#""dag_id":"told""#) && paged.ends_with("exit 2: no route"),
         "{paged}"
     );
+}
+
+#[test]
+fn a_mail_goes_by_tls_with_its_login_and_to_nobody_whose_certificate_is_not_trusted() {
+    const LOGIN: (&str, &str) = ("me@a.example", "hunter2-mail");
+    let place = Place::new();
+    let (trusted, other) = (Certificate::new(), Certificate::new());
+    let (wrapped, by_wrapped) = mails(Cover::Wrapped(shows(&trusted)), Some(LOGIN));
+    let (started, by_started) = mails(Cover::StartTls(shows(&trusted)), Some(LOGIN));
+    let (strange, by_strange) = mails(Cover::Wrapped(shows(&other)), Some(LOGIN));
+    place.write_dag(
+        "told.toml",
+        "[tasks.load]\nshell = 'exit 2'\non_failure = [\n\
+         { email = ['ops@a.example'], connection = 'wrapped' },\n\
+         { email = ['ops@a.example'], connection = 'started' },\n\
+         { email = ['ops@a.example'], connection = 'strange' },\n]\n",
+    );
+    let mut command = place.serve_command();
+    command.env("SSL_CERT_FILE", trusted.authority());
+    for (name, port, extra) in [
+        ("WRAPPED", wrapped, json!({})),
+        ("STARTED", started, json!({ "disable_ssl": true })),
+        ("STRANGE", strange, json!({})),
+    ] {
+        let connection = json!({
+            "conn_type": "smtp", "host": "localhost", "port": port,
+            "login": LOGIN.0, "password": LOGIN.1, "extra": extra,
+        });
+        command.env(format!("TIDEMILL_CONN_{name}"), connection.to_string());
+    }
+    let server = place.serve_with(command);
+    server.wait_for_dag("told");
+    let run = place.trigger("told", &[]);
+    assert_eq!(server.wait_for_end("told", &run)["state"], "failed");
+    for mailed in [by_wrapped, by_started] {
+        let said = next(&mailed);
+        let (open, covered) = said.split_once(SECURED).unwrap_or_else(|| panic!("{said}"));
+        assert!(!open.contains("AUTH") && !open.contains("MAIL"), "{said}");
+        let is_whole = covered.contains("AUTH PLAIN") && covered.contains("From: me@a.example");
+        assert!(
+            is_whole && covered.contains("Subject: told: task load failed"),
+            "{said}"
+        );
+    }
+    let said = next(&by_strange);
+    assert!(!said.contains("AUTH"), "{said}");
+    drop(server);
+    let log = place.serve_log();
+    assert!(log.contains("An alert could not be sent"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn a_backfill_pauses_survives_a_restart_and_goes_on_beside_a_full_dag() {
     place.write_dag(
         "daily.toml",
         &format!(
-            "[dag]\nschedule = '0 6 * * *'\nmax_active_runs = 1\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
+            "[dag]\nschedule = {{ cron = '0 6 * * *', run_immediately = false }}\nmax_active_runs = 1\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
             gate.display()
         ),
     );
@@ -185,7 +185,7 @@ fn a_cancelled_backfill_makes_no_more_runs_and_what_runs_goes_on() {
     place.write_dag(
         "daily.toml",
         &format!(
-            "[dag]\nschedule = '0 6 * * *'\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
+            "[dag]\nschedule = {{ cron = '0 6 * * *', run_immediately = false }}\n[tasks]\nt = 'until test -e {}; do sleep 0.05; done'\n",
             gate.display()
         ),
     );
@@ -206,6 +206,43 @@ fn a_cancelled_backfill_makes_no_more_runs_and_what_runs_goes_on() {
     let next = backfill(&place, &["--run-backwards"]);
     let over = wait_until_over(&place, &next["id"]);
     assert_eq!(over["dates"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_cancelled_backfill_ends_its_runs_that_wait_and_the_one_that_runs_goes_on() {
+    let place = Place::new();
+    let hold = place.until("go");
+    let text = format!(
+        "[dag]\nschedule = {{ cron = '0 6 * * *', run_immediately = false }}\n[dag.concurrency]\nlimit = 1\n[tasks]\nt = '''{hold}'''\n"
+    );
+    place.write_dag("daily.toml", &text);
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let in_state = |state: &str| -> Vec<String> {
+        let mut runs = server.runs("daily");
+        runs.retain(|run| run["run_type"] == "backfill" && run["state"] == state);
+        let name = |run: &Value| run["dag_run_id"].as_str().unwrap().to_string();
+        runs.iter().map(name).collect()
+    };
+    // The key has one place, whatever the backfill's own limit allows.
+    let made = backfill(&place, &["--max-active-runs", "3"]);
+    until("one run that runs and two that wait", || {
+        in_state("running").len() == 1 && in_state("queued").len() == 2
+    });
+    let (goes_on, waiting) = (in_state("running").remove(0), in_state("queued"));
+    let cancelled = place.call(&["backfills", "cancel", &made["id"].to_string()]);
+    assert!(cancelled.status.success(), "{}", told(&cancelled));
+    for run in &waiting {
+        let ended = server.wait_for_end("daily", run);
+        let told = (&ended["state"], &ended["reason"]);
+        assert_eq!(told, (&json!("failed"), &json!("cancelled")), "{ended}");
+        let task = server.task("daily", run, "t");
+        assert_eq!(task["start_date"], Value::Null, "{task}");
+    }
+    assert_eq!(server.run("daily", &goes_on)["state"], "running");
+    place.open("go");
+    assert_eq!(server.wait_for_end("daily", &goes_on)["state"], "success");
+    assert_eq!(in_state("failed").len(), 2);
 }
 
 #[test]

@@ -42,6 +42,28 @@ fn a_browser_without_the_link_sees_no_page() {
     );
 }
 
+#[test]
+fn a_browser_that_asks_for_a_mapped_task_is_shown_its_instances() {
+    let place = Place::new();
+    let text = "[tasks.many]\nexpand = { word = ['grain', 'flour'] }\nshell = 'true'\n";
+    place.write_dag("mill.toml", text);
+    let server = place.serve();
+    server.wait_for_dag("mill");
+    let run = place.trigger("mill", &[]);
+    assert_eq!(server.wait_for_end("mill", &run)["state"], "success");
+    let (browser, _) = Browser::of(&place);
+    let task = format!("/dags/mill/runs/{}/tasks/many", http::escape(&run));
+    let found = browser.page(&task);
+    for index in 0..2 {
+        assert!(
+            found.contains(&format!("/tasks/many?map_index={index}\"")),
+            "{found}"
+        );
+    }
+    let none = browser.page(&format!("{task}s"));
+    assert!(none.contains("no task of this run"), "{none}");
+}
+
 /// Colours, and what means harm: markup, a title, a link, a bell, a backspace, a turned direction,
 /// what makes a terminal write, and signs that are no text.
 const LOUD: &str = r#"[tasks]

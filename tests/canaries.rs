@@ -5,17 +5,22 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use support::hook::{call, signed};
+use support::session::Session;
 use support::waiting::wait_for;
-use support::{PATIENCE, Place, stdout, told};
+use support::{PATIENCE, Place, told};
 
-/// One for each door: the environment, a file, the database. They hold what encodings change.
+/// One for each door: the environment, a file, the database, the key of a webhook. They hold what
+/// encodings change.
 const OF_ENV: &str = r#"c4n-ENV-"q'&<%/+é=Zx71"#;
 const OF_FILE: &str = r#"c4n-FILE-"q'&<%/+é=Zx72"#;
 const OF_STORE: &str = r#"c4n-STORE-"q'&<%/+é=Zx73"#;
+const OF_HOOK: &str = r#"c4n-HOOK-"q'&<%/+é=Zx75"#;
+/// What a webhook is sent is the run's own: it is kept with the run, and told nowhere by itself.
+const OF_BODY: &str = "c4n-BODY-Zx76";
 const OF_EXTRA: &str = r#"c4n-EXTRA-"q'&<%/+é=Zx74"#;
 
 /// Writes what it is given in every way it can think of.
@@ -80,6 +85,38 @@ run_if = "{{ var.value.of_file_token }}"
 shell = "true"
 "#;
 
+const HOOKED: &str = r#"
+[triggers.calls.webhook]
+secret = "of_hook"
+run_if = "{{ trigger.json.token | length > 3 }}"
+[tasks]
+see = "true"
+"#;
+
+/// Calls the webhook: once as it wants it, once with a signature that is none, once with a body
+/// that it cannot read. Gives the run.
+fn call_the_webhook(server: &support::Server) -> String {
+    let path = "/hooks/hooked/calls";
+    let body = serde_json::json!({ "token": OF_BODY }).to_string();
+    let good = signed(OF_HOOK, "one", 0, &body);
+    // The engine tells of the DAG's triggers a moment after it knows the DAG.
+    let (status, answer) = wait_for("the webhook", PATIENCE, || {
+        let answer = call(server, path, &good, &body);
+        (answer.0 != 404).then_some(answer)
+    });
+    assert_eq!(status, 200, "{answer}");
+    let mut wrong = signed(OF_HOOK, "two", 0, &body);
+    wrong[2].1 = "v1,AAAA".to_string();
+    assert_eq!(call(server, path, &wrong, &body).0, 401);
+    let odd = format!("{OF_BODY} is no JSON");
+    let (status, refused) = call(server, path, &signed(OF_HOOK, "three", 0, &odd), &odd);
+    assert_eq!(status, 422, "{refused}");
+    assert!(!refused.to_string().contains("c4n-"), "{refused}");
+    let run = answer["dag_run_id"].as_str().unwrap().to_string();
+    assert_eq!(server.wait_for_end("hooked", &run)["state"], "success");
+    run
+}
+
 /// Every form of a canary that must not be found anywhere, made by another program than ours.
 fn forms() -> Vec<Vec<u8>> {
     let script = r#"
@@ -101,7 +138,7 @@ for s in json.load(sys.stdin):
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let all = serde_json::json!([OF_ENV, OF_FILE, OF_STORE, OF_EXTRA]).to_string();
+    let all = serde_json::json!([OF_ENV, OF_FILE, OF_STORE, OF_EXTRA, OF_HOOK]).to_string();
     child
         .stdin
         .take()
@@ -116,7 +153,7 @@ for s in json.load(sys.stdin):
         .map(<[u8]>::to_vec)
         .collect();
     let forms: Vec<Vec<u8>> = forms.into_iter().filter(|form| !form.is_empty()).collect();
-    assert!(forms.len() >= 4 * 12, "{}", forms.len());
+    assert!(forms.len() >= 5 * 12, "{}", forms.len());
     forms
 }
 
@@ -159,43 +196,6 @@ fn search_folder(folder: &Path, forms: &[Vec<u8>], found: &mut Vec<String>) -> u
     n_files
 }
 
-/// Asks a page as a browser does.
-fn page(url: &str, path: &str, cookie: &str) -> String {
-    let host = url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn log_in(place: &Place, url: &str) -> String {
-    let link = stdout(&place.call(&["login-link"]));
-    let path = link
-        .split_whitespace()
-        .find_map(|word| word.split_once("/login"))
-        .unwrap()
-        .1
-        .to_string();
-    let answer = page(url, &format!("/login{path}"), "");
-    let line = answer
-        .lines()
-        .find(|line| line.to_ascii_lowercase().starts_with("set-cookie:"));
-    let cookie = line.unwrap_or_else(|| panic!("no cookie in {answer}"));
-    cookie
-        .split_once(':')
-        .unwrap()
-        .1
-        .split(';')
-        .next()
-        .unwrap()
-        .trim()
-        .to_string()
-}
-
 fn uri(password: &str) -> String {
     let encode = |byte: u8| format!("%{byte:02X}");
     let quoted: String = password.bytes().map(encode).collect();
@@ -206,6 +206,8 @@ fn set_up(place: &Place) -> support::Server {
     let secrets = place.folder().join("secrets");
     std::fs::create_dir(&secrets).unwrap();
     std::fs::write(secrets.join("of_file_token"), OF_FILE).unwrap();
+    std::fs::write(secrets.join("of_hook"), OF_HOOK).unwrap();
+    place.write_dag("hooked.toml", HOOKED);
     std::fs::create_dir(place.dags().join("canaries")).unwrap();
     std::fs::write(place.dags().join("canaries/spread.py"), SPREAD).unwrap();
     std::fs::write(place.dags().join("canaries/dag.toml"), DAG).unwrap();
@@ -234,6 +236,8 @@ fn no_canary_is_found_in_anything_that_was_written_or_answered() {
     let forms = forms();
     let server = set_up(&place);
     server.wait_for_dag("canaries");
+    let hooked = call_the_webhook(&server);
+    let told_forms = [&forms[..], &[OF_BODY.as_bytes().to_vec()]].concat();
     let run = place.trigger("canaries", &[]);
     let hut = place.folder().join("hut");
     wait_for("the task that shows its arguments", PATIENCE, || {
@@ -287,17 +291,29 @@ fn no_canary_is_found_in_anything_that_was_written_or_answered() {
     answers.push(format!("{base}/taskInstances/keep/xcomEntries/token"));
     answers.push(format!("{base}/taskInstances/keep/xcomEntries/extra"));
     answers.push(format!("{base}/taskInstances/many/listMapped"));
+    let of_hook = format!(
+        "/api/v2/dags/hooked/dagRuns/{}",
+        support::http::escape(&hooked)
+    );
+    answers.push(format!("{of_hook}/taskInstances/see"));
+    answers.push(of_hook);
+    answers.push("/api/v2/dags/hooked/dagRuns".to_string());
+    answers.push("/api/tidemill/v1/triggers".to_string());
     for path in &answers {
         let (_, body) = server.get(path);
-        search(path, body.to_string().as_bytes(), &forms, &mut found);
+        search(path, body.to_string().as_bytes(), &told_forms, &mut found);
     }
-    let cookie = log_in(&place, &server.url);
+    let session = Session::of(&place, &server);
     let pages = [
         "/dags".to_string(),
         "/runs".to_string(),
         "/dags/canaries".to_string(),
         "/admin/connections".to_string(),
         "/admin/variables".to_string(),
+        "/admin/export/connections".to_string(),
+        "/admin/export/variables".to_string(),
+        "/streams".to_string(),
+        format!("/dags/hooked/runs/{}", support::http::escape(&hooked)),
         format!("/dags/canaries/runs/{id}"),
         "/dags/canaries/code".to_string(),
         format!("/dags/canaries/runs/{id}/tasks/leak"),
@@ -305,13 +321,13 @@ fn no_canary_is_found_in_anything_that_was_written_or_answered() {
         format!("/dags/canaries/runs/{id}/tasks/many?map_index=0"),
     ];
     for path in &pages {
-        let text = page(&server.url, path, &cookie);
+        let text = session.get(path);
         assert!(
             text.starts_with("HTTP/1.1 200"),
             "{path}: {}",
             &text[..200.min(text.len())]
         );
-        search(path, text.as_bytes(), &forms, &mut found);
+        search(path, text.as_bytes(), &told_forms, &mut found);
     }
     let reference = format!("canaries/{run}");
     for args in [
@@ -335,10 +351,11 @@ fn no_canary_is_found_in_anything_that_was_written_or_answered() {
     drop(server);
     let n_files = search_folder(&place.home(), &forms, &mut found);
     assert!(n_files > 8, "{n_files}");
+    search_folder(&place.home().join("logs"), &told_forms, &mut found);
     search(
         "serve.log",
         place.serve_log().as_bytes(),
-        &forms,
+        &told_forms,
         &mut found,
     );
     search_folder(&hut, &forms, &mut found);

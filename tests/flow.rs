@@ -65,6 +65,54 @@ fn the_branches_of_the_example_go_one_way_each() {
     assert_eq!(way(chosen), "success");
 }
 
+/// A Sunday evening in UTC is five o'clock on Monday in Tokyo.
+const BY_CLOCK: &str = "
+[dag]
+timezone = 'Asia/Tokyo'
+[tasks.day.branch]
+look_at = 'logical_date'
+cases = [
+    { days = 'sun', then = 'sunday' },
+    { days = ['tue'], then = 'tuesday' },
+    { days = ['wed', 'mon'], then = 'monday' },
+]
+[tasks.hour.branch]
+look_at = 'logical_date'
+cases = [
+    { between = ['04:00', '05:00'], then = 'ended' },
+    { between = ['20:00', '21:00'], then = 'by_utc' },
+    { between = ['23:00', '05:01'], then = 'by_zone' },
+]
+[tasks]
+sunday = { depends_on = 'day', shell = 'true' }
+monday = { depends_on = 'day', shell = 'true' }
+tuesday = { depends_on = 'day', shell = 'true' }
+ended = { depends_on = 'hour', shell = 'true' }
+by_utc = { depends_on = 'hour', shell = 'true' }
+by_zone = { depends_on = 'hour', shell = 'true' }
+";
+
+#[test]
+fn a_branch_by_day_and_time_looks_at_the_logical_date_in_the_zone_of_the_dag() {
+    let place = Place::new();
+    place.write_dag("clock.toml", BY_CLOCK);
+    let server = place.serve();
+    server.wait_for_dag("clock");
+    let run = place.trigger("clock", &["--logical-date", "2026-03-01T20:00:00Z"]);
+    assert_eq!(server.wait_for_end("clock", &run)["state"], "success");
+    let expect = [
+        "by_utc skipped",
+        "by_zone success",
+        "day success",
+        "ended skipped",
+        "hour success",
+        "monday success",
+        "sunday skipped",
+        "tuesday skipped",
+    ];
+    assert_eq!(states(&server.tasks("clock", &run)), expect);
+}
+
 #[test]
 fn a_branch_that_names_nothing_of_the_dag_fails_and_says_what_there_is() {
     let (state, tasks) = run("
@@ -253,4 +301,64 @@ fn a_mapped_run_survives_a_kill_and_is_expanded_anew_when_it_is_cleared() {
     assert_eq!(states(&server.tasks("mapped", &run)), expect);
     let page = place.call(&["tasks", "list", &format!("mapped/{run}")]);
     assert!(page.status.success(), "{}", told(&page));
+}
+
+#[test]
+fn a_run_with_a_parameter_that_does_not_fit_is_refused_with_the_reason() {
+    let place = Place::new();
+    place.write_dag(
+        "params.toml",
+        "[params.region]\ndefault = 'eu-1'\npattern = '^[a-z]+-[0-9]$'\n[params.hosts]\ndefault = []\nuniqueItems = true\nitems = { required = ['name'], properties = { day = { format = 'date' } } }\n[tasks]\nt = 'test \"$TIDEMILL_PARAM_REGION\" = us-2'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("params");
+    let cases = [
+        ("region=\"US\"", "`region` must match `^[a-z]+-[0-9]$`"),
+        ("hosts=[{\"name\": 1}, {}]", "`hosts` at [1] has no `name`"),
+        (
+            "hosts=[{\"name\": 1, \"day\": \"soon\"}]",
+            "`hosts` at [0].day must be a date",
+        ),
+        (
+            "hosts=[{\"name\": 1}, {\"name\": 1.0}]",
+            "`hosts` has the item",
+        ),
+    ];
+    for (param, why) in cases {
+        let refused = place.call(&["dags", "trigger", "params", "--param", param]);
+        assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+        assert!(told(&refused).contains(why), "{}", told(&refused));
+    }
+    let body = json!({"logical_date": null, "conf": {"region": "US"}});
+    let (status, answer) = server.send("POST", "/api/v2/dags/params/dagRuns", &body);
+    assert_eq!(status, 400, "{answer}");
+    assert!(server.runs("params").is_empty());
+    let run = place.trigger("params", &["--param", "region=us-2"]);
+    assert_eq!(server.wait_for_end("params", &run)["state"], "success");
+}
+
+#[test]
+fn a_task_sees_its_own_assets_and_what_its_instances_are_called() {
+    let (state, tasks) = run("
+[assets.raw]
+uri = 's3://lake/raw'
+[assets.clean]
+[tasks.one]
+inlets = ['raw']
+outlets = ['clean']
+env = { FROM = '{{ inlets[0].uri }}', TO = \"{{ outlets | map(attribute='name') | join(',') }}\" }
+shell = 'echo $FROM to $TO'
+[tasks.many]
+expand = { day = ['mon'] }
+map_index_template = 'on {{ map.day }}'
+env = { CALLED = '{{ map_index_template }}', NONE = '{{ inlets | length }}' }
+shell = 'echo $CALLED $NONE'
+");
+    assert_eq!(state, "success");
+    let output = |name: &str| {
+        let task = tasks.iter().find(|task| task["task_id"] == name).unwrap();
+        task["output"].clone()
+    };
+    assert_eq!(output("one"), "s3://lake/raw to clean");
+    assert_eq!(output("many"), "on {{ map.day }} 0");
 }

@@ -106,3 +106,48 @@ fn a_certificate_counts_when_its_authority_is_trusted_its_name_fits_and_its_time
         assert!(is_refused, "{why}: {refused}");
     }
 }
+
+#[test]
+fn the_authorities_of_a_flat_file_are_pinned_with_its_version() {
+    let certificate = Certificate::new();
+    let [good, _] = certificate.certificates();
+    let port = server(&good, &certificate.key());
+    let place = Place::new();
+    let pem = place.dags().join("ca.pem");
+    std::fs::copy(certificate.authority(), &pem).unwrap();
+    let whole = certificate.authority().display().to_string();
+    let dag = |ca: &str| {
+        format!(
+            "[tasks.ask]\nretries = 0\n[tasks.ask.http]\nurl = 'https://localhost:{port}/'\nca_file = '{ca}'\n\
+             [tasks.look]\nretries = 0\n[tasks.look.http_sensor]\nurl = 'https://localhost:{port}/'\nca_file = '{ca}'\ntimeout = '5s'\n"
+        )
+    };
+    place.write_dag("beside.toml", &dag("ca.pem"));
+    place.write_dag("whole.toml", &dag(&whole));
+    let mut command = place.serve_command();
+    command.env("TIDEMILL_HTTP_ALLOW", "127.0.0.0/8,::1");
+    let server = place.serve_with(command);
+    for name in ["beside", "whole"] {
+        server.wait_for_dag(name);
+        let run = place.trigger(name, &[]);
+        let ended = server.wait_for_end(name, &run);
+        assert_eq!(
+            ended["state"],
+            "success",
+            "{name}: {:?}",
+            server.tasks(name, &run)
+        );
+    }
+    let versions = place.home().join("versions");
+    let pinned = std::fs::read_dir(versions).unwrap().flatten();
+    let pinned = pinned.filter(|version| version.path().join("ca.pem").is_file());
+    assert_eq!(
+        pinned.count(),
+        1,
+        "what is named by its whole path is not pinned"
+    );
+    place.write_dag("outside.toml", &dag("../ca.pem"));
+    let file = place.dags().join("outside.toml");
+    let refused = told(&place.call(&["validate", file.to_str().unwrap()]));
+    assert!(refused.contains("inside the DAG's folder"), "{refused}");
+}

@@ -389,3 +389,38 @@ fn a_run_with_very_many_ready_tasks_does_not_hold_up_another_dag() {
         "{single} after {wide}"
     );
 }
+
+#[test]
+fn events_of_assets_that_the_policy_skip_kept_waiting_make_a_run_when_there_is_room() {
+    let place = Place::new();
+    let hold = place.until("go");
+    place.write_dag(
+        "write.toml",
+        "[assets.orders]\n[tasks.t]\nshell = 'true'\noutlets = ['orders']\n",
+    );
+    let text = format!(
+        "[dag]\nschedule = {{ assets = ['orders'] }}\n[dag.concurrency]\npolicy = 'skip'\n[assets.orders]\n[tasks]\nt = '''{hold}'''\n"
+    );
+    place.write_dag("read.toml", &text);
+    let server = place.serve();
+    server.wait_for_dag("write");
+    server.wait_for_dag("read");
+    let write = || {
+        let run = place.trigger("write", &[]);
+        server.wait_for_end("write", &run);
+    };
+    write();
+    wait_for("the run of the first event", PATIENCE, || {
+        (server.runs("read").len() == 1).then_some(())
+    });
+    write();
+    let why = server.body("/api/tidemill/v1/dags/read/why");
+    assert_eq!(names(&not_met(&why)), ["concurrency_skip"], "{why}");
+    assert_eq!(server.runs("read").len(), 1);
+    place.open("go");
+    wait_for("the run of the second event", PATIENCE, || {
+        let runs = server.runs("read");
+        let is_over = |run: &Value| run["state"] == "success";
+        (runs.len() == 2 && runs.iter().all(is_over)).then_some(())
+    });
+}

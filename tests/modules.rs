@@ -37,18 +37,38 @@ fn example(place: &Place) -> PathBuf {
 fn the_example_counts_the_same_in_a_module_and_in_a_pipeline_and_shows_both_times() {
     let place = Place::new();
     let file = example(&place).join("dag.toml");
+    let output = place.call(&["run", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    // What each task took stands behind its name.
+    let text = stdout(&output);
+    for name in ["count_in_wasm", "count_in_shell"] {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap_or_else(|| panic!("no line of {name} in {text}"));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_time = words[1].ends_with('s') && words[1].starts_with(|c: char| c.is_ascii_digit());
+        assert!(is_time && words[2] == "success", "{line}");
+    }
     let output = place.call(&["run", file.to_str().unwrap(), "-o", "json"]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let run: Value = serde_json::from_slice(&output.stdout).unwrap();
     let tasks = run["task_instances"].as_array().unwrap();
     let task = |name: &str| tasks.iter().find(|task| task["task_id"] == name).unwrap();
-    assert_eq!(task("compare")["output"], "both agree");
+    let said = task("compare")["output"].as_str().unwrap();
+    let times = said
+        .strip_prefix("both agree: the module took ")
+        .and_then(|rest| rest.strip_suffix(" s"))
+        .and_then(|rest| rest.split_once(" s, the pipeline "));
+    let (module, pipeline) = times.unwrap_or_else(|| panic!("{said}"));
+    for time in [module, pipeline] {
+        assert!(time.parse::<f64>().unwrap() > 0.0, "{said}");
+    }
     let top = &task("top")["output"];
     assert_eq!(top["top"][0]["word"], "the", "{top}");
     assert!(top["total"].as_u64().unwrap() > 100_000, "{top}");
     for name in ["count_in_wasm", "count_in_shell"] {
         assert!(task(name)["duration"].as_f64().unwrap() > 0.0);
-        println!("{name}: {} s", task(name)["duration"]);
     }
 }
 

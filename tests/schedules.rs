@@ -4,9 +4,12 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, told};
+use tidemill_store::PageStore;
+use tidemill_store_postgres::{Address, PostgresStore};
+use tidemill_store_sqlite::SqliteStore;
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, PATIENCE, || is_so().then_some(()));
@@ -31,6 +34,29 @@ fn scheduled_runs(server: &Server, dag: &str) -> Vec<Value> {
     runs.retain(|run| run["run_type"] == "scheduled");
     runs.sort_by_key(|run| at(run, "logical_date"));
     runs
+}
+
+/// The ticks that the store says were passed over, in a place without a server.
+fn skipped_ticks(place: &Place) -> Vec<Value> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let changes = runtime.block_on(async {
+        match place.database() {
+            None => {
+                let path = place.home().join("tidemill.db");
+                let store = SqliteStore::open_read_only(&path).await.unwrap();
+                store.changes_after(0, 100_000).await.unwrap()
+            }
+            Some(url) => {
+                let address = Address::parse(url, None).unwrap();
+                let store = PostgresStore::open_read_only(&address).await.unwrap();
+                store.changes_after(0, 100_000).await.unwrap()
+            }
+        }
+    });
+    let skipped = changes
+        .into_iter()
+        .map(|change| change.body["skipped"].clone());
+    skipped.filter(|ticks| !ticks.is_null()).collect()
 }
 
 fn dag_body(server: &Server, dag: &str) -> Value {
@@ -159,4 +185,143 @@ fn a_full_dag_makes_no_queue_of_ticks() {
     assert!(second.as_second() - first.as_second() >= 4, "{runs:?}");
     let told = told(&place.call(&["dags", "pause", "slow"]));
     assert!(told.contains("paused"), "{told}");
+}
+
+/// One condition of `dags why`, by name.
+fn condition(server: &Server, dag: &str, name: &str) -> Option<Value> {
+    let why = server.body(&format!("/api/tidemill/v1/dags/{dag}/why"));
+    let all = why["conditions"].as_array().unwrap();
+    all.iter().find(|one| one["condition"] == name).cloned()
+}
+
+#[test]
+fn a_new_dag_that_owes_more_than_three_runs_starts_paused_and_says_how_many() {
+    let place = Place::new();
+    let owing = |name: &str, n_hours: i64| {
+        let start = seconds_ago(n_hours * 3_600 + 600);
+        let text = format!(
+            "[dag]\nschedule = '@every 1h'\nstart_date = {start}\ncatchup = true\n[tasks]\nt = 'true'\n"
+        );
+        place.write_dag(&format!("{name}.toml"), &text);
+    };
+    owing("few", 2);
+    owing("many", 3);
+    let server = place.serve();
+    server.wait_for_dag("few");
+    server.wait_for_dag("many");
+    until("three runs that nobody had to ask for", || {
+        scheduled_runs(&server, "few").len() == 3
+    });
+    assert_eq!(dag_body(&server, "many")["is_paused"], true);
+    assert!(scheduled_runs(&server, "many").is_empty());
+    let log = place.serve_log();
+    let line = log.lines().find(|line| line.contains("owes many runs"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(
+        (&line["dag.id"], &line["n_owed"]),
+        (&json!("many"), &json!(4))
+    );
+    let owed = condition(&server, "many", "owed").unwrap();
+    assert_eq!(owed["ok"], false, "{owed}");
+    let detail = owed["detail"].as_str().unwrap();
+    assert!(detail.contains("owes 4 runs"), "{detail}");
+    assert_eq!(condition(&server, "few", "owed"), None);
+
+    assert!(place.call(&["dags", "unpause", "many"]).status.success());
+    until("the runs that it owed", || {
+        scheduled_runs(&server, "many").len() == 4
+    });
+    assert_eq!(condition(&server, "many", "owed"), None);
+}
+
+#[test]
+fn a_tick_whose_key_has_no_room_is_passed_over_with_its_reason() {
+    let place = Place::new();
+    let hold = place.until("go");
+    let text = format!(
+        "[dag]\nschedule = '@every 1s'\n[dag.concurrency]\npolicy = 'skip'\n[tasks]\nt = '''{hold}'''\n"
+    );
+    place.write_dag("alone.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("alone");
+    until("a run", || scheduled_runs(&server, "alone").len() == 1);
+    until("a tick that makes none", || {
+        place.serve_log().contains("A tick has made no run")
+    });
+    assert_eq!(scheduled_runs(&server, "alone").len(), 1);
+    let found = condition(&server, "alone", "concurrency_skip").unwrap();
+    assert_eq!(found["ok"], false, "{found}");
+    let detail = found["detail"].as_str().unwrap();
+    assert!(detail.contains("1 of 1 runs with the key ``"), "{detail}");
+
+    assert!(place.call(&["dags", "pause", "alone"]).status.success());
+    place.open("go");
+    until("the end of the run", || {
+        let runs = scheduled_runs(&server, "alone");
+        runs.len() == 1 && runs[0]["state"] == "success"
+    });
+    let found = condition(&server, "alone", "concurrency_skip").unwrap();
+    assert_eq!(found["ok"], true, "{found}");
+    server.signal(rustix::process::Signal::TERM);
+    server.wait_until_gone();
+    let by_policy = |ticks: &Value| {
+        let reason = ticks["reason"].as_str().unwrap();
+        reason.contains("policy is `skip`") && ticks["first"] == ticks["last"]
+    };
+    let skipped = skipped_ticks(&place);
+    assert!(skipped.iter().any(by_policy), "{skipped:?}");
+}
+
+#[test]
+fn latest_only_skips_what_is_below_it_but_in_the_latest_run_and_in_those_of_people() {
+    let place = Place::new();
+    let start = seconds_ago(2 * 3_600 + 600);
+    let text = format!(
+        "[dag]\nschedule = '@every 1h'\nstart_date = {start}\ncatchup = true\n[tasks.gate]\noperator = 'latest_only'\n[tasks.below]\ndepends_on = 'gate'\nshell = 'true'\n[tasks.beside]\nshell = 'true'\n"
+    );
+    place.write_dag("late.toml", &text);
+    let server = place.serve();
+    until("three runs", || {
+        let runs = scheduled_runs(&server, "late");
+        runs.len() == 3 && runs.iter().all(|run| run["state"] == "success")
+    });
+    let of_runs = |task: &str| -> Vec<Value> {
+        let runs = scheduled_runs(&server, "late");
+        let state = |run: &Value| {
+            let run = run["dag_run_id"].as_str().unwrap();
+            server.task("late", run, task)["state"].clone()
+        };
+        runs.iter().map(state).collect()
+    };
+    assert_eq!(of_runs("gate"), ["success", "success", "success"]);
+    assert_eq!(of_runs("below"), ["skipped", "skipped", "success"]);
+    assert_eq!(of_runs("beside"), ["success", "success", "success"]);
+
+    let by_hand = place.trigger("late", &["--logical-date", "2026-01-01"]);
+    server.wait_for_end("late", &by_hand);
+    let below = server.task("late", &by_hand, "below");
+    assert_eq!(below["state"], "success", "{below}");
+}
+
+#[test]
+fn a_dag_whose_runs_fail_in_a_row_is_paused_and_goes_on_when_a_person_says_so() {
+    let place = Place::new();
+    place.write_dag(
+        "broken.toml",
+        "[dag]\nschedule = '@every 1s'\nmax_active_runs = 1\nmax_consecutive_failed_dag_runs = 2\n[tasks]\nt = 'false'\n",
+    );
+    let server = place.serve();
+    let is_paused = || dag_body(&server, "broken")["is_paused"] == true;
+    server.wait_for_dag("broken");
+    until("the pause", is_paused);
+    assert_eq!(scheduled_runs(&server, "broken").len(), 2);
+    let log = place.serve_log();
+    assert!(log.contains("failed in a row"), "{log}");
+    assert!(place.call(&["dags", "unpause", "broken"]).status.success());
+    // The row goes on where it was: one more is too many again.
+    until("the next pause", is_paused);
+    let runs = scheduled_runs(&server, "broken");
+    assert_eq!(runs.len(), 3);
+    assert!(runs.iter().all(|run| run["state"] == "failed"), "{runs:?}");
 }

@@ -192,7 +192,7 @@ fn a_changed_connection_keeps_the_secrets_that_are_sent_back_hidden() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let near =
-        json!({"connection_id": "near", "conn_type": "http", "host": "127.0.0.1", "port": port});
+        json!({"connection_id": "near", "conn_type": "ssh", "host": "127.0.0.1", "port": port});
     let (_, told) = server.send("POST", "/api/v2/connections/test", &near);
     assert_eq!(told["status"], true, "{told}");
     drop(listener);

@@ -81,6 +81,39 @@ fn submitted_work_is_waited_for_after_a_kill_and_not_submitted_again() {
     assert_eq!(server.body(&path)["value"], "/jobs/job-1");
 }
 
+#[test]
+fn work_elsewhere_has_a_name_of_ones_own_may_fail_and_has_a_time_to_be_done() {
+    let place = Place::new();
+    let done = place.folder().join("done");
+    let job = |address: SocketAddr, filter: &str, wait: &str| {
+        let text = format!(
+            "[tasks.job]\nretries = 0\n[tasks.job.http]\nurl = 'http://{address}/jobs'\nmethod = 'POST'\n{filter}\n\
+             wait = {{ url = '/jobs/{{{{ submitted }}}}', until = \"{{{{ response.json.state == 'done' }}}}\", interval = '5ms', {wait} }}\n"
+        );
+        let file = place.write_dag("waits.toml", &text);
+        told(&place.call(&["run", file.to_str().unwrap()]))
+    };
+    let (address, _) = shop(done.clone());
+    let late = job(address, "", "timeout = '50ms'");
+    assert!(
+        late.contains("failed job: not there after `timeout`, 50ms"),
+        "{late}"
+    );
+    let fail_when = "fail_when = \"{{ response.json.state == 'busy' }}\"";
+    let failed = job(address, "", fail_when);
+    assert!(failed.contains("failed job: fail_when is true"), "{failed}");
+    std::fs::write(done, "").unwrap();
+    // Of an answer that is good nothing fails, and it was asked after by the name that was made.
+    let named = format!("id = '{{{{ response.json.id | upper }}}}-x', {fail_when}");
+    let check = "response_filter = \"{{ 'asked ' ~ response.json.path }}\"";
+    let good = job(address, check, &named);
+    assert!(good.contains("1 ok"), "{good}");
+    let file = place.dags().join("waits.toml");
+    let output = place.call(&["run", file.to_str().unwrap(), "-o", "json"]);
+    let run: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(task(&run, "job")["output"], "asked /jobs/JOB-4-x", "{run}");
+}
+
 fn run(place: &Place, text: &str, more: &[&str]) -> Value {
     let file = place.write_dag("waits.toml", text);
     let mut args = vec!["run", file.to_str().unwrap(), "-o", "json"];
@@ -166,6 +199,83 @@ fn a_sensor_is_deferred_can_be_cancelled_and_waits_on_after_a_kill() {
     server.wait_for_task("waits", &run, "late", "deferred");
     std::fs::write(&file, "here").unwrap();
     assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+}
+
+/// An instant of an answer, in seconds since 1970.
+fn instant(value: &Value) -> f64 {
+    let text = value
+        .as_str()
+        .unwrap_or_else(|| panic!("no instant: {value}"));
+    let at: jiff::Timestamp = text.parse().unwrap();
+    at.as_microsecond() as f64 / 1e6
+}
+
+fn seconds_now() -> f64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
+}
+
+#[test]
+fn a_file_that_is_written_in_parts_is_there_when_it_has_settled() {
+    const SETTLE: f64 = 2.0;
+    let place = Place::new();
+    let file = place.folder().join("in.csv");
+    let text = format!(
+        "[tasks.parts.file_sensor]\npath = '{}'\nsettle = '2s'\npoke_interval = '20ms'\n",
+        file.display()
+    );
+    place.write_dag("waits.toml", &text);
+    std::fs::write(&file, "half").unwrap();
+    let server = place.serve();
+    server.wait_for_dag("waits");
+    let run = place.trigger("waits", &[]);
+    // It has looked once, and seen a file that may still grow.
+    server.wait_for_task("waits", &run, "parts", "deferred");
+    let written = seconds_now();
+    std::fs::write(&file, "half and half").unwrap();
+    assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
+    let path = format!(
+        "/api/v2/dags/waits/dagRuns/{}/taskInstances/parts/xcomEntries/return_value",
+        support::http::escape(&run)
+    );
+    let output = server.body(&path)["value"].clone();
+    let output = match output.as_str() {
+        Some(text) => serde_json::from_str(text).unwrap(),
+        None => output,
+    };
+    assert_eq!(output["size"], "half and half".len(), "{output}");
+    let ended = instant(&server.task("waits", &run, "parts")["end_date"]);
+    assert!(
+        ended >= written + SETTLE,
+        "{ended} is too soon after {written}"
+    );
+}
+
+#[test]
+fn the_time_of_a_sensor_is_not_begun_anew_by_a_restart() {
+    const TIMEOUT: f64 = 6.0;
+    let place = Place::new();
+    let text = "[tasks.late]\nretries = 0\n[tasks.late.file_sensor]\npath = 'nothing'\npoke_interval = '20ms'\ntimeout = '6s'\n";
+    place.write_dag("waits.toml", text);
+    let mut server = place.serve();
+    server.wait_for_dag("waits");
+    let run = place.trigger("waits", &[]);
+    server.wait_for_task("waits", &run, "late", "deferred");
+    let begun = instant(&server.task("waits", &run, "late")["start_date"]);
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    drop(server);
+    wait_for("the time to be up", PATIENCE, || {
+        (seconds_now() > begun + TIMEOUT).then_some(())
+    });
+    let server = place.serve();
+    assert_eq!(server.wait_for_end("waits", &run)["state"], "failed");
+    let late = server.task("waits", &run, "late");
+    assert_eq!(late["try_number"], 2, "{late}");
+    let second = instant(&late["end_date"]) - instant(&late["start_date"]);
+    assert!(second < TIMEOUT, "it waited anew, for {second} s");
 }
 
 #[test]

@@ -222,6 +222,51 @@ fn files_are_appended_put_in_place_and_merged_by_key() {
 }
 
 #[test]
+fn statements_stand_in_a_file_and_a_load_names_its_columns_and_its_format() {
+    let place = Place::new();
+    std::fs::write(
+        place.dags().join("make.sql"),
+        "create table t (id int, name text, note text default 'none');\n\
+         insert into t (id, name) values (:id, 'by file');\nselect name from t where id = :id",
+    )
+    .unwrap();
+    // Lines that only an explicit format can read, with names that the table does not have.
+    let rows = place.folder().join("rows.txt");
+    std::fs::write(&rows, "number,text\n2,two\n3,three\n").unwrap();
+    for url in targets(&place) {
+        let by_file = "file = 'make.sql'\nparameters = { id = 1 }\noutput = 'value'";
+        assert_eq!(output(&place, &url, by_file), "by file", "{url}");
+        let load = |more: &str| {
+            let file = rows.display();
+            format!("load = {{ file = '{file}', table = 't'{more} }}")
+        };
+        let format = ", format = 'csv'";
+        let columns = ", columns = ['id', 'name']";
+        let unknown = refusal(&place, &url, &load(columns));
+        assert!(unknown.contains("format"), "{unknown}");
+        let strange = refusal(&place, &url, &load(format));
+        assert!(strange.contains("number"), "{strange}");
+        let both = load(&format!("{columns}{format}"));
+        assert_eq!(output(&place, &url, &both), json!({ "rows": 2 }), "{url}");
+        let all = "sql = 'select id, name, note from t order by id'";
+        let expected = json!([
+            { "id": 1, "name": "by file", "note": "none" },
+            { "id": 2, "name": "two", "note": "none" },
+            { "id": 3, "name": "three", "note": "none" },
+        ]);
+        assert_eq!(output(&place, &url, all), expected, "{url}");
+    }
+    // The file belongs to the version: on a server it is read from there.
+    let file = format!("sqlite://{}", place.folder().join("served.db").display());
+    let by_file = "file = 'make.sql'\nparameters = { id = 1 }";
+    place.write_dag("served.toml", &one(&file, by_file));
+    let server = place.serve();
+    server.wait_for_dag("served");
+    let run = place.trigger("served", &[]);
+    assert_eq!(server.wait_for_end("served", &run)["state"], "success");
+}
+
+#[test]
 fn once_is_done_once_however_often_it_is_tried() {
     let place = Place::new();
     for url in targets(&place) {
@@ -430,6 +475,20 @@ fn a_connection_names_the_database_and_its_password_is_shown_nowhere() {
     );
     let here = ask(&by_file, &["-o", "json"]);
     assert!(here.contains("\"output\": 7"), "{here}");
+    let server = postgres::Server::shared();
+    let url = server.new_database();
+    server.sql(
+        "postgres",
+        "create role secretive login password 'hunter2-right'",
+    );
+    let login = |password| support::secretive(&url, password);
+    let there = ask(&login("hunter2-right").to_string(), &["-o", "json"]);
+    assert!(there.contains("\"output\": 7"), "{there}");
+    let refused = ask(&login("hunter2-wrong").to_string(), &[]);
+    assert!(
+        refused.contains("password authentication failed") && !refused.contains("hunter2"),
+        "{refused}"
+    );
     let away = ask("postgres://me:hunter2-long@127.0.0.1:1/x", &[]);
     assert!(
         away.contains("cannot be asked") && !away.contains("hunter2"),

@@ -6,9 +6,10 @@
 mod support;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::process::Output;
 use std::time::Instant;
 use support::postgres::Server as Postgres;
 use support::waiting::wait_for;
@@ -338,17 +339,82 @@ fn the_database_is_checked_brought_up_and_exported() {
     for exported in [live, offline] {
         assert!(exported.status.success(), "{}", told(&exported));
         let lines = stdout(&exported);
-        let kinds: Vec<String> = lines
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-            .map(|line| line["kind"].as_str().unwrap().to_string())
+        let kinds: Vec<Value> = records(&exported)
+            .iter()
+            .map(|record| record["kind"].clone())
             .collect();
-        assert_eq!(kinds, ["dag", "dag_run", "task_instance"], "{lines}");
+        let expected = ["dag", "dag_run", "task_instance", "pool"];
+        assert_eq!(kinds, expected, "{lines}");
         assert!(
             lines.contains("echo good morning") && lines.contains(&run),
             "{lines}"
         );
     }
+}
+
+/// The lines of an export.
+fn records(exported: &Output) -> Vec<Value> {
+    let lines = stdout(exported);
+    let records = lines.lines().map(serde_json::from_str);
+    records.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn an_export_has_each_instance_of_a_mapped_task_and_what_is_secret_without_its_value() {
+    let place = Place::new();
+    place.write_dag(
+        "mill.toml",
+        "[dag]\nschedule = { cron = '0 6 * * *', interval = 'previous', run_immediately = false }\n\
+         [assets.flour]\nuri = 's3://mill/flour/'\n[tasks.grind]\noutlets = ['flour']\n\
+         expand = { grain = ['rye', 'oat'] }\nshell = 'echo ground $TIDEMILL_MAP_GRAIN'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("mill");
+    let secret = place.folder().join("secret");
+    std::fs::write(&secret, "postgres://me:hunter2@db.example/x\n").unwrap();
+    let file = secret.to_str().unwrap();
+    let backfill = ["--from", "2026-01-02", "--to", "2026-01-03"];
+    for args in [
+        &["variables", "set", "region", "eu-west"][..],
+        &["variables", "set", "api_token", "--file", file],
+        &["connections", "set", "dw", "--uri-file", file],
+        &["pools", "set", "stones", "--slots", "2"],
+        &[&["backfills", "create", "mill"], &backfill[..]].concat(),
+    ] {
+        let done = place.call(args);
+        assert!(done.status.success(), "{args:?}: {}", told(&done));
+    }
+    let run = wait_for("the run of the backfill", PATIENCE, || {
+        let runs = server.runs("mill");
+        let run = runs.iter().find(|run| run["run_type"] == "backfill")?;
+        run["dag_run_id"].as_str().map(str::to_string)
+    });
+    assert_eq!(server.wait_for_end("mill", &run)["state"], "success");
+    let exported = place.call(&["db", "export"]);
+    assert!(exported.status.success(), "{}", told(&exported));
+    assert!(!stdout(&exported).contains("hunter2"));
+    let records = records(&exported);
+    let find = |kind: &str, key: &str, value: Value| {
+        let is_it = |record: &&Value| record["kind"] == kind && record[key] == value;
+        let found = records.iter().find(is_it);
+        found.unwrap_or_else(|| panic!("no {kind} {value} in {}", told(&exported)))
+    };
+    for (index, word) in [(0, "ground rye"), (1, "ground oat")] {
+        let instance = find("task_instance", "map_index", json!(index));
+        assert_eq!(instance["values"]["return_value"], word, "{instance}");
+    }
+    let backfill = find("backfill", "dag_id", json!("mill"));
+    assert_eq!(backfill["dates"][0]["dag_run_id"], json!(run));
+    assert_eq!(find("pool", "name", json!("stones"))["slots"], 2);
+    assert_eq!(
+        find("asset", "name", json!("flour"))["uri"],
+        "s3://mill/flour/"
+    );
+    assert_eq!(find("variable", "key", json!("region"))["value"], "eu-west");
+    assert_eq!(find("variable", "key", json!("api_token"))["value"], "***");
+    let connection = find("connection", "connection_id", json!("dw"));
+    assert_eq!(connection["host"], "db.example");
+    assert_eq!(connection["password"], "***");
 }
 
 #[test]

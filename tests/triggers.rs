@@ -5,53 +5,19 @@
 
 mod support;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use support::hook::{self, call};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, http, told};
 
 const KEY: &str = "a key that nobody guesses";
 
-/// Signs as standardwebhooks.com has it.
+/// Signs by that key.
 fn signed(id: &str, seconds_ago: i64, body: &str) -> Vec<(String, String)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seconds = now.as_secs() as i64 - seconds_ago;
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
-    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-    let signature = BASE64.encode(mac.finalize().into_bytes());
-    [
-        ("webhook-id", id.to_string()),
-        ("webhook-timestamp", seconds.to_string()),
-        ("webhook-signature", format!("v1,{signature}")),
-    ]
-    .map(|(name, value)| (name.to_string(), value))
-    .to_vec()
-}
-
-/// One call over TCP, with a host that is not this machine's name.
-fn call(server: &Server, path: &str, headers: &[(String, String)], body: &str) -> (u16, Value) {
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let length = body.len();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: hooks.example.com\r\nx-source: shop\r\nauthorization: Bearer hunter2\r\n\
-         connection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    http::read(&answer).unwrap()
+    hook::signed(KEY, id, seconds_ago, body)
 }
 
 const HOOKED: &str = r#"
@@ -241,4 +207,45 @@ shell = "echo \"name=$(basename $FILE)\" > $TIDEMILL_OUTPUT; echo \"size=$SIZE\"
     put(&folder.join("a.csv"), "22");
     let all = named(&[("a.csv", "1"), ("a.csv", "2"), ("c.csv", "3")]);
     assert_eq!(seen(&server, 3), all);
+}
+
+/// Seconds since 1970.
+fn seconds_now() -> f64 {
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn a_file_that_is_written_in_parts_makes_one_run_when_it_has_settled() {
+    const SETTLE: f64 = 2.0;
+    let place = Place::new();
+    let file = place.folder().join("in.csv");
+    let text = format!(
+        "[triggers.orders.file]\npath = '{}'\nsettle = '2s'\npoke_interval = '20ms'\n\
+         [tasks.show]\nenv = {{ SIZE = '{{{{ trigger.size }}}}' }}\nshell = 'echo \"size=$SIZE\" > $TIDEMILL_OUTPUT'\n",
+        file.display()
+    );
+    std::fs::write(&file, "half").unwrap();
+    place.write_dag("dropped.toml", &text);
+    let server = place.serve();
+    server.wait_for_dag("dropped");
+    // It has been looked at many times by then, and has not settled.
+    support::waiting::let_pass(std::time::Duration::from_millis(500));
+    let written = seconds_now();
+    std::fs::write(&file, "half and half").unwrap();
+    let runs = wait_for("the run", PATIENCE, || {
+        let runs = server.runs("dropped");
+        let is_over = |run: &Value| run["state"] == "success";
+        (!runs.is_empty() && runs.iter().all(is_over)).then_some(runs)
+    });
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let made: jiff::Timestamp = runs[0]["queued_at"].as_str().unwrap().parse().unwrap();
+    let made = made.as_microsecond() as f64 / 1e6;
+    assert!(
+        made >= written + SETTLE,
+        "{made} is too soon after {written}"
+    );
+    let run = http::escape(runs[0]["dag_run_id"].as_str().unwrap());
+    let path = format!("/api/v2/dags/dropped/dagRuns/{run}/taskInstances/show/xcomEntries/size");
+    assert_eq!(server.body(&path)["value"], "13");
 }

@@ -9,8 +9,14 @@
 mod assets;
 #[path = "backfills.rs"]
 mod backfills;
+#[path = "between.rs"]
+mod between;
 #[path = "browser.rs"]
 mod browser;
+#[path = "elt.rs"]
+mod elt;
+#[path = "examples.rs"]
+mod examples;
 #[path = "flow.rs"]
 mod flow;
 #[path = "hands.rs"]
@@ -19,6 +25,8 @@ mod hands;
 mod limits;
 #[path = "logs.rs"]
 mod logs;
+#[path = "modules.rs"]
+mod modules;
 #[path = "operators.rs"]
 mod operators;
 #[path = "retention.rs"]

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "workers/queues.rs"]
+mod queues;
 mod support;
 
 use rustix::process::Signal;
+use support::pooler::PgBouncer;
 use support::waiting::wait_for;
 use support::worker::WorkerProcess;
 use support::{PATIENCE, Place, Server, postgres, processes, stdout, told};
@@ -323,68 +326,6 @@ fn stale_reports(server: &Server) -> u64 {
     line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
-/// A pooler that gives each transaction any of two sessions. It ends with the value.
-struct PgBouncer {
-    child: std::process::Child,
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl PgBouncer {
-    fn start(server: &postgres::Server) -> PgBouncer {
-        let folder = tempfile::Builder::new()
-            .prefix("tidemill-pgbouncer-")
-            .tempdir()
-            .unwrap();
-        let port = postgres::free_port();
-        let settings = format!(
-            "[databases]\n* = host={} port={} user=postgres\n[pgbouncer]\npool_mode = transaction\n\
-             default_pool_size = 2\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\nlogfile = {}\n",
-            server.folder().display(),
-            server.port(),
-            folder.path().join("log").display()
-        );
-        let file = folder.path().join("pgbouncer.ini");
-        std::fs::write(&file, settings).unwrap();
-        let mut command = std::process::Command::new(pgbouncer());
-        // It refuses to run as root.
-        postgres::as_other_user(&mut command, folder.path());
-        let child = command.arg("-q").arg(&file).spawn().unwrap();
-        let pooler = PgBouncer {
-            child,
-            folder,
-            port,
-        };
-        wait_for("the pooler", PATIENCE, || {
-            std::net::TcpStream::connect(("127.0.0.1", pooler.port)).ok()
-        });
-        pooler
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn pgbouncer() -> std::path::PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
-    folders.push("/usr/sbin".into());
-    let found = folders.iter().map(|folder| folder.join("pgbouncer"));
-    found
-        .into_iter()
-        .find(|program| program.is_file())
-        .expect("this test needs PgBouncer: `apt-get install pgbouncer`, or run `make test`")
-}
-
 #[test]
 fn a_worker_behind_a_pooler_that_keeps_no_sessions_asks_by_itself() {
     let place = place();
@@ -393,10 +334,7 @@ fn a_worker_behind_a_pooler_that_keeps_no_sessions_asks_by_itself() {
     server.wait_for_dag("far");
     let name = place.database().unwrap().split(['/', '?']).nth(3).unwrap();
     let pooler = PgBouncer::start(postgres::Server::shared());
-    let url = format!(
-        "postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable",
-        pooler.port
-    );
+    let url = pooler.url(name);
     // Several, so that their transactions do change sessions.
     let start = || {
         let place = place.beside_at(Some(url.clone()));

@@ -172,8 +172,9 @@ fn load(options: &Options, scratch: &Path, postgres: &Postgres, report: &mut Rep
     }
     text.flush()?;
     let url = postgres.new_database();
-    let name = url.rsplit('/').next().unwrap_or_default();
-    let name = name.split('?').next().unwrap_or_default().to_string();
+    // The address of the socket's folder behind the `?` has slashes of its own.
+    let name = url.split('?').next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default().to_string();
     let make = "drop table if exists orders; create table orders (id bigint, day date, region text, amount numeric)";
     report.section(&format!("{n} rows into PostgreSQL"));
     let copy = format!("\\copy orders from '{}' csv header", file.display());

@@ -4,6 +4,7 @@
 //! Knows no store, task or process. Reads the environment and files where it is told to.
 
 mod connection;
+mod exchange;
 mod found;
 mod json;
 mod mask;
@@ -15,6 +16,9 @@ mod variable;
 mod vault;
 
 pub use connection::Connection;
+pub use exchange::{
+    ReadVariable, is_hidden_mark, read_connections, read_variables, variables_to_json,
+};
 pub use found::Found;
 pub use json::{from_json, to_json};
 pub use mask::{HIDDEN, Masker};

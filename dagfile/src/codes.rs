@@ -80,4 +80,5 @@ const CODES: &[(&str, &str)] = &[
     ("TM0311", "TM0311: both ends of the data interval are used, but they are one instant.\nBy default a run is about its tick, as in Airflow 3. Write interval = \"previous\" in [dag.schedule] for the time since the tick before, \"period\" for the same with the logical date at its start (Airflow 2), or a duration; or interval = \"tick\" when one instant is what you mean."),
     ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),
     ("TM0313", "TM0313: an asset is named and not declared in this file.\nIt is known by its name alone, and a slip of the pen would wait for ever. Declare it: [assets.NAME] with its `uri`."),
+    ("TM0314", "TM0314: a name of a date can be absent.\nRuns that events of assets, webhooks or files make have neither a logical date nor a data interval, and those of Kafka records have no logical date. A template that needs one fails in them. Say what holds without it: {{ ds | default('none') }}, {% if ds is defined %}. Runs by hand have the present as their date unless somebody asks for none."),
 ];

@@ -2,11 +2,13 @@
 //! these tables.
 
 mod event;
+mod param;
 mod resources;
 mod wait;
 
 pub(crate) use crate::kafka_keys::*;
 pub(crate) use event::*;
+pub(crate) use param::*;
 pub(crate) use resources::*;
 pub(crate) use wait::*;
 
@@ -24,6 +26,8 @@ pub(crate) struct Key {
     pub(crate) doc: &'static str,
     /// Does this version act on it?
     pub(crate) is_built: bool,
+    /// Does it say what a task does? A task has one of these.
+    pub(crate) is_operator: bool,
 }
 
 /// What a key holds.
@@ -40,9 +44,14 @@ pub(crate) enum Kind {
     Size,
     /// A file of the DAG's folder, pinned with the version.
     File,
+    /// The same, or a file of the worker's machine by its whole path, which is not pinned.
+    FileOrPath,
     Bool,
     Int(i64, i64),
+    /// A number, 0 or above.
     Number,
+    /// A number of either sign.
+    AnyNumber,
     Duration,
     Date,
     Texts,
@@ -115,16 +124,22 @@ pub(crate) const fn key(
         default,
         doc,
         is_built: true,
+        is_operator: false,
+    }
+}
+
+/// A key of a task that says what the task does.
+pub(crate) const fn operator(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key {
+        is_operator: true,
+        ..key(name, kind, "", doc)
     }
 }
 
 pub(crate) const fn later(name: &'static str, doc: &'static str) -> Key {
     Key {
-        name,
-        kind: Kind::Any,
-        default: "",
-        doc,
         is_built: false,
+        ..key(name, Kind::Any, "", doc)
     }
 }
 
@@ -167,7 +182,7 @@ pub(crate) const DAG: &[Key] = &[
     key("format", Kind::Int(1, 1), "1", "The version of this format."),
     later("doc_md_file", "A file with more about it."),
     later("owner_links", "Links for owners."),
-    later("max_consecutive_failed_dag_runs", "Pause after so many failed runs."),
+    key("max_consecutive_failed_dag_runs", Kind::Int(0, 10_000), "0", "Pause the DAG when so many of its latest runs have failed in a row; 0 is never."),
     key("retries", Kind::Int(0, 10_000), "0", "How often a run that has failed is tried again as a whole."),
     key("retry_delay", Kind::Duration, "\"5m\"", "The wait before a run is tried again."),
     key("retry_scope", Kind::Choice(RETRY_SCOPES), "\"failed\"", "Which tasks of the run are run again: those that failed and all below them, or all."),
@@ -270,22 +285,22 @@ pub(crate) const TASK: &[Key] = common_keys![
     key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed first."),
     key("group", Kind::Text, "", "Its group."),
     key("operator", Kind::Text, "", "The operator's name, for one without settings: `empty` or `latest_only`."),
-    key("shell", Kind::Shell, "", "A command, or a table with `command` or `script`."),
-    key("python", Kind::Operator(&python::PYTHON), "", "A Python script, or a table with `script` or `call`."),
-    key("http", Kind::Operator(&http::HTTP), "", "An HTTP request: an address, or a table."),
-    key("wasm", Kind::Operator(&wasm::WASM), "", "A WebAssembly module of the DAG's folder: its file, or a table."),
-    key("sql", Kind::Operator(&sql::SQL), "", "Statements, a load and checks in a database."),
-    key("kafka_produce", Kind::Operator(&kafka::PRODUCE), "", "Writes records to a topic."),
-    key("kafka_consume", Kind::Operator(&kafka::CONSUME), "", "Reads a range of topics that is fixed before reading."),
-    key("kafka_wait", Kind::Operator(&kafka::WAIT), "", "Waits for a record."),
-    key("trigger_dag_run", Kind::Table(TRIGGER_DAG_RUN), "", "Starts a run of another DAG, and may wait for its end."),
-    key("branch", Kind::Branch, "", "Chooses which tasks follow: a template that names them, or a table with `cases`."),
-    key("short_circuit", Kind::ShortCircuit, "", "Skips what follows unless this template is true."),
-    key("file_sensor", Kind::Operator(&file_sensor::FILE_SENSOR), "", "Waits for a file."),
-    key("http_sensor", Kind::Operator(&http_sensor::HTTP_SENSOR), "", "Waits for an HTTP answer."),
-    key("time_sensor", Kind::TextOr(TIME_SENSOR), "", "Waits for a time of day or an instant: a time such as `18:30`, or a table."),
-    key("external_task_sensor", Kind::Table(EXTERNAL_TASK_SENSOR), "", "Waits for a run or a task of another DAG."),
-    key("sql_sensor", Kind::Operator(&sql_sensor::SQL_SENSOR), "", "Waits for a row."),
+    operator("shell", Kind::Shell, "A command, or a table with `command` or `script`."),
+    operator("python", Kind::Operator(&python::PYTHON), "A Python script, or a table with `script` or `call`."),
+    operator("http", Kind::Operator(&http::HTTP), "An HTTP request: an address, or a table."),
+    operator("wasm", Kind::Operator(&wasm::WASM), "A WebAssembly module of the DAG's folder: its file, or a table."),
+    operator("sql", Kind::Operator(&sql::SQL), "Statements, a load and checks in a database."),
+    operator("kafka_produce", Kind::Operator(&kafka::PRODUCE), "Writes records to a topic."),
+    operator("kafka_consume", Kind::Operator(&kafka::CONSUME), "Reads a range of topics that is fixed before reading."),
+    operator("kafka_wait", Kind::Operator(&kafka::WAIT), "Waits for a record."),
+    operator("trigger_dag_run", Kind::Table(TRIGGER_DAG_RUN), "Starts a run of another DAG, and may wait for its end."),
+    operator("branch", Kind::Branch, "Chooses which tasks follow: a template that names them, or a table with `cases`."),
+    operator("short_circuit", Kind::ShortCircuit, "Skips what follows unless this template is true."),
+    operator("file_sensor", Kind::Operator(&file_sensor::FILE_SENSOR), "Waits for a file."),
+    operator("http_sensor", Kind::Operator(&http_sensor::HTTP_SENSOR), "Waits for an HTTP answer."),
+    operator("time_sensor", Kind::TextOr(TIME_SENSOR), "Waits for a time of day or an instant: a time such as `18:30`, or a table."),
+    operator("external_task_sensor", Kind::Table(EXTERNAL_TASK_SENSOR), "Waits for a run or a task of another DAG."),
+    operator("sql_sensor", Kind::Operator(&sql_sensor::SQL_SENSOR), "Waits for a row."),
     key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name."),
     key("expand_kwargs", Kind::List, "", "One instance for each object of a list."),
     key("map_index_template", Kind::Template, "", "What an instance is called; `map.NAME` are its values."),
@@ -297,13 +312,17 @@ pub(crate) const TASK: &[Key] = common_keys![
     later("with", "Settings of a packaged operator."),
 ];
 
-/// The keys of a task that are operators.
-#[rustfmt::skip]
-pub(crate) const OPERATORS: &[&str] = &[
-    "shell", "python", "http", "wasm", "sql", "kafka_produce", "kafka_consume", "kafka_wait",
-    "trigger_dag_run", "branch", "short_circuit", "file_sensor", "http_sensor", "time_sensor",
-    "external_task_sensor", "sql_sensor",
-];
+/// The names of the operators: of the keys of a task that say what it does.
+pub(crate) fn operators() -> impl Iterator<Item = &'static str> {
+    TASK.iter()
+        .filter(|key| key.is_operator)
+        .map(|key| key.name)
+}
+
+/// Is it the name of an operator?
+pub(crate) fn is_operator(name: &str) -> bool {
+    find(TASK, name).is_some_and(|key| key.is_operator)
+}
 
 /// Operators without settings; `operator` names them.
 pub(crate) const PLAIN_OPERATORS: &[&str] = &["empty", "latest_only"];
@@ -418,38 +437,6 @@ pub(crate) const GROUP: &[Key] = &[
     key("depends_on", Kind::DependsOn, "[]", "Tasks or groups that must succeed before its first tasks."),
     key("group", Kind::Text, "", "The group around it."),
     key("default_args", Kind::Table(DEFAULT_ARGS), "", "Keys that its tasks have unless they say otherwise."),
-];
-
-#[rustfmt::skip]
-pub(crate) const PARAM_TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "object", "null"];
-
-/// `[params.NAME]`, JSON Schema's own words.
-#[rustfmt::skip]
-pub(crate) const PARAM: &[Key] = &[
-    key("default", Kind::Any, "", "Its value when a run says nothing."),
-    key("type", Kind::Choices(PARAM_TYPES), "", "The type, or several; inferred from the default when absent."),
-    key("enum", Kind::Any, "", "The values to choose from."),
-    key("title", Kind::Text, "", "What the form calls it."),
-    key("description", Kind::Text, "", "What the form says about it."),
-    key("section", Kind::Text, "", "The part of the form it stands in."),
-    key("format", Kind::Text, "", "`date`, `date-time`, `time`, `multiline` and the like, for the form."),
-    key("minimum", Kind::Number, "", "The smallest number."),
-    key("maximum", Kind::Number, "", "The greatest number."),
-    key("exclusiveMinimum", Kind::Number, "", "Numbers are above this."),
-    key("exclusiveMaximum", Kind::Number, "", "Numbers are below this."),
-    key("multipleOf", Kind::Number, "", "Numbers are multiples of this."),
-    key("minLength", Kind::Int(0, 1 << 20), "", "The fewest characters."),
-    key("maxLength", Kind::Int(0, 1 << 20), "", "The most characters."),
-    key("pattern", Kind::Text, "", "A regular expression."),
-    key("items", Kind::Any, "", "The schema of each item of an array."),
-    key("minItems", Kind::Int(0, 1 << 20), "", "The fewest items."),
-    key("maxItems", Kind::Int(0, 1 << 20), "", "The most items."),
-    key("uniqueItems", Kind::Bool, "", "Are the items all different?"),
-    key("properties", Kind::Any, "", "The schemas of an object's keys."),
-    key("required", Kind::Texts, "", "Keys that an object must have."),
-    key("examples", Kind::Any, "", "Values to offer."),
-    key("const", Kind::Any, "", "The only value."),
-    key("values_display", Kind::Any, "", "What the form calls the values."),
 ];
 
 /// What other tools call a key, and what it is called here.

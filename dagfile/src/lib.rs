@@ -19,6 +19,7 @@ mod resolve;
 mod schema;
 mod streams;
 mod suggest;
+mod undated;
 mod upstream;
 mod uses;
 mod walk;
@@ -37,7 +38,8 @@ use walk::{Place, Walk};
 
 /// The operators that run inside a worker, by their key.
 pub fn in_process() -> impl Iterator<Item = &'static str> {
-    keys::TASK.iter().filter_map(|key| match key.kind {
+    let operators = keys::TASK.iter().filter(|key| key.is_operator);
+    operators.filter_map(|key| match key.kind {
         keys::Kind::Operator(operator) => Some(operator.name),
         _ => None,
     })

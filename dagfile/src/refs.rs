@@ -5,6 +5,7 @@ use crate::names::{Names, Node};
 use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::nearest;
+use crate::undated::Undated;
 use crate::uses;
 use crate::walk::alert::AlertKeys;
 use crate::walk::common::Common;
@@ -46,11 +47,13 @@ pub(crate) fn check_all(
     commons: &[Common],
     params: &[Param],
     has_triggers: bool,
+    undated: Undated,
 ) -> (Vec<Read>, Vec<Uses>) {
     let mut checker = Checker {
         seen: HashMap::new(),
         params,
         has_triggers,
+        undated,
     };
     let mut reads = Vec::new();
     let mut uses = vec![Uses::default(); commons.len()];
@@ -91,6 +94,7 @@ pub(crate) fn check_alerts<'k>(
         seen: HashMap::new(),
         params,
         has_triggers: false,
+        undated: Undated::default(),
     };
     let all = commons.iter().flat_map(|common| &common.alerts);
     let all = all.flat_map(|(_, alerts)| alerts);
@@ -118,6 +122,7 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
         seen: HashMap::new(),
         params,
         has_triggers: false,
+        undated: Undated::default(),
     };
     let Some(found) = checker.references(walk, text, Role::Plain) else {
         return;
@@ -195,6 +200,7 @@ struct Checker<'p> {
     seen: HashMap<usize, Option<Rc<References>>>,
     params: &'p [Param],
     has_triggers: bool,
+    undated: Undated,
 }
 
 impl Checker<'_> {
@@ -224,6 +230,7 @@ impl Checker<'_> {
         if let Some(found) = &found {
             self.check_names(walk, text, role, found);
             self.check_params(walk, text, role, found);
+            self.undated.check(walk, text, found);
         }
         self.seen.insert(text.span.start, found.clone());
         found
@@ -386,7 +393,7 @@ fn untrusted(walk: &mut Walk, text: &Text, one: &Use) {
 }
 
 /// A range of a text's value as a place in the file.
-fn range_of(walk: &Walk, text: &Text, range: &Range<usize>) -> Range<usize> {
+pub(crate) fn range_of(walk: &Walk, text: &Text, range: &Range<usize>) -> Range<usize> {
     offset_in_source(walk.source, &text.span, range.start)
         ..offset_in_source(walk.source, &text.span, range.end)
 }

@@ -7,6 +7,7 @@ use crate::names::Names;
 use crate::parse::Table;
 use crate::refs;
 use crate::streams;
+use crate::undated::Undated;
 use crate::upstream;
 use crate::walk::alert::{Alerts, DeadlineKeys};
 use crate::walk::asset::OutletKeys;
@@ -73,7 +74,8 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     streams::check_templates(walk, &triggers, &params);
     streams::check_event_templates(walk, &events, &params);
     let has_triggers = !triggers.is_empty() || !events.is_empty();
-    let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers);
+    let undated = Undated::of(&dag, !triggers.is_empty(), !events.is_empty());
+    let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers, undated);
     let of_dag = dag.alerts.iter().flat_map(|(_, alerts)| alerts);
     let of_deadlines = dag.deadlines.iter().flat_map(|one| &one.alerts);
     refs::check_alerts(walk, of_dag.chain(of_deadlines), &commons, &params);
@@ -137,6 +139,7 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         fail_fast: dag.fail_fast,
         retry: dag.retry,
         rerun_with_latest_version: dag.rerun_with_latest_version,
+        max_consecutive_failed_runs: dag.max_consecutive_failed_runs,
         triggers: triggers.into_iter().map(|keys| keys.trigger).collect(),
         event_triggers: events.into_iter().map(|keys| keys.trigger).collect(),
         alerts: alerts(dag.alerts),
@@ -239,7 +242,9 @@ fn task(
             Operator::InProcess(InProcess {
                 kind: operator.name,
                 only_looks: operator.only_looks,
-                keeps: settings.is_some_and(|(_, settings)| settings.has("wait")),
+                // What looks again and again keeps since when; `wait` also what was submitted.
+                keeps: operator.only_looks
+                    || settings.is_some_and(|(_, settings)| settings.has("wait")),
                 settings: settings
                     .map(|(_, settings)| settings.clone().into_json())
                     .unwrap_or_default(),

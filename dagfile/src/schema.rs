@@ -52,12 +52,13 @@ const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 fn of_kind(kind: &Kind) -> Json {
     match kind {
-        Kind::Text | Kind::Template | Kind::ResultTemplate | Kind::File => {
+        Kind::Text | Kind::Template | Kind::ResultTemplate | Kind::File | Kind::FileOrPath => {
             json!({ "type": "string" })
         }
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Int(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Kind::Number => json!({ "type": "number", "minimum": 0 }),
+        Kind::AnyNumber => json!({ "type": "number" }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
         // Editors show a TOML date to a schema as a string.
         Kind::Date => json!({ "type": "string" }),
@@ -150,9 +151,7 @@ fn named(entry: Entry) -> Json {
 fn task() -> Json {
     let mut task = table(keys::TASK);
     if let Some(object) = task.as_object_mut() {
-        let mut ways: Vec<Json> = keys::OPERATORS
-            .iter()
-            .filter(|name| keys::find(keys::TASK, name).is_some_and(|key| key.is_built))
+        let mut ways: Vec<Json> = keys::operators()
             .map(|name| json!({ "required": [name] }))
             .collect();
         let plain = json!({ "operator": { "enum": keys::PLAIN_OPERATORS } });

@@ -4,10 +4,12 @@ mod accepts;
 mod alerts;
 mod assets;
 mod events;
+mod params;
 mod refuses;
 mod resources;
 mod shows;
 mod streams;
+mod undated;
 mod waits;
 
 use crate::{Loaded, load, reports};

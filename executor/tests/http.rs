@@ -4,9 +4,10 @@
 mod common;
 
 use common::asking::{ask, assert_failed, message, place};
-use common::http_server::{HttpServer, answer};
+use common::http_server::{HttpServer, answer, ill_server};
 use common::{in_process, texts, value};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidemill_log::NOTE;
 use tidemill_model::Reason;
@@ -255,6 +256,41 @@ fn a_sensor_waits_out_what_may_pass_and_nothing_else() {
     let closed = json!({ "url": "http://169.254.169.254/", "poke_interval": 1 });
     let (outcome, _) = place.run(in_process("http_sensor", closed));
     assert_failed(&outcome, "not allowed", Some(Again::Never));
+}
+
+#[test]
+fn a_sensor_asks_with_a_form_a_time_for_each_look_and_a_key_only_if_it_is_given() {
+    let server = HttpServer::new(|_| answer(200, &[], ""));
+    let settings = json!({
+        "url": server.url("/"), "method": "POST", "form": { "a": "1 {{ 1 + 1 }}" },
+    });
+    let mut place = place();
+    let (outcome, _) = place.run(in_process("http_sensor", settings.clone()));
+    assert_eq!(outcome.verdict, Verdict::Success, "{outcome:?}");
+    let seen = server.seen();
+    let last = seen.last().unwrap();
+    assert_eq!(last.body, "a=1+2");
+    assert_eq!(
+        last.header("idempotency-key"),
+        None,
+        "a look is no repetition"
+    );
+    let mut keyed = settings;
+    keyed["idempotency_key"] = json!("{{ dag.dag_id }}-key");
+    let (outcome, _) = place.run(in_process("http_sensor", keyed));
+    assert_eq!(outcome.verdict, Verdict::Success, "{outcome:?}");
+    let key = server
+        .seen()
+        .last()
+        .unwrap()
+        .header("idempotency-key")
+        .map(str::to_string);
+    assert!(key.is_some_and(|key| key.ends_with("-key")));
+    let never = ill_server(|stream| while stream.read(&mut [0]).is_ok_and(|n| n > 0) {});
+    let url = format!("http://{never}/");
+    let endless = json!({ "url": url, "total_timeout": 20, "timeout": 1 });
+    let (outcome, _) = place.run(in_process("http_sensor", endless));
+    assert_failed(&outcome, "`total_timeout`", Some(Again::Never));
 }
 
 #[test]

@@ -22,5 +22,5 @@ pub mod task;
 pub use client::Login;
 pub use locate::locate;
 pub use retry::retried;
-pub use source::{Ports, Source, SourceSpec};
+pub use source::{NameOf, Ports, Source, SourceSpec};
 pub use status::{PartitionStatus, State, Status};

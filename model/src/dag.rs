@@ -56,6 +56,9 @@ pub struct Dag {
     pub allowed_run_types: Vec<RunType>,
     /// How many runs may be running at once.
     pub max_active_runs: u32,
+    /// So many runs that fail one after the other pause it; 0 is never
+    /// (`max_consecutive_failed_dag_runs`).
+    pub max_consecutive_failed_runs: u32,
     /// How many tasks of one run may be live at once.
     pub max_active_tasks: u32,
     /// Runs with the same key share a limit of their own.

@@ -10,6 +10,11 @@ const MARK_AHEAD_MAX: Duration = Duration::from_secs(86_400);
 /// or within a tenth of the period.
 const FIRST_WITHIN: Duration = Duration::from_secs(300);
 
+/// A new DAG that owes more runs than this starts paused: so many at once are better asked for.
+pub const FIRST_RUNS_MAX: usize = 3;
+/// Runs that a paused DAG owes are counted up to this.
+pub const OWED_MAX: usize = 1_000;
+
 /// What a schedule owes at some instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -53,6 +58,16 @@ pub fn due(dag: &Dag, high: Option<Ts>, now: Ts, limit: usize) -> Due {
     due.next = due.next.map(|next| next.after(offset));
     due.is_mark_wrong = is_mark_wrong;
     due
+}
+
+/// How many runs a DAG makes at once when it goes on at `now`; counted up to [`OWED_MAX`].
+pub fn n_owed(dag: &Dag, high: Option<Ts>, now: Ts) -> usize {
+    due(dag, high, now, OWED_MAX).ticks.len()
+}
+
+/// Does a DAG that was never seen owe more than [`FIRST_RUNS_MAX`] runs?
+pub fn owes_many(dag: &Dag, now: Ts) -> bool {
+    dag.catchup && due(dag, None, now, FIRST_RUNS_MAX + 1).ticks.len() > FIRST_RUNS_MAX
 }
 
 impl Due {

@@ -141,6 +141,18 @@ impl Turns {
         self.n_queued
     }
 
+    /// How many more runs a schedule may make under `max_active_runs`. Runs of every cause count
+    /// but those of backfills, waiting ones too (Airflow's `DagRun.active_runs_of_dags`).
+    pub fn room(&self, dag: &Dag) -> usize {
+        (dag.max_active_runs as usize).saturating_sub(self.n_running + self.n_queued)
+    }
+
+    /// Runs with a key that are running or wait for their turn.
+    pub fn n_with_key(&self, key: &str) -> usize {
+        let n_queued = self.queued.get(key).map_or(0, BTreeSet::len);
+        n_queued + self.running.get(key).map_or(0, BTreeSet::len)
+    }
+
     /// The run that begins now, if one may.
     pub fn next(&self, dag: &Dag) -> Option<RunNo> {
         let is_full = self.n_running >= dag.max_active_runs as usize;
@@ -226,17 +238,10 @@ impl Turns {
 
     /// Is a new run with this key not to be made, since those with it have no room?
     pub fn is_skipped(&self, dag: &Dag, key: &str) -> bool {
-        let skips = dag
-            .concurrency
-            .as_ref()
-            .is_some_and(|concurrency| concurrency.policy == ConcurrencyPolicy::Skip);
-        let n_queued = self.queued.get(key).map_or(0, BTreeSet::len);
-        let n = n_queued + self.running.get(key).map_or(0, BTreeSet::len);
-        skips
-            && dag
-                .concurrency
-                .as_ref()
-                .is_some_and(|concurrency| n >= concurrency.limit as usize)
+        dag.concurrency.as_ref().is_some_and(|concurrency| {
+            concurrency.policy == ConcurrencyPolicy::Skip
+                && self.n_with_key(key) >= concurrency.limit as usize
+        })
     }
 
     /// The runs that a new queued one takes the place of: all that wait with its key, and the

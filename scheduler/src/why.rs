@@ -1,12 +1,13 @@
 //! Why something has not happened: every condition, met or not, from the functions that decide.
 
 use crate::admit::{Admission, Gate};
+use crate::due::{FIRST_RUNS_MAX, n_owed};
 use crate::past::{PastGate, PastTask};
 use crate::rule::{Decision, UpstreamCounts, decide};
 use crate::run::Run;
 use crate::turns::{TurnGate, Turns};
 use std::collections::BTreeSet;
-use tidemill_model::dag::AssetCondition;
+use tidemill_model::dag::{AssetCondition, ConcurrencyPolicy};
 use tidemill_model::{Dag, RunState, RunType, TaskIndex, TaskState, TriggerRule, Ts};
 
 /// One condition of a task, a run or a DAG.
@@ -64,6 +65,11 @@ pub enum CheckKind {
     FileThere,
     /// The DAG is not paused.
     NotPaused,
+    /// While it is paused, with `catchup`: what it owes is not so much that it started paused.
+    Owed {
+        /// Runs that it makes when it goes on, counted up to [`OWED_MAX`](crate::OWED_MAX).
+        n: usize,
+    },
     /// It has a schedule.
     HasSchedule,
     /// Its file allows scheduled runs.
@@ -82,12 +88,22 @@ pub enum CheckKind {
         /// Those of its assets that have none.
         missing: Vec<String>,
     },
-    /// A new run would begin at once: `max_active_runs` has room.
+    /// `max_active_runs` has room for one more. A schedule counts the runs that wait for their turn
+    /// as well; events of assets make a run that waits.
     ActiveRuns {
         /// Runs that are running.
         n_running: usize,
         /// Runs that wait for their turn.
         n_queued: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// The policy `skip` of `[dag.concurrency]` has room for one more run with its key.
+    KeyRoom {
+        /// The key.
+        key: String,
+        /// Runs with it that are running or wait for their turn.
+        n: usize,
         /// The limit.
         max: u32,
     },
@@ -226,6 +242,8 @@ pub struct DagStand<'a> {
     pub next: Option<Ts>,
     /// The assets that have events for its next run.
     pub has_events: &'a BTreeSet<String>,
+    /// The key of `[dag.concurrency]` that its next run would have; `None` when nobody knows.
+    pub key: Option<&'a str>,
 }
 
 /// The conditions under which a schedule makes runs at all. The engine asks them before each tick.
@@ -272,6 +290,7 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
     let Some(dag) = stand.dag.filter(|dag| has_schedule_of_its_own(dag)) else {
         return checks;
     };
+    checks.extend(owed(dag, stand, now));
     match at {
         Some(at) => checks.extend(why_instant(dag, stand, at, now)),
         None if dag.schedule.is_manual() => {}
@@ -289,16 +308,45 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
             .iter()
             .map(|condition| assets(condition, stand)),
     );
-    let room = CheckKind::ActiveRuns {
+    checks.push(active_runs(dag, turns));
+    checks.extend(stand.key.and_then(|key| key_room(dag, turns, key)));
+    checks
+}
+
+/// A new DAG that owes many runs starts paused, and says how many.
+fn owed(dag: &Dag, stand: &DagStand<'_>, now: Ts) -> Option<Check> {
+    if !stand.is_paused || !dag.catchup {
+        return None;
+    }
+    let n = n_owed(dag, stand.high, now);
+    let is_first = stand.high.is_none();
+    let is_ok = !(is_first && n > FIRST_RUNS_MAX);
+    (n > 0).then(|| check(CheckKind::Owed { n }, is_ok))
+}
+
+fn active_runs(dag: &Dag, turns: &Turns) -> Check {
+    let has_room = match dag.schedule.is_manual() {
+        true => turns.n_running() < dag.max_active_runs as usize,
+        false => turns.room(dag) > 0,
+    };
+    let kind = CheckKind::ActiveRuns {
         n_running: turns.n_running(),
         n_queued: turns.n_queued(),
         max: dag.max_active_runs,
     };
-    checks.push(check(
-        room,
-        turns.n_running() < dag.max_active_runs as usize,
-    ));
-    checks
+    check(kind, has_room)
+}
+
+/// Runs that `[dag.concurrency]` makes wait are made; those that it skips are not.
+fn key_room(dag: &Dag, turns: &Turns, key: &str) -> Option<Check> {
+    let concurrency = dag.concurrency.as_ref()?;
+    let kind = CheckKind::KeyRoom {
+        key: key.to_string(),
+        n: turns.n_with_key(key),
+        max: concurrency.limit,
+    };
+    let skips = concurrency.policy == ConcurrencyPolicy::Skip;
+    skips.then(|| check(kind, !turns.is_skipped(dag, key)))
 }
 
 fn why_instant(dag: &Dag, stand: &DagStand<'_>, at: Ts, now: Ts) -> Vec<Check> {

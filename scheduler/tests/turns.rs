@@ -10,7 +10,7 @@ use std::sync::Arc;
 use support::Chance;
 use tidemill_model::dag::{Concurrency, ConcurrencyPolicy};
 use tidemill_model::{Dag, RunNo, RunRow, RunState, RunType, Ts};
-use tidemill_scheduler::Turns;
+use tidemill_scheduler::{Turns, is_failing};
 use world::{dag, run, task};
 
 fn limited(max_active_runs: u32, limit: u32, policy: ConcurrencyPolicy) -> Dag {
@@ -136,4 +136,35 @@ fn skip_makes_no_run_while_its_key_has_no_room() {
     turns.follow(&row(1, RunState::Queued, 0), "eu", false);
     assert!(turns.is_skipped(&dag, "eu"));
     assert!(!turns.is_skipped(&dag, "us"));
+}
+
+#[test]
+fn a_dag_is_failing_when_its_latest_runs_have_all_failed() {
+    use RunState::{Failed, Queued, Running, Success};
+    // Runs by the instant they were due, whatever their order of making.
+    type Case = (&'static [(i64, RunState)], usize, bool);
+    let table: &[Case] = &[
+        (&[], 1, false),
+        (&[(1, Failed)], 0, false),
+        (&[(1, Failed)], 1, true),
+        (&[(1, Failed)], 2, false),
+        (&[(1, Failed), (2, Failed)], 2, true),
+        (&[(1, Failed), (2, Success), (3, Failed)], 2, false),
+        (&[(3, Failed), (1, Success), (2, Failed)], 2, true),
+        (&[(3, Success), (1, Failed), (2, Failed)], 2, false),
+        (&[(1, Failed), (2, Failed), (3, Running)], 2, false),
+        (&[(1, Failed), (2, Failed), (3, Queued)], 2, false),
+        (
+            &[(1, Success), (2, Failed), (2, Failed), (2, Failed)],
+            3,
+            true,
+        ),
+    ];
+    for (runs, max, expected) in table {
+        let rows: Vec<RunRow> = (1..)
+            .zip(*runs)
+            .map(|(no, (due, state))| row(no, *state, *due))
+            .collect();
+        assert_eq!(is_failing(&rows, *max), *expected, "{runs:?} {max}");
+    }
 }

@@ -9,13 +9,14 @@ mod world;
 use std::sync::Arc;
 use support::Chance;
 use tidemill_model::attempt::Verdict;
-use tidemill_model::dag::{Dag, OnLost};
+use tidemill_model::dag::{AssetCondition, Concurrency, ConcurrencyPolicy, Dag, OnLost};
 use tidemill_model::schedule::{Schedule, Ticks};
 use tidemill_model::{
     Attempt, Graph, Outcome, Reason, RunState, RunType, TaskIndex, TaskState, Ts,
 };
 use tidemill_scheduler::{
-    Admission, CheckKind, DagStand, Effect, Event, Run, Turns, step, why_dag, why_run, why_task,
+    Admission, CheckKind, DagStand, Effect, Event, Run, Turns, n_owed, owes_many, step, why_dag,
+    why_run, why_task,
 };
 use world::{dag, pool, run, task};
 
@@ -197,6 +198,15 @@ const DAY: i64 = 86_400_000_000;
 
 /// Names of the conditions that are not met.
 fn blocked(dag: &Dag, at: Option<Ts>, change: impl FnOnce(&mut DagStand<'_>)) -> Vec<&'static str> {
+    blocked_by(dag, &Turns::default(), at, change)
+}
+
+fn blocked_by(
+    dag: &Dag,
+    turns: &Turns,
+    at: Option<Ts>,
+    change: impl FnOnce(&mut DagStand<'_>),
+) -> Vec<&'static str> {
     let none = std::collections::BTreeSet::new();
     let mut stand = DagStand {
         has_events: &none,
@@ -205,10 +215,11 @@ fn blocked(dag: &Dag, at: Option<Ts>, change: impl FnOnce(&mut DagStand<'_>)) ->
         is_stale: false,
         high: Some(Ts(10 * DAY)),
         next: Some(Ts(11 * DAY)),
+        key: None,
     };
     change(&mut stand);
     let now = Ts(10 * DAY + 5);
-    let checks = why_dag(&stand, &Turns::default(), at, now);
+    let checks = why_dag(&stand, turns, at, now);
     let name = |kind: &CheckKind| match kind {
         CheckKind::FileThere => "file",
         CheckKind::NotPaused => "paused",
@@ -216,6 +227,8 @@ fn blocked(dag: &Dag, at: Option<Ts>, change: impl FnOnce(&mut DagStand<'_>)) ->
         CheckKind::ScheduledAllowed => "run types",
         CheckKind::Due { .. } => "due",
         CheckKind::ActiveRuns { .. } => "runs",
+        CheckKind::KeyRoom { .. } => "key",
+        CheckKind::Owed { .. } => "owed",
         CheckKind::Fires { .. } => "fires",
         CheckKind::InDates { .. } => "dates",
         CheckKind::MadeUp { .. } => "catchup",
@@ -260,6 +273,111 @@ fn a_run_that_was_not_made_has_its_reason() {
     );
     let without = daily(|dag| dag.schedule = Schedule::MANUAL);
     assert_eq!(blocked(&without, None, none), ["schedule"]);
+}
+
+/// Runs with a key: so many running, so many that wait for their turn.
+fn turns(dag: &Dag, key: &str, n_running: i64, n_queued: i64) -> Turns {
+    let dag = Arc::new(dag.clone());
+    let mut turns = Turns::default();
+    for no in 1..=n_running + n_queued {
+        let mut one = run(no, 1, &dag);
+        one.row.state = match no <= n_running {
+            true => RunState::Running,
+            false => RunState::Queued,
+        };
+        turns.follow(&one.row, key, false);
+    }
+    turns
+}
+
+#[test]
+fn a_schedule_has_no_room_while_running_and_waiting_runs_fill_it_and_an_asset_run_may_wait() {
+    let none = |_: &mut DagStand<'_>| {};
+    let at = Some(Ts(10 * DAY));
+    let full = daily(|dag| dag.max_active_runs = 3);
+    for (n_running, n_queued) in [(3, 0), (1, 2), (0, 3), (2, 5)] {
+        let turns = turns(&full, "", n_running, n_queued);
+        assert_eq!(turns.room(&full), 0);
+        assert_eq!(blocked_by(&full, &turns, at, none), ["runs"]);
+    }
+    let turns = turns(&full, "", 1, 1);
+    assert_eq!(turns.room(&full), 1);
+    assert_eq!(blocked_by(&full, &turns, at, none), [""; 0]);
+
+    let by_assets = daily(|dag| {
+        dag.schedule = Schedule::MANUAL;
+        dag.asset_schedule = Some(AssetCondition::Asset("a".to_string()));
+        dag.max_active_runs = 1;
+    });
+    let events = std::collections::BTreeSet::from(["a".to_string()]);
+    let stand = DagStand {
+        dag: Some(&by_assets),
+        is_paused: false,
+        is_stale: false,
+        high: None,
+        next: None,
+        has_events: &events,
+        key: None,
+    };
+    let is_met = |turns: &Turns| {
+        let checks = why_dag(&stand, turns, None, Ts(DAY));
+        checks.iter().all(|check| check.is_ok)
+    };
+    assert!(is_met(&self::turns(&by_assets, "", 0, 4)));
+    assert!(!is_met(&self::turns(&by_assets, "", 1, 0)));
+}
+
+#[test]
+fn a_run_that_its_key_skips_has_that_as_its_reason() {
+    let limited = |policy: ConcurrencyPolicy| {
+        daily(|dag| {
+            dag.concurrency = Some(Concurrency {
+                key: "eu".to_string(),
+                limit: 2,
+                policy,
+            });
+        })
+    };
+    let with_key = |stand: &mut DagStand<'_>| stand.key = Some("eu");
+    let at = Some(Ts(10 * DAY));
+    let skip = limited(ConcurrencyPolicy::Skip);
+    for (n_running, n_queued) in [(2, 0), (1, 1), (0, 2)] {
+        let turns = turns(&skip, "eu", n_running, n_queued);
+        assert!(turns.is_skipped(&skip, "eu"));
+        assert_eq!(blocked_by(&skip, &turns, at, with_key), ["key"]);
+    }
+    let other_key = turns(&skip, "us", 2, 0);
+    assert_eq!(blocked_by(&skip, &other_key, at, with_key), [""; 0]);
+    let one = turns(&skip, "eu", 1, 0);
+    assert_eq!(blocked_by(&skip, &one, at, with_key), [""; 0]);
+    // What waits or takes a place is made.
+    for policy in [ConcurrencyPolicy::Queue, ConcurrencyPolicy::Replace] {
+        let dag = limited(policy);
+        let turns = turns(&dag, "eu", 2, 0);
+        assert_eq!(blocked_by(&dag, &turns, at, with_key), [""; 0]);
+    }
+}
+
+#[test]
+fn a_new_dag_that_owes_many_runs_says_so_and_one_that_a_person_paused_does_not() {
+    let since = |days: i64| {
+        daily(|dag| {
+            dag.catchup = true;
+            dag.start_date = Some(Ts((10 - days) * DAY));
+        })
+    };
+    let new = |stand: &mut DagStand<'_>| (stand.is_paused, stand.high) = (true, None);
+    let known = |stand: &mut DagStand<'_>| (stand.is_paused, stand.high) = (true, Some(Ts(DAY)));
+    let now = Ts(10 * DAY + 5);
+    assert!(!owes_many(&since(2), now));
+    assert_eq!(n_owed(&since(2), None, now), 3);
+    assert_eq!(blocked(&since(2), Some(Ts(10 * DAY)), new), ["paused"]);
+    assert!(owes_many(&since(3), now));
+    assert_eq!(n_owed(&since(3), None, now), 4);
+    let found = blocked(&since(3), Some(Ts(10 * DAY)), new);
+    assert_eq!(found, ["paused", "owed"]);
+    let found = blocked(&since(9), Some(Ts(10 * DAY)), known);
+    assert_eq!(found, ["paused"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum Connections {
         /// Its name.
         connection: String,
     },
-    /// Try to reach the other end of a connection.
+    /// Try a connection: log in at its other end, and change nothing there.
     Test {
         /// Its name.
         connection: String,

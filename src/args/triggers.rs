@@ -127,6 +127,16 @@ pub enum Quarantine {
     List {
         /// DAG/TRIGGER.
         trigger: String,
+        /// So many, 1000 at most.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// One with its key, its value and its headers, as JSON.
+    Show {
+        /// DAG/TRIGGER.
+        trigger: String,
+        /// Its number, as `list` tells it.
+        id: i64,
     },
     /// Make a run of one, by the rules of the DAG as it is now.
     Retry {

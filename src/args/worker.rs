@@ -2,6 +2,7 @@
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// A part of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +28,11 @@ pub struct Worker {
         value_name = "NAMES"
     )]
     pub queues: Vec<String>,
+    /// The folder that holds the runs' folders, which the tasks of a run share. Workers on several
+    /// machines need one that all see, named alike for each and for the server; in the home when
+    /// absent, so that each machine has its own.
+    #[arg(long, env = "TIDEMILL_RUNS", value_name = "DIR")]
+    pub runs: Option<PathBuf>,
     /// Where others read its logs while they grow; port 0 takes a free one.
     #[arg(
         long,

@@ -6,7 +6,7 @@ use super::secrets::{read_input, write_private};
 use crate::args::{Connections, Form, SetConnection};
 use crate::exit::{Exit, Failure};
 use serde_json::{Map, Value, json};
-use tidemill_connection::{Connection, from_json, to_json};
+use tidemill_connection::{Connection, from_json, read_connections, to_json};
 
 const ADDRESS: &str = "/api/v2/connections";
 const PAGE: usize = 100;
@@ -46,7 +46,8 @@ pub async fn connections(
         }
         Connections::Test { connection } => return test(printer, &client, &connection).await,
         Connections::Import { file, overwrite } => {
-            let found = read_all(&read_input(&file)?)?;
+            let found = read_connections(&read_input(&file)?);
+            let found = found.map_err(|err| Failure::new(Exit::Usage, err.what))?;
             for one in &found {
                 keep(&client, &one.id, wish_of(one), overwrite).await?;
             }
@@ -155,34 +156,6 @@ async fn keep(
     client.send("POST", ADDRESS, Some(&json!(body))).await
 }
 
-/// Airflow's JSON, `{NAME: {…} or URI}`, or lines of `NAME=URI`.
-fn read_all(text: &str) -> Result<Vec<Connection>, Failure> {
-    let usage = |what: String| Failure::new(Exit::Usage, what);
-    if !text.trim_start().starts_with('{') {
-        let lines = text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let one = |line: &str| {
-            let (id, uri) = line
-                .split_once('=')
-                .ok_or_else(|| usage("a line is not NAME=URI".to_string()))?;
-            parse(id.trim(), uri)
-        };
-        return lines.map(one).collect();
-    }
-    let whole: Map<String, Value> = serde_json::from_str(text).map_err(|err| {
-        usage(format!(
-            "not JSON: line {}, column {}",
-            err.line(),
-            err.column()
-        ))
-    })?;
-    let one = |(id, value): (String, Value)| match &value {
-        Value::String(uri) => parse(&id, uri),
-        other => from_json(&id, other).map_err(|err| usage(err.what)),
-    };
-    whole.into_iter().map(one).collect()
-}
-
 fn exported(connections: &Value, format: Form) -> Result<String, Failure> {
     if format == Form::Json {
         return Ok(format!("{connections:#}\n"));
@@ -235,21 +208,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_a_file_are_read_and_written() {
+    fn what_is_exported_in_both_forms_is_read_as_the_same() {
         let json =
             r#"{"a": {"conn_type": "http", "host": "h", "password": "p"}, "b": "ssh://me@box"}"#;
-        let found = read_all(json).unwrap();
-        let ids: Vec<&str> = found.iter().map(|one| one.id.as_str()).collect();
-        assert_eq!(ids, ["a", "b"]);
+        let found = read_connections(json).unwrap();
         let whole: Map<String, Value> = found
             .iter()
             .map(|one| (one.id.clone(), to_json(one)))
             .collect();
         for format in [Form::Json, Form::Env] {
             let text = exported(&Value::Object(whole.clone()), format).unwrap();
-            assert_eq!(read_all(&text).unwrap(), found, "{text}");
+            assert_eq!(read_connections(&text).unwrap(), found, "{text}");
         }
-        let wrong = read_all("just words hunter2").unwrap_err().message;
-        assert!(!wrong.contains("hunter2"), "{wrong}");
     }
 }

@@ -62,7 +62,7 @@ async fn check(at: &Where) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Everything as lines of JSON: DAGs with their source, runs, task instances with their values.
+/// What the database holds as lines of JSON, a record each.
 async fn export(at: &Where) -> Result<Exit, Failure> {
     let client = Client::of(at).await?;
     for mut dag in all(&client, "/api/v2/dags", "dags").await? {
@@ -80,29 +80,54 @@ async fn export(at: &Where) -> Result<Exit, Failure> {
             }
         }
     }
+    for pool in all(&client, "/api/v2/pools", "pools").await? {
+        tell("pool", pool);
+    }
+    for backfill in all(&client, "/api/v2/backfills", "backfills").await? {
+        tell("backfill", with_dates(&client, backfill).await?);
+    }
+    for asset in all(&client, "/api/v2/assets", "assets").await? {
+        tell("asset", asset);
+    }
+    // Last, since not every process that serves pages may read them.
+    for connection in all(&client, "/api/v2/connections", "connections").await? {
+        tell("connection", connection);
+    }
+    for variable in all(&client, "/api/v2/variables", "variables").await? {
+        tell("variable", variable);
+    }
     Ok(Exit::Ok)
 }
 
+/// An instance of a mapped task has values of its own, found by its index.
 async fn with_values(client: &Client, path: &str, mut task: Value) -> Result<Value, Failure> {
     let task_id = escape(task["task_id"].as_str().unwrap_or_default());
     let path = format!("{path}/{task_id}/xcomEntries");
+    let instance = format!("map_index={}", task["map_index"].as_i64().unwrap_or(-1));
     let mut values = serde_json::Map::new();
-    for entry in all(client, &path, "xcom_entries").await? {
+    for entry in all(client, &format!("{path}?{instance}"), "xcom_entries").await? {
         let key = entry["key"].as_str().unwrap_or_default();
-        let found = client.get(&format!("{path}/{}", escape(key))).await?;
-        values.insert(key.to_string(), found["value"].clone());
+        let path = format!("{path}/{}?{instance}", escape(key));
+        values.insert(key.to_string(), client.get(&path).await?["value"].take());
     }
     task["values"] = Value::Object(values);
     Ok(task)
 }
 
+async fn with_dates(client: &Client, mut backfill: Value) -> Result<Value, Failure> {
+    let path = format!("/api/tidemill/v1/backfills/{}/dates", backfill["id"]);
+    backfill["dates"] = client.get(&path).await?["dates"].take();
+    Ok(backfill)
+}
+
 /// All entries of a list of the API, page by page.
 async fn all(client: &Client, path: &str, list: &str) -> Result<Vec<Value>, Failure> {
+    let joint = if path.contains('?') { '&' } else { '?' };
     let mut entries = Vec::new();
     loop {
         let n = entries.len();
         let page = client
-            .get(&format!("{path}?limit={PAGE}&offset={n}"))
+            .get(&format!("{path}{joint}limit={PAGE}&offset={n}"))
             .await?;
         let found = page[list].as_array().cloned().unwrap_or_default();
         let is_last = found.is_empty();

@@ -2,6 +2,7 @@
 
 use super::client::Where;
 use super::local_record::LocalRecord;
+use super::local_summary::{Summary, instance_name};
 use super::print::{Printer, json, line};
 use super::{file, run_outside, values};
 use crate::args;
@@ -29,8 +30,6 @@ use tidemill_store::{
 };
 use tokio::sync::broadcast;
 
-/// Lines of a failing task's log that are shown at the end.
-const LAST_LINES: usize = 50;
 /// Tasks get so long between TERM and KILL.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
@@ -263,7 +262,14 @@ impl Running {
         if printer.is_json() {
             json(&result);
         } else {
-            self.sum_up(printer, &row, &tasks);
+            let summary = Summary {
+                dag: &self.dag,
+                task_nos: &self.stored.task_nos,
+                logs: &self.logs,
+                row: &row,
+                tasks: &tasks,
+            };
+            summary.print(printer);
         }
         Ok(match (signalled, row.state, row.reason) {
             (Some(exit), ..) => exit,
@@ -392,69 +398,6 @@ impl Running {
             "logical_date": row.logical_date, "start_date": row.started_at, "end_date": row.ended_at,
             "duration": seconds(row.started_at, row.ended_at), "task_instances": instances,
         }))
-    }
-
-    /// The end, for people: why tasks failed with their last lines, and one line of counts.
-    fn sum_up(&self, printer: &Printer, row: &RunRow, tasks: &[TaskRow]) {
-        let name_of = |task: &TaskRow| {
-            let at = self
-                .stored
-                .task_nos
-                .iter()
-                .position(|no| *no == task.task_no);
-            let task_id = at.map_or("?", |at| self.dag.tasks[at].id.as_str());
-            instance_name(task_id, task.map_index.0.into())
-        };
-        for task in tasks.iter().filter(|task| task.state == TaskState::Failed) {
-            let why = task
-                .message
-                .as_deref()
-                .or(task.reason.map(|reason| reason.name()))
-                .unwrap_or("failed");
-            line(&format!(
-                "\n{} {}: {why}",
-                printer.state("failed"),
-                name_of(task)
-            ));
-            let attempt = tidemill_model::Attempt {
-                run: row.run,
-                task_no: task.task_no,
-                map_index: task.map_index,
-                epoch: task.epoch,
-            };
-            let log = engine::log_path(&self.logs, attempt, task.try_number);
-            for last in tidemill_log::tail(&log, LAST_LINES).unwrap_or_default() {
-                line(&format!("  | {}", last.text));
-            }
-        }
-        let count = |state: TaskState| tasks.iter().filter(|task| task.state == state).count();
-        let failed = count(TaskState::Failed) + count(TaskState::UpstreamFailed);
-        let took = row
-            .started_at
-            .zip(row.ended_at)
-            .map_or(Duration::ZERO, |(from, to)| to.since(from));
-        // A mapped task counts once for each of its instances.
-        let places: std::collections::HashSet<_> = tasks
-            .iter()
-            .map(|task| (task.task_no, task.map_index))
-            .collect();
-        let touched: std::collections::HashSet<_> = tasks.iter().map(|task| task.task_no).collect();
-        let n_tasks = places.len() + self.dag.tasks.len().saturating_sub(touched.len());
-        line(&format!(
-            "{n_tasks} tasks: {} ok, {} skipped, {failed} failed in {}",
-            count(TaskState::Success),
-            count(TaskState::Skipped),
-            tidemill_model::time::human(took)
-        ));
-    }
-}
-
-/// `task`, or `task[3]` for an instance of a mapped task.
-fn instance_name(task_id: &str, map_index: i64) -> String {
-    if map_index < 0 {
-        task_id.to_string()
-    } else {
-        format!("{task_id}[{map_index}]")
     }
 }
 

@@ -10,6 +10,7 @@ mod db;
 mod file;
 mod local_record;
 mod local_run;
+mod local_summary;
 mod logs;
 mod next;
 mod pools;

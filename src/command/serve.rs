@@ -30,6 +30,7 @@ pub fn serve(at: &Where, options: args::Serve) -> Result<Exit, Failure> {
         home: at.home.clone(),
         database: place,
         dags: options.dags.canonicalize().map_err(unexpected)?,
+        runs: options.runs,
         listen: options.listen,
         slots: match options.only {
             Some(_) => 0,

@@ -41,9 +41,13 @@ pub async fn triggers(printer: &Printer, here: &Where, verb: Triggers) -> Result
                 false => line(text(&found, "dag_run_id")),
             }
         }
-        Triggers::Quarantine(Quarantine::List { trigger }) => {
-            let found = client.get(&path_of(&trigger)?).await?;
-            quarantine(printer, &found);
+        Triggers::Quarantine(Quarantine::List { trigger, limit }) => {
+            let path = format!("{}/quarantine?limit={limit}", path_of(&trigger)?);
+            quarantine(printer, &client.get(&path).await?);
+        }
+        Triggers::Quarantine(Quarantine::Show { trigger, id }) => {
+            let path = format!("{}/quarantine/{id}", path_of(&trigger)?);
+            json(&client.get(&path).await?);
         }
         Triggers::Quarantine(Quarantine::Drop { trigger, id }) => {
             let path = format!("{}/quarantine/{id}/drop", path_of(&trigger)?);
@@ -248,35 +252,17 @@ async fn seek(printer: &Printer, client: &Client, options: Seek) -> Result<(), F
 
 async fn replay(printer: &Printer, client: &Client, options: Replay) -> Result<(), Failure> {
     let path = path_of(&options.trigger)?;
-    let mut partitions = options.partition.clone();
-    let (from, to) = match (&options.run, &options.from, &options.to) {
-        (Some(run), _, _) => {
-            let found = client.get(&path).await?;
-            let mut batches = found["batches"].as_array().into_iter().flatten();
-            let batch = batches.find(|one| one["dag_run_id"] == run.as_str());
-            let batch = batch.ok_or_else(|| {
-                let message = format!("{run} is not among the last batches of {}", options.trigger);
-                Failure::new(Exit::NotFound, message)
-                    .hint("name its offsets: --from 17 --to 43 --partition 0")
-            })?;
-            let partition = batch["partition"].to_string();
-            let end = batch["last_offset"].as_i64().unwrap_or(0) + 1;
-            partitions = vec![partition.parse().unwrap_or(0)];
-            (
-                json!({ partition.as_str(): batch["first_offset"] }),
-                json!({ partition.as_str(): end }),
-            )
-        }
-        (None, Some(from), Some(to)) => (place(from)?, place(to)?),
+    let mut body = match (&options.run, &options.from, &options.to) {
+        (Some(run), _, _) => json!({ "dag_run_id": run }),
+        (None, Some(from), Some(to)) => json!({ "from": place(from)?, "to": place(to)? }),
         _ => {
             let message = "replay needs --from and --to, or a run";
             return Err(Failure::new(Exit::Usage, message));
         }
     };
-    let body = json!({
-        "from": from, "to": to, "partitions": partitions,
-        "allow_gap": options.allow_gap, "dry_run": options.dry_run,
-    });
+    body["partitions"] = json!(options.partition);
+    body["allow_gap"] = json!(options.allow_gap);
+    body["dry_run"] = json!(options.dry_run);
     let found = client
         .send("POST", &format!("{path}/replays"), Some(&body))
         .await?;

@@ -10,7 +10,7 @@ use crate::daemon::home::Home;
 use crate::daemon::log_archive::{FinishedLogs, LogArchive, Logins};
 use crate::daemon::server::{store_failure, unexpected, worker_failure};
 use crate::daemon::worker::{Bell, RemoteWorker, log_door, ring_for_work};
-use crate::daemon::worker_settings::{with_kept_logs, worker_options};
+use crate::daemon::worker_settings::{with_kept_logs, with_runs, worker_options};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,6 +45,7 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
         false => place,
     };
     let database = Database::open_existing(&place).await?;
+    let config = config::read(&home.config()).map_err(|what| Failure::new(Exit::Usage, what))?;
     let store = database.shared_store().ok_or_else(|| {
         Failure::new(
             Exit::Usage,
@@ -52,6 +53,7 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
         )
         .hint("name it with --database postgres://…; without one, `tidemill serve` runs the tasks itself")
     })?;
+    let home = with_runs(home, options.runs.as_deref(), &config, &database).await?;
     let lease = Duration::from_secs(options.lease);
     let settings = tidemill_executor::WorkerOptions {
         lease,
@@ -64,13 +66,12 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
         )
     };
     let (finished, logs_to_send) = FinishedLogs::new();
-    let logs = config::read(&home.config()).map_err(|what| Failure::new(Exit::Usage, what))?;
-    let settings = with_kept_logs(&home, settings, &logs.logs, finished)?;
+    let settings = with_kept_logs(&home, settings, &config.logs, finished)?;
     let logins = Logins {
         places: Places::of_process(),
         keeper: None,
     };
-    let archive = LogArchive::open(logs.logs.archive.as_ref(), &*database.pages, logins).await?;
+    let archive = LogArchive::open(config.logs.archive.as_ref(), &*database.pages, logins).await?;
     if let Some(archive) = archive {
         archive.send(home.logs(), logs_to_send);
     }

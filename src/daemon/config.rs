@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidemill_log::KeepRules;
 use tidemill_model::dag::is_pool_name;
@@ -18,6 +18,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How long logs are kept, and how large one may be.
     pub logs: LogSettings,
+    /// The folder that holds the runs' folders, if it is not in the home.
+    pub runs: Option<PathBuf>,
 }
 
 /// What the file says about logs. They go with their run in any case.
@@ -76,6 +78,15 @@ struct Config {
     retention: RetentionTable,
     #[serde(default)]
     logs: LogTable,
+    #[serde(default)]
+    folders: FolderTable,
+}
+
+/// `[folders]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FolderTable {
+    runs: Option<PathBuf>,
 }
 
 /// `[logs]`.
@@ -125,7 +136,20 @@ pub fn read(path: &Path) -> Result<Settings, String> {
             .collect::<Result<_, _>>()?,
         retention: retention(path, config.retention)?,
         logs: logs(path, config.logs)?,
+        runs: folder(path, "runs", config.folders.runs)?,
     })
+}
+
+/// A folder is the same wherever the program was started.
+fn folder(path: &Path, key: &str, folder: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    match folder {
+        Some(folder) if !folder.is_absolute() => Err(format!(
+            "{}: folders.{key} = \"{}\": write the whole path, from / on",
+            path.display(),
+            folder.display()
+        )),
+        folder => Ok(folder),
+    }
 }
 
 /// What is wrong and in which line, without what stands there: it may be a password at the wrong
@@ -270,6 +294,8 @@ mod tests {
             ("[retention]\nruns = '90'\n", "needs a unit"),
             ("[retention]\nruns = 'always'\n", "\"never\""),
             ("[retention]\nkeep_last = -1\n", "line 2"),
+            ("[folders]\nruns = 'runs'\n", "the whole path"),
+            ("[folders]\nlogs = '/logs'\n", "unknown field `logs`"),
         ] {
             let wrong = settings(text).unwrap_err();
             assert!(
@@ -277,6 +303,13 @@ mod tests {
                 "{text}: {wrong}"
             );
         }
+    }
+
+    #[test]
+    fn the_folder_of_runs_is_the_one_of_the_home_unless_the_file_names_another() {
+        assert_eq!(settings("").unwrap().runs, None);
+        let found = settings("[folders]\nruns = '/srv/runs'\n").unwrap();
+        assert_eq!(found.runs, Some(PathBuf::from("/srv/runs")));
     }
 
     #[test]
@@ -298,7 +331,7 @@ mod tests {
         assert_eq!(found.keep.max_age, Some(Duration::from_secs(30 * 86_400)));
         assert_eq!(found.keep.max_bytes, Some(10 << 30));
         assert_eq!(found.try_max, Some(5 << 20));
-        for wrong in ["max_age = 'soon'", "max_bytes = '10GB'", "size = 1"] {
+        for wrong in ["max_age = 'soon'", "max_bytes = '10Gb'", "size = 1"] {
             assert!(logs(&format!("[logs]\n{wrong}\n")).is_err(), "{wrong}");
         }
     }

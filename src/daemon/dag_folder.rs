@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::{Dag, DagNo};
+use tidemill_scheduler::{n_owed, owes_many};
 use tidemill_store::{NewVersion, PinnedFile, StoreError};
 use tokio::sync::mpsc;
 
@@ -242,6 +243,10 @@ impl DagFolder {
             if stored.is_new {
                 tracing::info!(dag.id = %dag.id, version = stored.dag.version_number, "Loaded {}", version.file);
             }
+            if stored.is_new && stored.dag.version_number == 1 && owes_many(&dag, version.now) {
+                let n_owed = n_owed(&dag, None, version.now);
+                tracing::warn!(dag.id = %dag.id, n_owed, "A new DAG owes many runs by its catchup: it starts paused, and makes them when it is unpaused");
+            }
             self.known.insert(dag.id.clone(), stored.dag.dag);
             taken.push((stored, Arc::new(dag)));
         }
@@ -314,8 +319,6 @@ fn new_version(
     files: Vec<PinnedFile>,
 ) -> NewVersion {
     let now = clock::now();
-    // More than three runs at once, at the first sight of a file, are better asked for.
-    let owes_many = dag.catchup && tidemill_scheduler::due(dag, None, now, 4).ticks.len() > 3;
     NewVersion {
         dag_id: dag.id.clone(),
         file,
@@ -323,7 +326,7 @@ fn new_version(
         source,
         files,
         task_ids: dag.tasks.iter().map(|task| task.id.clone()).collect(),
-        paused_if_new: dag.is_paused_upon_creation || owes_many,
+        paused_if_new: dag.is_paused_upon_creation || owes_many(dag, now),
         now,
     }
 }

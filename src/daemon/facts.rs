@@ -2,14 +2,18 @@
 //! processes tell it alike.
 
 use crate::daemon::engine::{HAPPENING, RUN_ITSELF, TRIGGERING_EVENTS};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tidemill_connection::Found;
 use tidemill_model::{Dag, RunNo, RunRow, Task, TaskIndex, TaskState};
 use tidemill_store::ValueRow;
-use tidemill_template::{Facts, TaskFacts};
+use tidemill_template::{Facts, Own, TaskFacts};
+
+/// The last number that was given to a draft of records.
+static LAST_DRAFT: AtomicU64 = AtomicU64::new(0);
 
 /// Which attempt, besides its task.
 #[derive(Clone, Debug)]
@@ -40,7 +44,25 @@ pub fn of_attempt(
         tasks,
         run_dir: run_dir.to_string_lossy().into_owned(),
         found: Arc::new(found),
+        own: own(dag, dag.task(at)),
         ..of_run(row, dag)
+    }
+}
+
+/// What the file says of a task.
+fn own(dag: &Dag, task: &Task) -> Own {
+    let asset = |name: &String| {
+        let known = dag.assets.iter().find(|asset| asset.name == *name);
+        let (uri, group) = known.map_or((name.as_str(), "asset"), |asset| {
+            (asset.uri.as_str(), asset.group.as_str())
+        });
+        json!({"name": name, "uri": uri, "group": group})
+    };
+    let mapping = task.mapping.as_ref();
+    Own {
+        inlets: task.inlets.iter().map(asset).collect(),
+        outlets: task.outlets.iter().map(asset).collect(),
+        map_index_template: mapping.and_then(|mapping| mapping.label.clone()),
     }
 }
 
@@ -72,6 +94,7 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         result: None,
         found: Arc::default(),
         asset_events: Map::new(),
+        own: Own::default(),
     }
 }
 
@@ -97,6 +120,7 @@ pub fn of_batch(dag: &Dag, trigger: &Value) -> Facts {
         result: None,
         found: Arc::default(),
         asset_events: Map::new(),
+        own: Own::default(),
     }
 }
 
@@ -149,7 +173,8 @@ pub fn records_file(runs: &Path, run: RunNo) -> PathBuf {
     runs.join(run.to_string()).join("records.ndjson")
 }
 
-/// Writes the records of a run, so that the file appears whole.
+/// Writes the records of a run, so that the file appears whole. Others may write the same file at
+/// the same time, where workers share the folder.
 ///
 /// # Errors
 /// When the run's folder cannot be written.
@@ -157,7 +182,15 @@ pub fn lay_out_records(file: &Path, records: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let draft = file.with_extension("new");
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let (pid, number) = (
+        std::process::id(),
+        LAST_DRAFT.fetch_add(1, Ordering::Relaxed),
+    );
+    let draft = file.with_extension(format!("new-{host}-{pid}-{number}"));
     std::fs::write(&draft, records)?;
     std::fs::rename(draft, file)
 }

@@ -17,6 +17,8 @@ const WORKERS_KEPT: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
+    /// Where the folders of runs lie, if not here.
+    runs: Option<PathBuf>,
 }
 
 /// What `server.json` says about a running server.
@@ -44,6 +46,7 @@ impl Home {
             .create(path)?;
         let home = Home {
             path: path.canonicalize()?,
+            runs: None,
         };
         for folder in [home.logs(), home.versions(), home.runs()] {
             std::fs::DirBuilder::new()
@@ -58,7 +61,20 @@ impl Home {
     pub fn at(path: &Path) -> Home {
         Home {
             path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+            runs: None,
         }
+    }
+
+    /// The same home with the folders of runs elsewhere, where other workers find them too.
+    ///
+    /// # Errors
+    /// When that folder cannot be made.
+    pub fn with_runs(self, folder: &Path) -> io::Result<Home> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Home {
+            runs: Some(folder.canonicalize()?),
+            ..self
+        })
     }
 
     /// The folder itself.
@@ -93,7 +109,8 @@ impl Home {
 
     /// Folders shared by the tasks of one run.
     pub fn runs(&self) -> PathBuf {
-        self.path.join("runs")
+        let elsewhere = self.runs.clone();
+        elsewhere.unwrap_or_else(|| self.path.join("runs"))
     }
 
     /// Copies of logs that were written on other machines.

@@ -15,7 +15,7 @@ use crate::daemon::outside::{Keeper, KeyPlace};
 use crate::daemon::retention;
 use crate::daemon::signals::{Signals, Wish};
 use crate::daemon::stand_by;
-use crate::daemon::worker_settings::{with_kept_logs, worker_options};
+use crate::daemon::worker_settings::{with_kept_logs, with_runs, worker_options};
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +40,8 @@ pub struct ServeOptions {
     pub database: Place,
     /// The DAG folder.
     pub dags: PathBuf,
+    /// Where the folders of runs lie, if the command line says so.
+    pub runs: Option<PathBuf>,
     /// Where pages are served; loopback only.
     pub listen: SocketAddr,
     /// Attempts at once.
@@ -77,6 +79,7 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     let settings = config::read(&home.config());
     let settings = settings.map_err(|what| Failure::new(Exit::Usage, what))?;
     let database = Database::open(&options.database).await?;
+    let home = with_runs(home, options.runs.as_deref(), &settings, &database).await?;
     let (finished, logs_to_send) = FinishedLogs::new();
     let mut worker = start_worker(&options, &home, &database, &settings.logs, finished).await?;
     let keeper = open_keeper(&database, &home)?;

@@ -4,12 +4,13 @@
 use crate::daemon::clock;
 use crate::daemon::streams::{Shared, away, hand_over};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use tidemill_kafka::task::{Edge, SpanWish, TaskError};
-use tidemill_model::DagNo;
 use tidemill_model::trigger::KafkaTrigger;
+use tidemill_model::{DagNo, RunNo};
 use tidemill_store::{
-    Committed, Counts, Cursor, Cut, LIVE, Partition, Refusal, SeekTo, Span, StreamCommit,
-    StreamWish,
+    Committed, Counts, Cursor, Cut, LIVE, Partition, Refusal, ReplayOf, SeekTo, Span, StreamCommit,
+    StreamWish, TriggerRecord,
 };
 
 fn conflict(what: String) -> Refusal {
@@ -126,7 +127,7 @@ impl Shared {
         let StreamWish::Replay {
             dag,
             trigger,
-            range,
+            of,
             partitions,
             allow_gap,
             dry_run,
@@ -142,7 +143,13 @@ impl Shared {
             .kafka_of(dag, &trigger)
             .ok_or_else(|| conflict(none()))?;
         let live = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
-        let mut spans = self.spans(&kafka, &live, &range, allow_gap).await?;
+        let mut spans = match of {
+            ReplayOf::Between(from, to) => {
+                let topics = topics_of(&kafka, &live);
+                self.spans(&kafka, topics, (&from, &to), allow_gap).await?
+            }
+            ReplayOf::Run(run) => self.spans_of_run(&kafka, &record, run, allow_gap).await?,
+        };
         spans
             .retain(|span| partitions.is_empty() || partitions.contains(&span.partition.partition));
         spans.retain(|span| span.end > Some(span.first));
@@ -183,21 +190,49 @@ impl Shared {
         Ok(told)
     }
 
+    /// The ranges that a run was made of, of each of its topics.
+    async fn spans_of_run(
+        &self,
+        kafka: &KafkaTrigger,
+        record: &TriggerRecord,
+        run: RunNo,
+        allow_gap: bool,
+    ) -> Result<Vec<Span>, Refusal> {
+        let batch = self.database.streams.batch(run).await.map_err(away)?;
+        let batch = batch.filter(|batch| batch.trigger == record.trigger);
+        let none = || Refusal::NotFound {
+            what: format!("{}/{} has not made that run", record.dag_id, record.name),
+        };
+        let batch = batch.ok_or_else(none)?;
+        let mut of_topics: BTreeMap<&str, [Vec<(i32, i64)>; 2]> = BTreeMap::new();
+        for range in batch.facts["ranges"].as_array().into_iter().flatten() {
+            let number = |name: &str| range[name].as_i64().unwrap_or_default();
+            let partition = i32::try_from(number("partition")).unwrap_or_default();
+            let topic = range["topic"].as_str().unwrap_or_default();
+            let [first, end] = of_topics.entry(topic).or_default();
+            first.push((partition, number("first_offset")));
+            end.push((partition, number("end_offset")));
+        }
+        let mut spans = Vec::new();
+        for (topic, [first, end]) in of_topics {
+            let wanted: Vec<i32> = first.iter().map(|(partition, _)| *partition).collect();
+            let (from, to) = (SeekTo::Offsets(first), SeekTo::Offsets(end));
+            let topics = vec![topic.to_string()];
+            let found = self.spans(kafka, topics, (&from, &to), allow_gap).await?;
+            let found = found.into_iter();
+            spans.extend(found.filter(|span| wanted.contains(&span.partition.partition)));
+        }
+        Ok(spans)
+    }
+
     /// A range as offsets, fixed now.
     async fn spans(
         &self,
         kafka: &KafkaTrigger,
-        live: &[Cursor],
-        (from, to): &(SeekTo, SeekTo),
+        topics: Vec<String>,
+        (from, to): (&SeekTo, &SeekTo),
         allow_gap: bool,
     ) -> Result<Vec<Span>, Refusal> {
-        let mut topics: Vec<String> = live
-            .iter()
-            .map(|cursor| cursor.partition.topic.clone())
-            .collect();
-        topics.extend(kafka.topics.iter().cloned());
-        topics.sort();
-        topics.dedup();
         let mut wish = SpanWish {
             topics,
             from: edge(from),
@@ -288,6 +323,15 @@ impl Shared {
         hand_over(&self.door, &self.runs, commit.runs);
         Ok(json!({ "id": poison, "state": "retried", "dag_run_id": run_id }))
     }
+}
+
+/// The topics that a trigger names, and those that it has found by its pattern.
+fn topics_of(kafka: &KafkaTrigger, live: &[Cursor]) -> Vec<String> {
+    let found = live.iter().map(|cursor| cursor.partition.topic.clone());
+    let mut topics: Vec<String> = found.chain(kafka.topics.iter().cloned()).collect();
+    topics.sort();
+    topics.dedup();
+    topics
 }
 
 fn edge(to: &SeekTo) -> Edge {

@@ -1,11 +1,12 @@
 //! What a worker of this program is told: by `serve`, `worker` and `run`.
 
-use crate::daemon::config::LogSettings;
+use crate::daemon::config::{LogSettings, Settings};
 use crate::daemon::database::Database;
 use crate::daemon::home::Home;
 use crate::daemon::log_archive::FinishedLogs;
-use crate::daemon::server::unexpected;
-use crate::exit::Failure;
+use crate::daemon::server::{store_failure, unexpected};
+use crate::exit::{Exit, Failure};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_executor::WorkerOptions;
@@ -36,9 +37,33 @@ pub fn with_kept_logs(
     })
 }
 
+/// The home with the folders of runs where the command line, or else the configuration, says. They
+/// lie there under the installation's word, so that two databases never meet.
+///
+/// # Errors
+/// When the database does not answer, or the folder cannot be made.
+pub async fn with_runs(
+    home: Home,
+    named: Option<&Path>,
+    settings: &Settings,
+    database: &Database,
+) -> Result<Home, Failure> {
+    let Some(folder) = named.or(settings.runs.as_deref()) else {
+        return Ok(home);
+    };
+    let installation = database.pages.installation().await.map_err(store_failure)?;
+    home.with_runs(&folder.join(installation)).map_err(|err| {
+        let message = format!(
+            "the folder of runs {} cannot be made: {err}",
+            folder.display()
+        );
+        Failure::new(Exit::Usage, message)
+    })
+}
+
 /// The ranges of addresses that requests may go to though they are closed by default. A list that
 /// cannot be read opens nothing.
-fn allowed_addresses() -> Allowed {
+pub fn allowed_addresses() -> Allowed {
     let text = std::env::var("TIDEMILL_HTTP_ALLOW").unwrap_or_default();
     Allowed::parse(&text).unwrap_or_else(|what| {
         tracing::error!(what, "TIDEMILL_HTTP_ALLOW cannot be read; it opens nothing");

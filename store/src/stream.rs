@@ -219,6 +219,15 @@ pub enum SeekTo {
     Offsets(Vec<(i32, i64)>),
 }
 
+/// What a replay reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayOf {
+    /// What lies between two places.
+    Between(SeekTo, SeekTo),
+    /// What a run was made of.
+    Run(RunNo),
+}
+
 /// What people ask of the streams that are being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamWish {
@@ -250,8 +259,8 @@ pub enum StreamWish {
         dag: DagNo,
         /// The trigger.
         trigger: String,
-        /// Where it begins, and where it ends.
-        range: (SeekTo, SeekTo),
+        /// What is read.
+        of: ReplayOf,
         /// Of these partitions; of all when empty.
         partitions: Vec<i32>,
         /// Begin with what is there where the range's beginning is gone.
@@ -333,7 +342,8 @@ pub enum Committed {
     Paused,
 }
 
-/// The verbs of streams. A store that several processes use fences the writing ones by the term.
+/// The verbs of streams. A store that several processes use fences the writing ones by the term:
+/// by the one that is named, or else by the one that the store has taken.
 #[async_trait]
 pub trait StreamStore: Send + Sync {
     /// The trigger of a DAG by name; a new one where there is none.

@@ -2,8 +2,8 @@
 
 use crate::environment::{FILTERS, FUNCTIONS, shared};
 use crate::outside::{self, OutsideUse};
-use crate::reading::{is_number, task_value};
-use crate::scope::{LATER_NAMES, NAMES, RESULT_NAMES};
+use crate::reading::{is_number, task_value, variable_get};
+use crate::scope::{DATE_NAMES, INTERVAL_NAMES, LATER_NAMES, NAMES, RESULT_NAMES};
 use crate::{TemplateError, is_template};
 use minijinja::machinery::{ast, parse};
 use minijinja::syntax::SyntaxConfig;
@@ -62,6 +62,10 @@ pub struct References {
     pub later_names: Vec<Named>,
     /// Names that exist only in `outputs`: `stdout`, `result`, `exit_code`.
     pub result_names: Vec<Named>,
+    /// Names of dates, which a run may be without.
+    pub dates: Vec<Named>,
+    /// Does it ask for something (`if`, `default`), so that it may know what to do without?
+    pub asks: bool,
     /// Filters that do not exist.
     pub unknown_filters: Vec<Named>,
     /// Parameters.
@@ -130,12 +134,12 @@ struct Walk<'t> {
     found: References,
 }
 
-fn range(span: minijinja::machinery::Span) -> Range<usize> {
+pub(crate) fn range(span: minijinja::machinery::Span) -> Range<usize> {
     span.start_offset as usize..span.end_offset as usize
 }
 
 /// The value of a text constant.
-fn constant(expr: &ast::Expr) -> Option<String> {
+pub(crate) fn constant(expr: &ast::Expr) -> Option<String> {
     expr.as_const()
         .and_then(|value| value.as_str().map(str::to_string))
 }
@@ -162,6 +166,7 @@ impl Walk<'_> {
                 self.body(&node.else_body);
             }
             S::IfCond(node) => {
+                self.found.asks = true;
                 self.expr(&node.expr, true);
                 self.body(&node.true_body);
                 self.body(&node.false_body);
@@ -227,6 +232,7 @@ impl Walk<'_> {
                 node.ops.iter().for_each(|op| self.expr(&op.expr, true));
             }
             E::IfExpr(node) => {
+                self.found.asks = true;
                 self.expr(&node.test_expr, true);
                 self.expr(&node.true_expr, is_safe);
                 node.false_expr
@@ -274,6 +280,9 @@ impl Walk<'_> {
             name: name.to_string(),
             range: at.clone(),
         };
+        if DATE_NAMES.contains(&name) || INTERVAL_NAMES.contains(&name) {
+            self.found.dates.push(named.clone());
+        }
         if RESULT_NAMES.contains(&name) {
             self.found.result_names.push(named);
         } else if LATER_NAMES.contains(&name) {
@@ -301,6 +310,7 @@ impl Walk<'_> {
     }
 
     fn filter(&mut self, name: &str, at: Range<usize>) {
+        self.found.asks |= matches!(name, "default" | "d");
         if FILTERS.contains(&name) {
             return;
         }
@@ -477,23 +487,4 @@ impl Walk<'_> {
         });
         self.found.tasks.extend(uses);
     }
-}
-
-/// `var.value.get("key", "default")`.
-fn variable_get(call: &ast::Call, method: &ast::Spanned<ast::GetAttr>) -> Option<OutsideUse> {
-    let ast::Expr::GetAttr(form) = &method.expr else {
-        return None;
-    };
-    let is_var = matches!(&form.expr, ast::Expr::Var(var) if var.id == "var");
-    let [ast::CallArg::Pos(key), more @ ..] = call.args.as_slice() else {
-        return None;
-    };
-    if !is_var || method.name != "get" {
-        return None;
-    }
-    let key = Named {
-        name: constant(key)?,
-        range: range(key.span()),
-    };
-    outside::of_get(form.name, key, !more.is_empty())
 }

@@ -15,6 +15,8 @@ mod scope;
 pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
 pub use outside::{CONNECTION_FIELDS, OutsideUse};
 
+pub use scope::{DATE_NAMES, INTERVAL_NAMES};
+
 pub use record::{Expression, Read, RecordView, Verdict};
 
 use minijinja::{Error, ErrorKind, Value};
@@ -66,6 +68,19 @@ pub struct Facts {
     pub found: Arc<Found>,
     /// The events of assets that the run was made for, by asset: a list each.
     pub asset_events: serde_json::Map<String, serde_json::Value>,
+    /// What the file says of the task.
+    pub own: Own,
+}
+
+/// What a DAG's file says of a task, as far as its templates see it.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The assets that it reads: an object with `name`, `uri` and `group` each.
+    pub inlets: Vec<serde_json::Value>,
+    /// The assets that it writes.
+    pub outlets: Vec<serde_json::Value>,
+    /// What its instances are called, as it is written; none where it is not mapped.
+    pub map_index_template: Option<String>,
 }
 
 /// What an upstream task left.

@@ -1,6 +1,8 @@
 //! What the steps of a path mean, once its first name is known.
 
-use crate::analysis::{Named, TaskValue};
+use crate::analysis::{Named, TaskValue, constant, range};
+use crate::outside::{self, OutsideUse};
+use minijinja::machinery::ast;
 
 /// Facts of a trigger that are numbers or names of ours: no shell syntax is in them.
 pub(crate) fn is_number(fact: &str) -> bool {
@@ -28,4 +30,26 @@ pub(crate) fn task_value(rest: &[Named]) -> TaskValue {
             _ => TaskValue::Unknown(first.clone()),
         },
     }
+}
+
+/// `var.value.get("key", "default")`.
+pub(crate) fn variable_get(
+    call: &ast::Call,
+    method: &ast::Spanned<ast::GetAttr>,
+) -> Option<OutsideUse> {
+    let ast::Expr::GetAttr(form) = &method.expr else {
+        return None;
+    };
+    let is_var = matches!(&form.expr, ast::Expr::Var(var) if var.id == "var");
+    let [ast::CallArg::Pos(key), more @ ..] = call.args.as_slice() else {
+        return None;
+    };
+    if !is_var || method.name != "get" {
+        return None;
+    }
+    let key = Named {
+        name: constant(key)?,
+        range: range(key.span()),
+    };
+    outside::of_get(form.name, key, !more.is_empty())
 }

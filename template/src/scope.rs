@@ -16,8 +16,21 @@ pub(crate) const NAMES: &[&str] = &[
     "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
     "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
-    "var", "conn", "trigger", "triggering_asset_events",
+    "var", "conn", "trigger", "triggering_asset_events", "inlets", "outlets", "map_index_template",
 ];
+
+/// Names of the logical date: a run that nothing has dated is without them.
+pub const DATE_NAMES: &[&str] = &[
+    "ds",
+    "ds_nodash",
+    "ts",
+    "ts_nodash",
+    "ts_nodash_with_tz",
+    "logical_date",
+];
+
+/// Names of the data interval, which a run may be without.
+pub const INTERVAL_NAMES: &[&str] = &["data_interval_start", "data_interval_end"];
 
 /// Names that exist only once the task's own work has been done; which of them, its operator says.
 pub(crate) const RESULT_NAMES: &[&str] = &[
@@ -40,9 +53,7 @@ pub(crate) const RESULT_NAMES: &[&str] = &[
 #[rustfmt::skip]
 pub(crate) const LATER_NAMES: &[&str] = &[
     "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
-    "prev_end_date_success", "inlets", "outlets",
-    "map_index_template", "expanded_ti_count", "partition_key", "partition_date",
-    "traceparent",
+    "prev_end_date_success", "expanded_ti_count", "partition_key", "partition_date", "traceparent",
 ];
 
 /// The context of one rendering.
@@ -87,13 +98,7 @@ impl Object for Scope {
             "dag_run" => Some(dag_run(facts)),
             "task" => Some(dict([("task_id", Value::from(&*facts.task_id))])),
             "ti" | "task_instance" => Some(Value::from_object(TaskInstance(facts.clone()))),
-            "task_instance_key_str" => {
-                let day = day("%Y%m%d")?;
-                Some(Value::from(format!(
-                    "{}__{}__{day}",
-                    facts.dag_id, facts.task_id
-                )))
-            }
+            "task_instance_key_str" => Some(Value::from(key_of_instance(facts, day("%Y%m%d")))),
             "try_number" => Some(Value::from(facts.try_number)),
             "params" => Some(json(&facts.params)),
             "map" => Some(json(&facts.map)),
@@ -108,10 +113,19 @@ impl Object for Scope {
             "conn" => Some(Value::from_object(Connections(Arc::clone(&facts.found)))),
             "var" => Some(crate::outside::variables(&facts.found)),
             "triggering_asset_events" => Some(Value::from_object(AssetEvents(facts.clone()))),
+            "inlets" => Some(json(&facts.own.inlets)),
+            "outlets" => Some(json(&facts.own.outlets)),
+            "map_index_template" => Some(json(&facts.own.map_index_template)),
             "test_mode" => Some(Value::from(false)),
             _ => result.and_then(|result| result.get(name)).map(json),
         }
     }
+}
+
+/// The task's name with its day, or with its run where that has no date, as in Airflow.
+fn key_of_instance(facts: &Facts, day: Option<Value>) -> String {
+    let when = day.map_or_else(|| facts.run_id.clone(), |day| day.to_string());
+    format!("{}__{}__{when}", facts.dag_id, facts.task_id)
 }
 
 /// The events that a run was made for, by asset: a list each, empty where there are none.

@@ -51,6 +51,11 @@ pub(crate) fn facts() -> Facts {
         run_dir: "/runs/1".to_string(),
         result: None,
         asset_events: serde_json::Map::new(),
+        own: Own {
+            inlets: vec![json!({"name": "raw", "uri": "s3://lake/raw", "group": "asset"})],
+            outlets: Vec::new(),
+            map_index_template: Some("{{ map.day }}".to_string()),
+        },
         found: Arc::new(found()),
     }
 }
@@ -99,6 +104,11 @@ fn airflows_names_render_as_airflow_renders_them() {
         ),
         ("{{ dag_run.run_type }}", "scheduled"),
         (
+            "{{ inlets[0].uri }} {{ inlets | map(attribute='name') | join }} {{ outlets | length }}",
+            "s3://lake/raw raw 0",
+        ),
+        ("{{ map_index_template }}", "{{ map.day }}"),
+        (
             "{{ logical_date == data_interval_start }} {{ none }}",
             "True None",
         ),
@@ -106,6 +116,30 @@ fn airflows_names_render_as_airflow_renders_them() {
     for (template, text) in expected {
         assert_eq!(rendered(template), text, "{template}");
     }
+}
+
+#[test]
+fn a_run_without_a_date_has_no_names_of_dates_and_is_its_own_key() {
+    let undated = Facts {
+        logical_date: None,
+        data_interval_start: None,
+        data_interval_end: None,
+        ..facts()
+    };
+    for name in DATE_NAMES.iter().chain(INTERVAL_NAMES) {
+        let text = format!("{{{{ {name} }}}}");
+        assert!(render(&text, &undated).is_err(), "{name}");
+        assert!(render(&text, &facts()).is_ok(), "{name}");
+        let or_else = format!("{{{{ {name} | default('-') }}}}");
+        assert_eq!(render(&or_else, &undated).unwrap(), "-");
+        assert_eq!(check(&text).unwrap().dates[0].name, *name);
+    }
+    let key = "{{ task_instance_key_str }}";
+    assert_eq!(rendered(key), "orders__load__20261120");
+    assert_eq!(
+        render(key, &undated).unwrap(),
+        "orders__load__scheduled__2026-11-20"
+    );
 }
 
 #[test]
@@ -190,7 +224,7 @@ fn endless_work_and_output_are_stopped() {
 
 #[test]
 fn a_check_lists_names_with_their_places() {
-    let text = "{{ dss }} {{ inlets }} {{ stdout }} {{ ds | shout }}{% set a = 1 %}{{ a }}";
+    let text = "{{ dss }} {{ partition_key }} {{ stdout }} {{ ds | shout }}{% set a = 1 %}{{ a }}";
     let found = check(text).unwrap();
     let at = |named: &[Named]| {
         named
@@ -200,7 +234,7 @@ fn a_check_lists_names_with_their_places() {
             .join(" ")
     };
     assert_eq!(at(&found.unknown_names), "dss");
-    assert_eq!(at(&found.later_names), "inlets");
+    assert_eq!(at(&found.later_names), "partition_key");
     assert_eq!(at(&found.result_names), "stdout");
     assert_eq!(at(&found.unknown_filters), "shout");
 }

@@ -6,8 +6,9 @@ mod burst;
 mod hands;
 mod odd;
 mod scene;
+mod settings;
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 mod tasks;
 mod topics;
 
@@ -257,4 +258,22 @@ fn a_broker_that_dies_is_a_state_and_reading_goes_on_when_it_is_back() {
     scene.send(&["b"]);
     assert_eq!(scene.values(2), ["a", "b"]);
     scene.wait_until(&server, "reading", |shown| shown["state"] == "reading");
+    // One that is away when the server starts, for as long as it takes.
+    drop(server);
+    scene.send(&["c"]);
+    scene.broker.stop("KILL");
+    let server = scene.place.serve();
+    scene.wait_until(&server, "the wait", |shown| shown["state"] == "waiting");
+    support::waiting::let_pass(away());
+    scene.broker.resume();
+    assert_eq!(scene.values(3), ["a", "b", "c"]);
+    scene.wait_until(&server, "reading", |shown| shown["state"] == "reading");
+}
+
+/// How much longer a broker stays away than it takes to be noticed: `TIDEMILL_AWAY_SECONDS=60` is
+/// the long form.
+fn away() -> std::time::Duration {
+    let given = std::env::var("TIDEMILL_AWAY_SECONDS").ok();
+    let seconds = given.and_then(|text| text.parse().ok());
+    std::time::Duration::from_secs(seconds.unwrap_or(0))
 }

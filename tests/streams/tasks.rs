@@ -124,6 +124,44 @@ value_format = "string"
 }
 
 #[test]
+fn what_a_failed_try_has_written_in_a_transaction_is_seen_by_nobody() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let topic = broker.new_name("small");
+    broker.create_topic(&topic, 1, &[("max.message.bytes", "1000")]);
+    let brokers = broker.address();
+    let large = "x".repeat(2000);
+    let text = format!(
+        r#"
+[tasks.lines]
+shell = 'printf "one\ntwo\n{large}" > "$TIDEMILL_RUN_DIR/lines"'
+[tasks.many]
+depends_on = ["lines"]
+retries = 0
+[tasks.many.kafka_produce]
+brokers = ["{brokers}"]
+topic = "{topic}"
+file = "lines"
+transaction = true
+[tasks.read]
+depends_on = ["many"]
+trigger_rule = "all_done"
+[tasks.read.kafka_consume]
+brokers = ["{brokers}"]
+topics = ["{topic}"]
+value_format = "string"
+"#
+    );
+    place.write_dag("undone.toml", &text);
+    let server = place.serve();
+    server.wait_for_dag("undone");
+    let run = place.trigger("undone", &[]);
+    server.wait_for_end("undone", &run);
+    assert_eq!(server.task("undone", &run, "many")["state"], "failed");
+    assert_eq!(server.task("undone", &run, "read")["state"], "success");
+    assert_eq!(output(&server, "undone", &run, "read")["count"], 0);
+}
+
+#[test]
 fn a_range_is_fixed_by_the_first_try_and_the_next_run_begins_where_a_success_has_ended() {
     let (broker, place) = (Broker::shared(), Place::new());
     let topic = broker.new_topic("in", 2);
@@ -209,6 +247,8 @@ fn a_wait_holds_no_slot_and_misses_nothing_while_its_server_is_away() {
 max_active_tasks = 1
 [params]
 order = 7
+[tasks.wait]
+outputs = {{ what = "{{{{ record.value.n }}}}" }}
 [tasks.wait.kafka_wait]
 brokers = ["{0}"]
 topics = ["{topic}"]
@@ -226,6 +266,11 @@ topics = ["{topic}"]
 filter = "{{{{ record.value.order == 'never' }}}}"
 timeout = "100ms"
 soft_fail = true
+[tasks.usual]
+[tasks.usual.kafka_wait]
+brokers = ["{0}"]
+topics = ["{topic}"]
+filter = "{{{{ record.value.order == 8 }}}}"
 "#,
         broker.address()
     );
@@ -259,6 +304,11 @@ soft_fail = true
     assert_eq!(server.wait_for_end("waits", &run)["state"], "success");
     let found = output(&server, "waits", &run, "wait");
     assert_eq!(found["value"]["n"], "while away");
+    let path = format!("/api/v2/dags/waits/dagRuns/{run}/taskInstances/wait/xcomEntries/what");
+    assert_eq!(server.body(&path)["value"], "while away");
+    // Without `since` it begins with the run.
+    let usual = output(&server, "waits", &run, "usual");
+    assert_eq!(usual["value"]["order"], 8);
     assert_eq!(
         output(&server, "waits", &run, "other")["value"]["n"],
         "too early"

@@ -5,8 +5,12 @@
 
 pub mod browser;
 pub mod chance;
+pub mod hook;
 pub mod http;
+pub mod mail;
+pub mod pooler;
 pub mod processes;
+pub mod session;
 pub mod strace;
 pub mod waiting;
 pub mod worker;
@@ -360,6 +364,19 @@ pub fn told(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// A connection to a database of the shared server, for its user who must show a password.
+pub fn secretive(database: &str, password: &str) -> Value {
+    let server = postgres::Server::shared();
+    let name = database
+        .trim_start_matches("postgres:///")
+        .split('?')
+        .next();
+    serde_json::json!({
+        "conn_type": "postgres", "host": server.folder(), "port": server.port(),
+        "login": "secretive", "password": password, "schema": name,
+    })
 }
 
 /// Text that a command printed to standard output.

@@ -80,6 +80,11 @@ fn cut(text: &str, n_chars: usize) -> String {
 
 impl From<StoreError> for Fault {
     fn from(err: StoreError) -> Fault {
+        if matches!(err, StoreError::TermLost) {
+            let detail =
+                "this server is not the scheduler: it starts, stands by or only shows pages";
+            return Fault::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        }
         let unavailable = matches!(err, StoreError::Unavailable { .. });
         let mut fault = Fault::internal(&err);
         if unavailable {

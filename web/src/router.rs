@@ -48,6 +48,16 @@ pub(crate) const PAGES: &[(&str, &str)] = &[
     ("GET", "/admin/pools"),
     ("POST", "/admin/pools"),
     ("POST", "/admin/pools/default_pool"),
+    ("GET", "/admin/connections"),
+    ("POST", "/admin/connections"),
+    ("POST", "/admin/connections/dw"),
+    ("GET", "/admin/variables"),
+    ("POST", "/admin/variables"),
+    ("POST", "/admin/variables/region"),
+    ("GET", "/admin/export/connections"),
+    ("POST", "/admin/import/connections"),
+    ("GET", "/admin/export/variables"),
+    ("POST", "/admin/import/variables"),
     ("GET", "/streams"),
     ("POST", "/streams/hello/in"),
     ("GET", "/assets"),
@@ -130,6 +140,22 @@ fn pages() -> Router<Web> {
             get(page::outside::variables_page).post(page::outside::make_variable),
         )
         .route("/admin/variables/{key}", post(page::outside::set_variable))
+        .route(
+            "/admin/export/connections",
+            get(page::exchange::export_connections),
+        )
+        .route(
+            "/admin/import/connections",
+            post(page::exchange::import_connections),
+        )
+        .route(
+            "/admin/export/variables",
+            get(page::exchange::export_variables),
+        )
+        .route(
+            "/admin/import/variables",
+            post(page::exchange::import_variables),
+        )
         .route("/streams", get(page::streams::page))
         .route("/streams/{dag}/{trigger}", post(page::streams::change))
         .route("/assets", get(page::assets::page))

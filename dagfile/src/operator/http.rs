@@ -35,7 +35,7 @@ const KEYS: &[Key] = &[
     key("pagination", Kind::Table(PAGINATION), "", "Ask for the next page until there is none."),
     key("wait", Kind::Table(WAIT), "", "Wait, without a slot, for work that the request has begun elsewhere."),
     key("idempotency_key", Kind::Template, "", "The header `Idempotency-Key` of requests that change something: the same for every try of a task instance, unless this names another; an empty text for none."),
-    key("ca_file", Kind::Template, "", "A PEM file with the certificates that are trusted instead of the system's; a relative path is in the DAG's folder."),
+    key("ca_file", Kind::FileOrPath, "", "A PEM file with the certificates that are trusted instead of the system's: one of the DAG's folder, pinned with the version, or of the worker's machine by its whole path."),
 ];
 
 #[rustfmt::skip]

@@ -1,6 +1,7 @@
 //! Operators that run inside the worker: what their tables may say, as data.
 //!
-//! A new one is a table in a file here, a line in `keys::TASK`, and one in `keys::DEFAULT_ARGS`.
+//! A new one is a table in a file here, a line in `keys::TASK`, and one in `keys::DEFAULT_ARGS` if
+//! it shall have defaults.
 
 pub(crate) mod file_sensor;
 pub(crate) mod http;

@@ -10,7 +10,10 @@ use tidemill_model::event::{EventSource, FileDrop, Signature, Webhook};
 fn webhooks_and_files_have_their_defaults_beside_streams() {
     let dag = good(
         "
+[params]
+region = ''
 [triggers.hook]
+run_id = 'from {{ trigger.json.region }}'
 params = { region = '{{ trigger.json.region }}' }
 webhook = { secret = 'orders_hook' }
 [triggers.push]
@@ -39,6 +42,8 @@ t = 'echo {{ trigger.size | int }}'
     };
     assert_eq!(hook.source, EventSource::Webhook(of_hook));
     assert_eq!((hook.is_enabled, hook.params.len()), (true, 1));
+    let name = hook.run_id.as_deref();
+    assert_eq!(name, Some("from {{ trigger.json.region }}"));
     let of_push = Webhook {
         path: "p".to_string(),
         secret: "conn.github.password".to_string(),

@@ -38,6 +38,8 @@ t = 'true'
 #[test]
 fn a_stream_is_read_with_its_defaults() {
     let dag = dag("
+[params]
+region = ''
 [triggers.orders]
 params = { region = '{{ trigger.first.value.region }}' }
 [triggers.orders.kafka]

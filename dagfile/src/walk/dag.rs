@@ -33,6 +33,7 @@ pub(crate) struct DagKeys {
     pub(crate) is_paused_upon_creation: bool,
     pub(crate) allowed_run_types: Vec<RunType>,
     pub(crate) max_active_runs: u32,
+    pub(crate) max_consecutive_failed_runs: u32,
     pub(crate) max_active_tasks: u32,
     pub(crate) concurrency: Option<(Concurrency, Option<Text>)>,
     pub(crate) dagrun_timeout: Option<Duration>,
@@ -100,6 +101,7 @@ impl Walk<'_> {
                 .unwrap_or(false),
             allowed_run_types: self.run_types(table),
             max_active_runs,
+            max_consecutive_failed_runs: self.failed_runs(table),
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
             concurrency: self.concurrency(table),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
@@ -160,6 +162,13 @@ impl Walk<'_> {
         number
             .and_then(|number| u32::try_from(number).ok())
             .unwrap_or(ACTIVE_DEFAULT)
+    }
+
+    fn failed_runs(&mut self, table: &Table) -> u32 {
+        let number = self.int(table, "max_consecutive_failed_dag_runs", 0, 10_000);
+        number
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(0)
     }
 
     /// The limit, and its key's place for the check of its template.

@@ -8,6 +8,7 @@ use crate::normal::json;
 use crate::parse::{Table, Value};
 use serde_json::{Map, Value as Json};
 use tidemill_model::dag::Param;
+use tidemill_model::param::FORMATS;
 use toml::de::DeValue;
 
 impl Walk<'_> {
@@ -47,32 +48,7 @@ impl Walk<'_> {
     }
 
     fn long_param(&mut self, name: &str, table: &Table) -> Param {
-        self.check_keys(table, &Place::Param(name.to_string()), keys::PARAM);
-        self.choices(table, "type", keys::PARAM_TYPES);
-        for text in ["title", "description", "section", "format", "pattern"] {
-            self.text(table, text);
-        }
-        for count in ["minLength", "maxLength", "minItems", "maxItems"] {
-            self.int(table, count, 0, 1 << 20);
-        }
-        for number in [
-            "minimum",
-            "maximum",
-            "exclusiveMinimum",
-            "exclusiveMaximum",
-            "multipleOf",
-        ] {
-            if let Some(value) = table.get(number)
-                && !matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_))
-            {
-                self.wrong_type(number, value, "a number");
-            }
-        }
-        if let Some(value) = table.get("enum")
-            && !matches!(value.get_ref(), DeValue::Array(_))
-        {
-            self.wrong_type("enum", value, "a list");
-        }
+        self.schema_words(name, table);
         let default = table.get("default").map_or(Json::Null, json);
         let words = table.iter().filter(|(key, _)| key.get_ref() != "default");
         let mut schema: Map<String, Json> = words
@@ -85,6 +61,76 @@ impl Walk<'_> {
             name: name.to_string(),
             default,
             schema: Json::Object(schema),
+        }
+    }
+
+    /// Looks at the words of a schema, and at those of the schemas inside it.
+    fn schema_words(&mut self, path: &str, table: &Table) {
+        self.check_keys(table, &Place::Param(path.to_string()), keys::PARAM);
+        self.choices(table, "type", keys::PARAM_TYPES);
+        self.choice(table, "format", FORMATS);
+        for text in ["title", "description", "section"] {
+            self.text(table, text);
+        }
+        for count in ["minLength", "maxLength", "minItems", "maxItems"] {
+            self.int(table, count, 0, 1 << 20);
+        }
+        self.boolean(table, "uniqueItems");
+        self.strings(table, "required");
+        self.param_pattern(table);
+        self.bounds(table);
+        if let Some(value) = table.get("enum")
+            && !matches!(value.get_ref(), DeValue::Array(_))
+        {
+            self.wrong_type("enum", value, "a list");
+        }
+        if let Some(items) = self.table(table, "items") {
+            self.schema_words(&format!("{path}.items"), items);
+        }
+        let Some(properties) = self.table(table, "properties") else {
+            return;
+        };
+        for (key, value) in properties {
+            match value.get_ref() {
+                DeValue::Table(inner) => {
+                    self.schema_words(&format!("{path}.properties.{}", key.get_ref()), inner);
+                }
+                _ => self.wrong_type(key.get_ref(), value, "a table of JSON Schema keywords"),
+            }
+        }
+    }
+
+    fn param_pattern(&mut self, table: &Table) {
+        let Some(text) = self.text(table, "pattern") else {
+            return;
+        };
+        if let Err(err) = regex::Regex::new(&text.value) {
+            let why = err.to_string();
+            let why = why.lines().last().unwrap_or_default().trim();
+            let message = format!("`pattern` is not a regular expression: {why}");
+            self.report(Diagnostic::error("TM0103", text.span, message).label("cannot be read"));
+        }
+    }
+
+    fn bounds(&mut self, table: &Table) {
+        let bounds = [
+            "minimum",
+            "maximum",
+            "exclusiveMinimum",
+            "exclusiveMaximum",
+            "multipleOf",
+        ];
+        for name in bounds {
+            let Some(value) = table.get(name) else {
+                continue;
+            };
+            let is_number = matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_));
+            if !is_number {
+                self.wrong_type(name, value, "a number");
+            } else if name == "multipleOf" && json(value).as_f64().is_none_or(|step| step <= 0.0) {
+                let message = "`multipleOf` must be above 0";
+                self.report(Diagnostic::error("TM0103", value.span(), message).label("too small"));
+            }
         }
     }
 

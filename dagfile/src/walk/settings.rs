@@ -1,6 +1,6 @@
 //! The table of an operator that runs inside the worker, read by the kinds of its keys.
 
-use super::{Place, Walk};
+use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys::{self, Key, Kind};
 use crate::normal;
@@ -94,9 +94,14 @@ impl Walk<'_> {
             Kind::Choice(words) => self.choice_of(name, value, words).map(Json::String),
             Kind::File => {
                 let text = self.text_of(name, value)?;
-                let path = self.inside_folder(name, text)?;
-                self.need_file(&path);
-                Some(Json::String(path))
+                self.pinned_file(name, text)
+            }
+            Kind::FileOrPath => {
+                let text = self.text_of(name, value)?;
+                match text.value.starts_with('/') {
+                    true => Some(Json::String(text.value)),
+                    false => self.pinned_file(name, text),
+                }
             }
             Kind::TemplateTable => self.template_table(name, value, texts),
             Kind::Templates | Kind::Texts => {
@@ -137,6 +142,13 @@ impl Walk<'_> {
             // The other kinds are for tables that have a walk of their own.
             _ => Some(normal::json(value)),
         }
+    }
+
+    /// A file of the DAG's folder, which is pinned with the version.
+    fn pinned_file(&mut self, name: &str, text: Text) -> Option<Json> {
+        let path = self.inside_folder(name, text)?;
+        self.need_file(&path);
+        Some(Json::String(path))
     }
 
     fn template_of(

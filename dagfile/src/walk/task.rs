@@ -7,7 +7,7 @@ use super::value::is_id;
 use super::wait::WaitKeys;
 use super::{Place, Text, Walk};
 use crate::diagnostic::Diagnostic;
-use crate::keys::{self, Kind, OPERATORS, PLAIN_OPERATORS};
+use crate::keys::{self, Kind, PLAIN_OPERATORS};
 use crate::operator::OperatorKeys;
 use crate::parse::{Table, Value};
 use crate::suggest::nearest;
@@ -181,7 +181,7 @@ impl Walk<'_> {
     ) -> OperatorKey {
         let written: Vec<(&str, Range<usize>)> = table
             .iter()
-            .filter(|(key, _)| OPERATORS.contains(&key.get_ref().as_ref()))
+            .filter(|(key, _)| keys::is_operator(key.get_ref()))
             .map(|(key, _)| (key.get_ref().as_ref(), key.span()))
             .collect();
         if let [(_, first), (_, second), ..] = written.as_slice() {
@@ -253,7 +253,7 @@ impl Walk<'_> {
             "latest_only" => return OperatorKey::LatestOnly,
             _ => {}
         }
-        if OPERATORS.contains(&name.value.as_str()) {
+        if keys::is_operator(&name.value) {
             let message = format!(
                 "task `{id}` has the operator `{}` without its settings",
                 name.value
@@ -274,14 +274,14 @@ impl Walk<'_> {
         let one = Diagnostic::error("TM0103", name.span, message);
         let near = nearest(
             &name.value,
-            OPERATORS.iter().chain(PLAIN_OPERATORS).copied(),
+            keys::operators().chain(PLAIN_OPERATORS.iter().copied()),
         );
         self.report(match near {
             Some(near) => one.help(format!("did you mean `{near}`?")),
             None => one.help(format!(
                 "there are {}, {}",
                 PLAIN_OPERATORS.join(", "),
-                OPERATORS.join(", ")
+                keys::operators().collect::<Vec<_>>().join(", ")
             )),
         });
         OperatorKey::None

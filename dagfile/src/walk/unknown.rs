@@ -89,10 +89,9 @@ fn dotted_task(span: Range<usize>, name: &str, value: &Value, place: &Place) -> 
     let DeValue::Table(table) = value.get_ref() else {
         return None;
     };
-    let holds_operator = keys::OPERATORS
-        .iter()
-        .chain(&["operator"])
-        .any(|key| table.contains_key(*key));
+    let holds_operator = keys::operators()
+        .chain(["operator"])
+        .any(|key| table.contains_key(key));
     holds_operator.then(|| {
         Diagnostic::error(
             "TM0104",

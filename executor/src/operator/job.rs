@@ -7,10 +7,14 @@ use crate::values::{check_sizes, declared, put};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tidemill_connection::{Connection, Masker, Secret};
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::{Attempt, Operator, Outcome, Reason, Ts};
 use tidemill_template::Facts;
+
+/// The key under which it is kept since when a task waits.
+const WAITING_SINCE: &str = "waiting_since";
 
 /// One attempt to do.
 pub struct Job {
@@ -139,9 +143,24 @@ impl Job {
         self.spec.kept.get(key).cloned()
     }
 
+    /// When the first attempt of this wait began: before this one, if that was lost.
+    fn waits_since(&self) -> Ts {
+        let kept = self.kept(WAITING_SINCE);
+        let kept = kept.and_then(|since| serde_json::from_value(since).ok());
+        kept.unwrap_or(self.spec.now)
+    }
+
+    /// How much is left of the time that it may wait: what attempts before this one have waited
+    /// is gone, and the time in which nobody waited too.
+    pub fn left_of(&self, timeout: Duration) -> Duration {
+        timeout.saturating_sub(self.spec.now.since(self.waits_since()))
+    }
+
     /// Gives the slot back and goes on: for work that only waits from now on. `values` are kept
-    /// with the task's.
+    /// with the task's, and since when it waits.
     pub fn defer(&self, mut values: Vec<(String, Value)>) {
+        let since = serde_json::json!(self.waits_since());
+        values.push((WAITING_SINCE.to_string(), since));
         let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
         let masker = Masker::new(&hidden);
         drop(hidden);

@@ -18,11 +18,12 @@ mod sql_sensor;
 mod wasm;
 
 pub use file_sensor::matching;
-pub use http::{Allowed, Net};
+pub use http::{Allowed, Net, reach_http};
 pub(crate) use job::{Closing, Deferral};
 pub use job::{Done, End, Failure, Job, Results, Stream};
 
 pub use new_file::NewFile;
+pub use sql::reach_database;
 
 use futures_util::future::BoxFuture;
 use http::Http;

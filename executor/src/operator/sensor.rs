@@ -65,7 +65,8 @@ pub(super) async fn wait(
     patience: &Patience,
     mut looker: impl Look,
 ) -> Result<Done, End> {
-    let until = Instant::now() + Duration::from_millis(patience.timeout);
+    let timeout = Duration::from_millis(patience.timeout);
+    let until = Instant::now() + job.left_of(timeout);
     let mut said = String::new();
     for n_looks in 1u32.. {
         let why = match looker.look().await {
@@ -87,10 +88,9 @@ pub(super) async fn wait(
         }
         tokio::time::sleep(patience.pause(n_looks).min(until - now)).await;
     }
-    let seconds = Duration::from_millis(patience.timeout);
     let message = format!(
         "not there after `timeout`, {}: {said}",
-        tidemill_model::time::human(seconds)
+        tidemill_model::time::human(timeout)
     );
     if patience.soft_fail {
         return Err(End::Skipped(message));

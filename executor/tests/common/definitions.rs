@@ -163,6 +163,7 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         run_dir: run_dir.display().to_string(),
         result: None,
         asset_events: serde_json::Map::new(),
+        own: Default::default(),
         found: Arc::new(found),
     };
     let attempt = Attempt {
@@ -214,6 +215,7 @@ fn dag(task: Task) -> Dag {
             scope: tidemill_model::dag::RetryScope::Failed,
         },
         rerun_with_latest_version: false,
+        max_consecutive_failed_runs: 0,
         triggers: Vec::new(),
         event_triggers: Vec::new(),
         alerts: Vec::new(),

@@ -29,10 +29,24 @@ wait "$broker" 2>/dev/null
 rm -rf "$folder"
 "#;
 
+/// What a broker shows of itself to those who come over TLS, and whom it trusts.
+pub struct Identity {
+    /// The file of its certificate, PEM.
+    pub certificate: PathBuf,
+    /// The file of the certificate's key, PEM.
+    pub key: PathBuf,
+    /// The file of the authority that certificates of clients must be from, PEM.
+    pub authority: PathBuf,
+}
+
+/// Who a broker lets in over SASL: `ann`, by PLAIN and by SCRAM-SHA-512, with this password.
+pub const PASSWORD: &str = "broker-hunter2";
+
 /// A broker. It ends when the value is dropped.
 pub struct Broker {
     folder: PathBuf,
     port: u16,
+    secured: [u16; 2],
     watch: Child,
     n_topics: AtomicU32,
 }
@@ -52,25 +66,42 @@ impl Broker {
     /// # Panics
     /// When Java or Kafka cannot be had, or it does not start.
     pub fn start() -> Broker {
+        Broker::start_with(None)
+    }
+
+    /// The same, with two more ways in: [`Broker::by_password`] and [`Broker::by_certificate`].
+    ///
+    /// # Panics
+    /// When Java or Kafka cannot be had, or it does not start.
+    pub fn secured(identity: &Identity) -> Broker {
+        Broker::start_with(Some(identity))
+    }
+
+    fn start_with(identity: Option<&Identity>) -> Broker {
         let folder = tempfile::Builder::new()
             .prefix("tidemill-kafka-")
             .tempdir()
             .unwrap()
             .keep();
         // Free now; nobody else on this machine is likely to take them before the broker does.
-        let ports = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, controller] = ports.map(|one| one.local_addr().unwrap().port());
-        write_settings(&folder, port, controller);
-        let made = java(&folder)
+        let ports = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, controller, sasl, mutual] = ports.map(|one| one.local_addr().unwrap().port());
+        write_settings(&folder, [port, controller, sasl, mutual], identity);
+        let mut format = java(&folder);
+        format
             .args(["kafka.tools.StorageTool", "format", "--standalone", "-t"])
-            .args(["dGlkZW1pbGwtdGVzdHMtMQ", "-c", "server.properties"])
-            .output()
-            .unwrap();
+            .args(["dGlkZW1pbGwtdGVzdHMtMQ", "-c", "server.properties"]);
+        if identity.is_some() {
+            format.arg("--add-scram");
+            format.arg(format!("SCRAM-SHA-512=[name=ann,password={PASSWORD}]"));
+        }
+        let made = format.output().unwrap();
         assert!(made.status.success(), "StorageTool: {made:?}");
         let broker = Broker {
             watch: start_watched(&folder),
             folder,
             port,
+            secured: [sasl, mutual],
             n_topics: AtomicU32::new(0),
         };
         broker.wait_until_it_answers();
@@ -80,6 +111,16 @@ impl Broker {
     /// Where it listens, as `HOST:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where a secured one listens for `ann` and her [`PASSWORD`], over TLS.
+    pub fn by_password(&self) -> String {
+        format!("localhost:{}", self.secured[0])
+    }
+
+    /// Where a secured one listens for those who show a certificate.
+    pub fn by_certificate(&self) -> String {
+        format!("localhost:{}", self.secured[1])
     }
 
     /// The name of a topic that no other test has.
@@ -127,16 +168,47 @@ impl Drop for Broker {
     }
 }
 
-fn write_settings(folder: &Path, port: u16, controller: u16) {
+/// The two ways in that are secured, and what they need.
+fn secured_settings(folder: &Path, [sasl, mutual]: [u16; 2], identity: &Identity) -> [String; 3] {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let own = read(&identity.key) + &read(&identity.certificate);
+    std::fs::write(folder.join("own.pem"), own).unwrap();
+    let modules = "org.apache.kafka.common.security";
+    let settings = format!(
+        "ssl.keystore.type=PEM\n\
+         ssl.keystore.location={}\n\
+         ssl.truststore.type=PEM\n\
+         ssl.truststore.location={}\n\
+         listener.name.mutual.ssl.client.auth=required\n\
+         listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
+         listener.name.sasl.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_ann=\"{PASSWORD}\";\n\
+         listener.name.sasl.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;\n",
+        folder.join("own.pem").display(),
+        identity.authority.display()
+    );
+    [
+        format!(",SASL://127.0.0.1:{sasl},MUTUAL://127.0.0.1:{mutual}"),
+        format!(",SASL://localhost:{sasl},MUTUAL://localhost:{mutual}"),
+        settings,
+    ]
+}
+
+fn write_settings(
+    folder: &Path,
+    [port, controller, sasl, mutual]: [u16; 4],
+    identity: Option<&Identity>,
+) {
+    let secured = identity.map(|of| secured_settings(folder, [sasl, mutual], of));
+    let [listeners, advertised, secured] = secured.unwrap_or_default();
     let settings = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
          inter.broker.listener.name=PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL\n\
          log.dirs={}\n\
          num.partitions=1\n\
          auto.create.topics.enable=false\n\
@@ -150,7 +222,8 @@ fn write_settings(folder: &Path, port: u16, controller: u16) {
          group.initial.rebalance.delay.ms=0\n\
          message.max.bytes=20971520\n\
          log.retention.check.interval.ms=1000\n\
-         log.initial.task.delay.ms=1000\n",
+         log.initial.task.delay.ms=1000\n\
+         {secured}",
         folder.join("data").display()
     );
     std::fs::write(folder.join("server.properties"), settings).unwrap();

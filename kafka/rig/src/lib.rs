@@ -8,5 +8,5 @@ mod producer;
 mod topics;
 
 pub use bare::Bare;
-pub use broker::Broker;
+pub use broker::{Broker, Identity, PASSWORD};
 pub use producer::{Producer, Sent, Wish};

@@ -97,7 +97,6 @@ impl Producer {
             .iter()
             .map(|wish| self.enqueue(topic, wish))
             .collect();
-        self.producer.flush(WAIT).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -4,6 +4,7 @@ use crate::Broker;
 use crate::broker::wait_for;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::Duration;
 
@@ -88,6 +89,26 @@ impl Broker {
         let made = self.done(admin.create_partitions([&wish], &AdminOptions::new()));
         made.unwrap().into_iter().for_each(|one| drop(one.unwrap()));
         self.wait_for_partitions(name, n_partitions);
+    }
+
+    /// The offset that a group has committed, if it has.
+    ///
+    /// # Panics
+    /// When the client cannot be made.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .set("group.id", group)
+            .set("log_level", "0")
+            .create()
+            .unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let told = client.committed_offsets(asked, WAIT).ok()?;
+        match told.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
     }
 
     /// Removes all records before an offset, as retention would.

@@ -4,12 +4,34 @@
 use super::session::{Session, Trouble};
 use super::start::{Topics, resolve, watermarks};
 use crate::task::is_same;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tidemill_model::trigger::{OnDataLoss, Start, WhenPaused};
 use tidemill_store::{Counts, Cursor, Cut, Partition};
 
+/// Brokers that did not tell ids are asked again so much later: each such question costs a wait.
+const IDS_PAUSE: Duration = Duration::from_secs(60);
 /// Before a commit the topics may have been looked at so long ago.
 const IDS_AGE_MAX: Duration = Duration::from_millis(250);
+
+/// When brokers that did not tell the ids of topics are asked for them again.
+#[derive(Default)]
+pub(crate) struct IdsPause(Mutex<Option<Instant>>);
+
+impl IdsPause {
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_be_asked(&self) -> bool {
+        self.until().is_none_or(|until| Instant::now() >= until)
+    }
+
+    fn pause(&self) {
+        *self.until() = Some(Instant::now() + IDS_PAUSE);
+    }
+}
 
 impl Session<'_> {
     /// Assigns what there is to read.
@@ -35,7 +57,22 @@ impl Session<'_> {
 
     fn topics(&self) -> Result<Topics, Trouble> {
         let kafka = self.rules.kafka;
-        Topics::ask(&self.client, &kafka.topics, self.rules.pattern.as_ref())
+        let pattern = self.rules.pattern.as_ref();
+        Topics::ask(&self.client, &kafka.topics, pattern, |topics| {
+            self.ids(topics)
+        })
+    }
+
+    /// The ids of topics, from brokers that tell them.
+    fn ids(&self, topics: &[&str]) -> Option<BTreeMap<String, String>> {
+        if !self.worker.ids.may_be_asked() {
+            return None;
+        }
+        let found = super::start::ids(&self.client, topics);
+        if found.is_none() {
+            self.worker.ids.pause();
+        }
+        found
     }
 
     fn stored(&self) -> Result<Vec<Cursor>, Trouble> {
@@ -247,7 +284,7 @@ impl Session<'_> {
             .collect();
         topics.sort_unstable();
         topics.dedup();
-        let Some(ids) = super::start::ids(&self.client, &topics) else {
+        let Some(ids) = self.ids(&topics) else {
             return false;
         };
         self.lanes.iter().any(|lane| {

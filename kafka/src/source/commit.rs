@@ -4,6 +4,8 @@ use super::reading::{RUNS_PER_COMMIT, Taken};
 use super::runs::Maker;
 use super::session::{Ended, Lane, Session, Trouble};
 use crate::status::State;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
@@ -165,6 +167,7 @@ impl Session<'_> {
                 reading.committed(cut);
             }
         }
+        self.tell_group(&commit);
         self.worker.tell(|status| status.n_commits += 1);
         if !commit.poison.is_empty() {
             self.worker.letters.ring();
@@ -173,6 +176,27 @@ impl Session<'_> {
         self.open_runs += runs.len() as i64;
         if !runs.is_empty() {
             (self.worker.ports.made)(runs);
+        }
+    }
+
+    /// Tells the brokers how far reading is, for tools that show the lag of a group, where the file
+    /// names the group. Nothing is read by it, so that it may fail.
+    fn tell_group(&self, commit: &StreamCommit) {
+        if self.rules.kafka.group_id.is_none() || self.worker.spec.is_replay() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for cut in &commit.cuts {
+            let at = &cut.partition;
+            let offset = Offset::Offset(cut.end);
+            if let Err(err) = list.add_partition_offset(&at.topic, at.partition, offset) {
+                tracing::debug!(%err, "An offset is not told to its group");
+            }
+        }
+        if list.count() > 0
+            && let Err(err) = self.client.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%err, "Offsets are not told to their group");
         }
     }
 

@@ -56,6 +56,9 @@ impl SourceSpec {
     }
 }
 
+/// Names a run from what templates see as `trigger`, where the trigger says how.
+pub type NameOf = dyn Fn(&Value) -> Option<String> + Send + Sync;
+
 /// What a source needs of the process around it.
 pub struct Ports {
     /// The memory.
@@ -67,7 +70,7 @@ pub struct Ports {
     /// The parameters of a run, from what templates see as `trigger`.
     pub conf: Box<dyn Fn(&Value) -> Value + Send + Sync>,
     /// What a run is called, from the same; `None` where the trigger does not say.
-    pub name: Box<dyn Fn(&Value) -> Option<String> + Send + Sync>,
+    pub name: Box<NameOf>,
     /// Takes runs that are committed.
     pub made: Box<dyn Fn(Vec<NewStreamRun>) + Send + Sync>,
     /// Where the brokers are and how one is let in, or why that is not known. Asked anew whenever
@@ -103,6 +106,7 @@ impl Source {
             ports,
             control: Arc::clone(&control),
             letters: Arc::clone(&letters),
+            ids: begin::IdsPause::default(),
             was_paused: AtomicBool::new(false),
             status: Arc::clone(&status),
         };
@@ -156,6 +160,7 @@ pub(crate) struct Worker {
     pub(crate) ports: Ports,
     pub(crate) control: Arc<Control>,
     pub(crate) letters: Arc<Control>,
+    ids: begin::IdsPause,
     /// Has it been paused since it last read?
     was_paused: AtomicBool,
     status: Arc<Mutex<Status>>,

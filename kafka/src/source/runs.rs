@@ -107,10 +107,8 @@ impl Maker<'_> {
                 key.push_str(&text);
             }
         }
-        let is_retry = suffix
-            .as_ref()
-            .is_some_and(|text| text.starts_with("__retry"));
         let is_again = suffix.filter(|suffix| suffix.starts_with("__retry"));
+        let is_retry = is_again.is_some();
         let cause = format!(
             "kafka:{}:{}.{}:{}:{}:{}:{first}-{}:{slot}{}",
             self.trigger,

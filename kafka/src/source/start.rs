@@ -24,11 +24,13 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Asks for topics by name, and for all whose name fits a pattern.
+    /// Asks for topics by name, and for all whose name fits a pattern; `ids_of` tells the ids of
+    /// topics, where it does.
     pub(crate) fn ask(
         client: &BaseConsumer<Quiet>,
         names: &[String],
         pattern: Option<&regex::Regex>,
+        ids_of: impl Fn(&[&str]) -> Option<BTreeMap<String, String>>,
     ) -> Result<Topics, Trouble> {
         let mut names = names.to_vec();
         let mut missing = Vec::new();
@@ -44,7 +46,7 @@ impl Topics {
         let (mut partitions, not_there) = partitions(client, &names)?;
         missing.extend(not_there);
         let known: Vec<&str> = names.iter().map(String::as_str).collect();
-        let ids = ids(client, &known).unwrap_or_default();
+        let ids = ids_of(&known).unwrap_or_default();
         for partition in &mut partitions {
             partition.incarnation = ids.get(&partition.topic).cloned().unwrap_or_default();
         }

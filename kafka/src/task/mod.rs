@@ -6,12 +6,14 @@
 mod consume;
 mod place;
 mod produce;
+mod reach;
 mod tailer;
 
 pub use consume::{ReadWish, read};
 pub(crate) use place::is_same;
 pub use place::{Edge, SpanWish, fix, starts};
 pub use produce::{Outgoing, ProduceWish, Produced, produce};
+pub use reach::reach;
 pub use tailer::{Found, Tailers, Watch, WatchWish};
 
 use std::sync::Arc;

@@ -59,7 +59,7 @@ pub(super) fn all_partitions(
     client: &BaseConsumer<Quiet>,
     topics: &[String],
 ) -> Result<Vec<Partition>, TaskError> {
-    let found = Topics::ask(client, topics, None).map_err(brokers)?;
+    let found = Topics::ask(client, topics, None, |topics| ids(client, topics)).map_err(brokers)?;
     match found.missing.is_empty() {
         true => Ok(found.partitions),
         false => Err(TaskError::Brokers(found.missing.join("; "))),

@@ -82,6 +82,7 @@ impl Sketch {
             concurrency: None,
             dagrun_timeout: None,
             rerun_with_latest_version: false,
+            max_consecutive_failed_runs: 0,
             triggers: Vec::new(),
             event_triggers: Vec::new(),
             alerts: Vec::new(),

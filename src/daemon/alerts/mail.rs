@@ -45,6 +45,18 @@ fn mailbox(address: &str) -> Result<Mailbox, String> {
         .map_err(|_| format!("`{address}` is not a mail address"))
 }
 
+/// Logs in at the mail server, and sends nothing.
+///
+/// # Errors
+/// Why not, for people.
+pub async fn reach(connection: &Connection) -> Result<(), String> {
+    let reached = transport(connection)?.test_connection().await;
+    match reached.map_err(|err| crate::exit::chain(&err))? {
+        true => Ok(()),
+        false => Err("the mail server has hung up".to_string()),
+    }
+}
+
 fn transport(connection: &Connection) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let id = &connection.id;
     let host = connection.host.as_deref().filter(|host| !host.is_empty());

@@ -6,6 +6,8 @@ mod post;
 mod shell;
 mod words;
 
+pub use mail::reach as reach_mail;
+
 use crate::daemon::clock;
 use crate::daemon::outside::{Keeper, by_name};
 use crate::exit::chain;

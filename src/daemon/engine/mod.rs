@@ -10,6 +10,7 @@ mod children;
 mod commands;
 mod deadline;
 mod elsewhere;
+mod failing;
 mod forget;
 mod hand_over;
 mod happened;

@@ -31,15 +31,28 @@ pub(super) struct PassDraft {
     runs: BTreeSet<RunNo>,
     pub new_runs: BTreeSet<RunNo>,
     pub dags: BTreeSet<DagNo>,
-    /// The first and the last of the missed ticks that make no runs.
-    pub skipped: BTreeMap<DagNo, (Ts, Ts)>,
+    skipped: BTreeMap<DagNo, Vec<Skipped>>,
     pub launches: Vec<(RunNo, TaskIndex, Attempt)>,
     pub kills: Vec<(Attempt, Reason)>,
     pub over: Vec<RunNo>,
     pub replies: Vec<Reply>,
 }
 
+/// Ticks of a schedule that make no runs.
+pub(super) struct Skipped {
+    pub first: Ts,
+    pub last: Ts,
+    /// Why, for people.
+    pub reason: String,
+}
+
 impl PassDraft {
+    /// Ticks of a DAG make no runs: its change says so.
+    pub(super) fn skip(&mut self, dag: DagNo, ticks: Skipped) {
+        self.skipped.entry(dag).or_default().push(ticks);
+        self.dags.insert(dag);
+    }
+
     pub(super) fn touch(&mut self, run: RunNo, at: TaskIndex) {
         self.tasks.entry(run).or_default().insert(at);
     }
@@ -178,7 +191,8 @@ impl Engine {
         draft.tasks.retain(|_, places| !places.is_empty());
     }
 
-    /// One change for each run that this pass touches, and one for each DAG.
+    /// One change for each run that this pass touches, and one for each DAG, or for all the ticks of
+    /// it that it passes over for one reason.
     fn tell(&mut self, draft: &mut PassDraft, now: Ts) {
         let touched: BTreeSet<RunNo> = draft
             .runs
@@ -213,13 +227,17 @@ impl Engine {
             let Some(state) = self.dags.get(dag_no) else {
                 continue;
             };
-            let mut body =
-                json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
-            if let Some((first, last)) = draft.skipped.get(dag_no) {
-                body["skipped"] =
-                    json!({"first": first, "last": last, "reason": "catchup is false"});
+            let body = json!({"dag_id": state.record.dag_id, "is_paused": state.record.is_paused});
+            let skipped = draft.skipped.remove(dag_no).unwrap_or_default();
+            if skipped.is_empty() {
+                draft.rows.changes.push(self.change(now, 0, body.clone()));
             }
-            draft.rows.changes.push(self.change(now, 0, body));
+            for ticks in skipped {
+                let mut body = body.clone();
+                body["skipped"] =
+                    json!({"first": ticks.first, "last": ticks.last, "reason": ticks.reason});
+                draft.rows.changes.push(self.change(now, 0, body));
+            }
         }
     }
 

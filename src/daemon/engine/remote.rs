@@ -65,9 +65,20 @@ impl Remote {
         workers.filter(move |worker| !worker.is_draining && worker.queues.contains(&queue))
     }
 
+    fn n_slots(&self, queue: &str) -> usize {
+        self.serves(queue).map(|worker| worker.slots as usize).sum()
+    }
+
+    fn n_draining(&self, queue: &str) -> usize {
+        let drains = |worker: &&WorkerRecord| {
+            worker.is_draining && worker.queues.iter().any(|one| one == queue)
+        };
+        self.workers.values().filter(drains).count()
+    }
+
     /// May one more attempt of this queue be given out?
     fn has_room(&self, queue: &str) -> bool {
-        let n_slots: usize = self.serves(queue).map(|worker| worker.slots as usize).sum();
+        let n_slots = self.n_slots(queue);
         let has_slot = |attempt: &Attempt| !self.waiting.contains(attempt);
         let live = self.live.iter();
         let n_live = live
@@ -77,7 +88,55 @@ impl Remote {
     }
 }
 
+/// Who serves a queue, and what they have.
+pub(super) struct Served {
+    /// The workers' numbers, with that of this process's own.
+    pub(super) workers: BTreeSet<i64>,
+    /// Their slots.
+    pub(super) n_slots: usize,
+    /// Those of the slots that attempts have, of whatever queue.
+    pub(super) n_taken: usize,
+    /// Attempts of the queue that are given out and that nobody has claimed.
+    pub(super) n_unclaimed: usize,
+    /// Workers that serve it and take nothing more.
+    pub(super) n_draining: usize,
+}
+
 impl Engine {
+    /// Who serves a queue; `None` where there are no workers of other processes, so that every
+    /// slot is this process's own.
+    pub(super) fn served(&self, queue: &str) -> Option<Served> {
+        let remote = self.remote.as_ref()?;
+        let mut workers: BTreeSet<i64> = remote.serves(queue).map(|one| one.worker).collect();
+        let has_slot = |attempt: &Attempt| !remote.waiting.contains(attempt);
+        let live = || remote.live.iter().filter(|(attempt, _)| has_slot(attempt));
+        let mut served = Served {
+            n_slots: remote.n_slots(queue),
+            n_taken: live().filter(|(_, (_, of))| workers.contains(of)).count(),
+            n_unclaimed: live()
+                .filter(|(_, (of, worker))| of == queue && *worker == UNCLAIMED)
+                .count(),
+            n_draining: remote.n_draining(queue),
+            workers: BTreeSet::new(),
+        };
+        if self.serves_here(queue) {
+            workers.insert(self.worker_no);
+            served.n_slots += self.options.slots as usize;
+            served.n_taken += self.n_live_here();
+        }
+        served.workers = workers;
+        Some(served)
+    }
+
+    /// Does this process's own worker serve a queue?
+    fn serves_here(&self, queue: &str) -> bool {
+        let is_named = match &self.options.queues {
+            Some(queues) => queues.iter().any(|one| one == queue),
+            None => true,
+        };
+        is_named && self.options.slots > 0
+    }
+
     /// Something may have come in.
     pub(super) fn hear_bell(&mut self) {
         if let Some(remote) = &mut self.remote {
@@ -103,11 +162,7 @@ impl Engine {
 
     /// Would so many more attempts of this queue fit this process's own worker?
     fn fit_here(&self, queue: &str, n_more: usize) -> bool {
-        let serves = match &self.options.queues {
-            Some(queues) => queues.iter().any(|one| one == queue),
-            None => true,
-        };
-        serves && self.n_live_here() + n_more <= self.options.slots as usize
+        self.serves_here(queue) && self.n_live_here() + n_more <= self.options.slots as usize
     }
 
     /// Tells the admission which queues have room, before it gives slots away.

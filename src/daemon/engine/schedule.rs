@@ -1,6 +1,7 @@
 //! Runs by schedule: each tick makes one run, however often anything is asked twice.
 
 use super::Engine;
+use super::pass::Skipped;
 use super::state::{DagState, Timer};
 use super::turns::key_of;
 use super::why::stand;
@@ -9,7 +10,7 @@ use std::cmp::Reverse;
 use tidemill_model::schedule::Tick;
 use tidemill_model::{DagNo, RunNo, RunState, RunType, Ts};
 use tidemill_scheduler::{Run, due, may_tick};
-use tidemill_store::{RunKey, RunRow};
+use tidemill_store::{DagRecord, RunKey, RunRow};
 
 /// Runs that one schedule, or one backfill, makes in one pass; the next pass goes on.
 pub(super) const RUNS_PER_PASS_MAX: usize = 16;
@@ -22,6 +23,62 @@ pub(super) struct NewRun {
     pub conf: serde_json::Value,
     pub triggered_by: Option<String>,
     pub note: Option<String>,
+}
+
+impl NewRun {
+    fn of_tick(tick: &Tick) -> NewRun {
+        NewRun {
+            key: RunKey {
+                run_id: format!("scheduled__{}", tick.at),
+                logical_date: Some(tick.logical_date),
+                cause: Some(format!("schedule:{}", tick.at.0)),
+            },
+            run_type: RunType::Scheduled,
+            data_interval: Some(tick.data_interval),
+            conf: serde_json::json!({}),
+            triggered_by: None,
+            note: None,
+        }
+    }
+
+    fn into_row(self, run: RunNo, dag: &DagRecord, now: Ts) -> RunRow {
+        RunRow {
+            run,
+            dag: dag.dag,
+            run_id: self.key.run_id,
+            run_type: self.run_type,
+            state: RunState::Queued,
+            version: dag.version,
+            cause: self.key.cause,
+            logical_date: self.key.logical_date,
+            data_interval_start: self.data_interval.map(|interval| interval.0),
+            data_interval_end: self.data_interval.map(|interval| interval.1),
+            run_after: self.key.logical_date.unwrap_or(now).min(now),
+            queued_at: now,
+            started_at: None,
+            ended_at: None,
+            conf: self.conf,
+            triggered_by: self.triggered_by,
+            note: self.note,
+            reason: None,
+            retries_used: 0,
+        }
+    }
+}
+
+/// The key of `[dag.concurrency]` that a run of a DAG for an instant, or for its next tick, would
+/// have; `None` where its template has no result.
+pub(super) fn key_of_next(state: &DagState, at: Option<Ts>) -> Option<String> {
+    let now = clock::now();
+    let dag = &state.definition.as_ref()?.dag;
+    let at = at.or(state.record.next_run).unwrap_or(now);
+    let mut new = NewRun::of_tick(&dag.schedule.about(at));
+    if dag.schedule.is_manual() {
+        new.run_type = RunType::AssetTriggered;
+        new.key.logical_date = None;
+        new.data_interval = None;
+    }
+    key_of(dag, &new.into_row(RunNo(0), &state.record, now)).ok()
 }
 
 /// Why a run was not made.
@@ -63,7 +120,7 @@ impl Engine {
             return;
         }
         let dag = &definition.dag;
-        let room = state.room(dag.max_active_runs);
+        let room = state.turns.room(dag);
         let owed = due(
             dag,
             state.record.schedule_high,
@@ -76,7 +133,15 @@ impl Engine {
         }
         if let Some((first, last)) = owed.skipped {
             tracing::info!(dag.id = %dag.id, %first, %last, "Missed ticks are not made up for: catchup is false");
-            self.draft.skipped.insert(dag_no, (first, last));
+            let reason = "catchup is false".to_string();
+            self.draft.skip(
+                dag_no,
+                Skipped {
+                    first,
+                    last,
+                    reason,
+                },
+            );
         }
         if state.record.schedule_high != owed.high || state.record.next_run != owed.next {
             self.draft.dags.insert(dag_no);
@@ -119,27 +184,21 @@ impl Engine {
     }
 
     fn run_tick(&mut self, dag_no: DagNo, tick: Tick) {
-        let key = RunKey {
-            run_id: format!("scheduled__{}", tick.at),
-            logical_date: Some(tick.logical_date),
-            cause: Some(format!("schedule:{}", tick.at.0)),
-        };
+        let key = NewRun::of_tick(&tick).key;
         if let Some(row) = self.existing_run(dag_no, &key) {
             if row.cause != key.cause {
                 tracing::warn!(run.id = %row.run_id, tick = %tick.at, "This tick makes no run: there is one for its logical date");
             }
             return;
         }
-        let new = NewRun {
-            key,
-            run_type: RunType::Scheduled,
-            data_interval: Some(tick.data_interval),
-            conf: serde_json::json!({}),
-            triggered_by: None,
-            note: None,
-        };
-        if let Err(why) = self.make_run(dag_no, new) {
+        if let Err(why) = self.make_run(dag_no, NewRun::of_tick(&tick)) {
             tracing::info!(dag = %dag_no, tick = %tick.at, %why, "A tick has made no run");
+            let skipped = Skipped {
+                first: tick.at,
+                last: tick.at,
+                reason: why.to_string(),
+            };
+            self.draft.skip(dag_no, skipped);
         }
     }
 
@@ -180,27 +239,7 @@ impl Engine {
         let now = clock::now();
         let state = self.dags.get_mut(&dag_no).ok_or(NotMade::Unreadable)?;
         let definition = state.definition.clone().ok_or(NotMade::Unreadable)?;
-        let row = RunRow {
-            run: run_no,
-            dag: dag_no,
-            run_id: new.key.run_id,
-            run_type: new.run_type,
-            state: RunState::Queued,
-            version: state.record.version,
-            cause: new.key.cause,
-            logical_date: new.key.logical_date,
-            data_interval_start: new.data_interval.map(|interval| interval.0),
-            data_interval_end: new.data_interval.map(|interval| interval.1),
-            run_after: new.key.logical_date.unwrap_or(now).min(now),
-            queued_at: now,
-            started_at: None,
-            ended_at: None,
-            conf: new.conf,
-            triggered_by: new.triggered_by,
-            note: new.note,
-            reason: None,
-            retries_used: 0,
-        };
+        let row = new.into_row(run_no, &state.record, now);
         let key = key_of(&definition.dag, &row).map_err(NotMade::Key)?;
         if self.is_skipped(dag_no, &definition.dag, &key) {
             return Err(NotMade::Skipped { key });
@@ -218,14 +257,5 @@ impl Engine {
         }
         self.end_replaced(run_no);
         Ok(run_no)
-    }
-}
-
-impl DagState {
-    /// How many more runs its schedule may have under `max_active_runs`. Runs of every cause
-    /// count, waiting ones too (Airflow's `DagRun.active_runs_of_dags`).
-    fn room(&self, max_active_runs: u32) -> usize {
-        let n_active = self.turns.n_running() + self.turns.n_queued();
-        (max_active_runs as usize).saturating_sub(n_active)
     }
 }

@@ -24,6 +24,11 @@ impl Engine {
             (RunState::Success | RunState::Failed, _) => {
                 self.draft.over.push(run_no);
                 self.leave_backfill(run_no);
+                // Events that the policy `skip` has kept waiting look again.
+                self.assets.due.insert(dag_no);
+                if state == RunState::Failed {
+                    self.pause_if_failing(run_no);
+                }
                 let waits_for_room =
                     |dag: &DagState| dag.record.next_run.is_some_and(|next| next <= now);
                 if self.dags.get(&dag_no).is_some_and(waits_for_room) {

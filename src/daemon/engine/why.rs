@@ -1,6 +1,7 @@
 //! Why something has not happened: the checks of the scheduler, in words and with names.
 
 use super::Engine;
+use super::schedule::key_of_next;
 use super::state::DagState;
 use super::why_elsewhere::past_words;
 use crate::daemon::clock;
@@ -8,8 +9,8 @@ use std::collections::BTreeSet;
 use tidemill_model::time::human;
 use tidemill_model::{MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::{
-    Check, CheckKind, DagStand, Gate, GateKind, Run, TurnGate, TurnGateKind, why_dag, why_run,
-    why_task,
+    Check, CheckKind, DagStand, FIRST_RUNS_MAX, Gate, GateKind, OWED_MAX, Place, Run, TurnGate,
+    TurnGateKind, why_dag, why_run, why_task,
 };
 use tidemill_store::{Answer, Condition, Holder, Refusal, WhyOf};
 
@@ -24,6 +25,7 @@ impl Engine {
         if let Some(conditions) = self.why_over(of)? {
             return Ok(Answer::Why(conditions));
         }
+        let mut task = None;
         let (checks, run_no) = match of {
             WhyOf::Task {
                 dag_id,
@@ -37,6 +39,7 @@ impl Engine {
                 let dag = self.dag_of(run);
                 let is_paused = dag.record.is_paused;
                 let checks = why_task(run, at, &self.admission, &dag.turns, is_paused);
+                task = Some((run_no, at));
                 (checks, Some(run_no))
             }
             WhyOf::Run { dag_id, run_id } => {
@@ -48,12 +51,19 @@ impl Engine {
             WhyOf::Dag { dag_id, at } => {
                 let state = &self.dags[&self.dag_no(dag_id)?];
                 let has_events = self.assets.waiting_for(state.record.dag);
-                let checks = why_dag(&stand(state, &has_events), &state.turns, *at, clock::now());
-                (checks, None)
+                let key = key_of_next(state, *at);
+                let stand = DagStand {
+                    key: key.as_deref(),
+                    ..stand(state, &has_events)
+                };
+                (why_dag(&stand, &state.turns, *at, clock::now()), None)
             }
         };
-        let conditions = checks.iter().map(|check| self.condition(check, run_no));
-        let conditions = conditions.collect();
+        let conditions = checks
+            .iter()
+            .map(|check| self.condition(check, run_no, task));
+        let mut conditions: Vec<Condition> = conditions.collect();
+        conditions.extend(task.and_then(|task| self.unclaimed(task)));
         if let Some(run_no) = run_no {
             self.forget_if_over(run_no);
         }
@@ -75,25 +85,20 @@ impl Engine {
         let Some(row) = found.ok().flatten().filter(|row| row.state.is_terminal()) else {
             return Ok(None);
         };
-        let (condition, detail, holders) = said(&CheckKind::RunOpen(row.state), false, None);
-        let condition = Condition {
-            condition,
-            ok: false,
-            detail,
-            holders,
-            more: 0,
-        };
-        Ok(Some(vec![condition]))
+        let said = said(&CheckKind::RunOpen(row.state), false, None);
+        Ok(Some(vec![told(said, false)]))
     }
 
     fn dag_of(&self, run: &Run) -> &DagState {
         &self.dags[&run.row.dag]
     }
 
-    fn condition(&self, check: &Check, run_no: Option<RunNo>) -> Condition {
+    fn condition(&self, check: &Check, run_no: Option<RunNo>, task: Option<Place>) -> Condition {
         let run = run_no.and_then(|run_no| self.runs.get(&run_no));
-        let (condition, detail, mut holders) = match &check.kind {
-            CheckKind::Slot(gate) => self.slot(gate, check.is_ok),
+        let said = match &check.kind {
+            CheckKind::Slot(gate) => self
+                .slots_of_workers(gate, task)
+                .unwrap_or_else(|| self.slot(gate, check.is_ok)),
             CheckKind::RunTurn(gate) => self.turn(gate),
             CheckKind::Deferred { at, until } => self.deferred(*at, *until, run),
             CheckKind::Past {
@@ -102,15 +107,7 @@ impl Engine {
             } => self.past_run(*gate, before, run),
             kind => said(kind, check.is_ok, run),
         };
-        let more = holders.len().saturating_sub(HOLDERS_MAX);
-        holders.truncate(HOLDERS_MAX);
-        Condition {
-            condition,
-            ok: check.is_ok,
-            detail,
-            holders,
-            more,
-        }
+        told(said, check.is_ok)
     }
 
     fn slot(&self, gate: &Gate, is_ok: bool) -> Said {
@@ -180,6 +177,19 @@ impl Engine {
     }
 }
 
+/// A condition as it is told: with as many holders as one can read.
+pub(super) fn told((condition, detail, mut holders): Said, ok: bool) -> Condition {
+    let more = holders.len().saturating_sub(HOLDERS_MAX);
+    holders.truncate(HOLDERS_MAX);
+    Condition {
+        condition,
+        ok,
+        detail,
+        holders,
+        more,
+    }
+}
+
 /// How a DAG stands, for its schedule.
 pub(super) fn stand<'s>(state: &'s DagState, has_events: &'s BTreeSet<String>) -> DagStand<'s> {
     DagStand {
@@ -189,6 +199,7 @@ pub(super) fn stand<'s>(state: &'s DagState, has_events: &'s BTreeSet<String>) -
         high: state.record.schedule_high,
         next: state.record.next_run,
         has_events,
+        key: None,
     }
 }
 
@@ -226,6 +237,7 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
             "it is not paused",
             "it is paused: `tidemill dags unpause` resumes it",
         ),
+        CheckKind::Owed { n } => plain("owed", &owed_words(*n, is_ok)),
         CheckKind::HasSchedule => yes_no(
             "schedule",
             "it has a schedule",
@@ -244,8 +256,19 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
         } => plain(
             "max_active_runs",
             &format!(
-                "{n_running} of {max} runs are running, {n_queued} are queued; one more would {}",
-                if is_ok { "begin at once" } else { "wait" }
+                "{n_running} of {max} runs are running, {n_queued} are queued: there is {} for one more",
+                if is_ok { "room" } else { "no room" }
+            ),
+        ),
+        CheckKind::KeyRoom { key, n, max } => plain(
+            "concurrency_skip",
+            &format!(
+                "{n} of {max} runs with the key `{key}` are running or queued: one more is {}",
+                if is_ok {
+                    "made"
+                } else {
+                    "skipped, by the policy of [dag.concurrency]"
+                }
             ),
         ),
         CheckKind::Assets { condition, missing } => {
@@ -288,6 +311,19 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
     }
 }
 
+fn owed_words(n: usize, is_ok: bool) -> String {
+    let n = if n < OWED_MAX {
+        n.to_string()
+    } else {
+        format!("{OWED_MAX} or more")
+    };
+    let owes = format!("with `catchup` it owes {n} runs, and makes them when it is unpaused");
+    if is_ok {
+        return owes;
+    }
+    format!("{owes}; a new DAG that owes more than {FIRST_RUNS_MAX} starts paused")
+}
+
 fn due_words(next: Option<Ts>, end_date: Option<Ts>, is_ok: bool) -> String {
     match (next, end_date) {
         (Some(next), _) if is_ok => format!("{next} has come"),
@@ -319,7 +355,8 @@ fn task_words(state: TaskState) -> &'static str {
     match state {
         TaskState::None => "waiting for upstream tasks",
         TaskState::Scheduled => "waiting for a slot",
-        TaskState::Queued | TaskState::Running => "running",
+        TaskState::Queued => "given out: no worker has claimed it yet",
+        TaskState::Running => "running",
         TaskState::Success => "over: succeeded",
         TaskState::Failed => "over: failed",
         TaskState::UpstreamFailed => "over: blocked by a failure upstream",

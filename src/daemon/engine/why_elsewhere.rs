@@ -1,13 +1,47 @@
-//! What is waited for outside of a run, in words: the run before, an instant, another DAG.
+//! What is waited for outside of a run, in words: the workers of a queue, the run before, an
+//! instant, another DAG.
 
 use super::Engine;
-use super::why::{Said, from_now};
+use super::remote::Served;
+use super::why::{Said, from_now, told};
 use tidemill_model::dag::{External, ExternalTask};
-use tidemill_model::{MapIndex, Operator, RunNo, TaskIndex, Ts};
-use tidemill_scheduler::{PastGate, PastTask, Run};
-use tidemill_store::Holder;
+use tidemill_model::row::UNCLAIMED;
+use tidemill_model::{MapIndex, Operator, RunNo, TaskIndex, TaskState, Ts};
+use tidemill_scheduler::{Gate, GateKind, PastGate, PastTask, Place, Run};
+use tidemill_store::{Condition, Holder};
 
 impl Engine {
+    /// The slots of the workers of a task's queue, where workers are processes of their own.
+    pub(super) fn slots_of_workers(&self, gate: &Gate, task: Option<Place>) -> Option<Said> {
+        let (run_no, at) = task.filter(|_| gate.kind == GateKind::WorkerSlots)?;
+        let queue = &self.runs.get(&run_no)?.task(at).queue;
+        let served = self.served(queue)?;
+        let is_there = |(run_no, at): Place| {
+            let run = self.runs.get(&run_no)?;
+            let worker = run.tasks[at.at()].worker?;
+            let waits_there = worker == UNCLAIMED && run.task(at).queue == *queue;
+            Some(waits_there || served.workers.contains(&worker))
+        };
+        let there = gate
+            .holders
+            .iter()
+            .filter(|(place, _)| is_there(*place) == Some(true));
+        let holders = there.filter_map(|(place, slots)| self.holder(*place, *slots));
+        let detail = workers_words(queue, &served);
+        Some(("worker_slots", detail, holders.collect()))
+    }
+
+    /// The workers of the queue of a task that is given out, while none of them has claimed it.
+    pub(super) fn unclaimed(&self, (run_no, at): Place) -> Option<Condition> {
+        let run = self.runs.get(&run_no)?;
+        if run.tasks[at.at()].state != TaskState::Queued {
+            return None;
+        }
+        let queue = &run.task(at).queue;
+        let detail = workers_words(queue, &self.served(queue)?);
+        Some(told(("worker_slots", detail, Vec::new()), false))
+    }
+
     /// The run before, and the tasks there that are waited for.
     pub(super) fn past_run(&self, gate: PastGate, before: &PastTask, run: Option<&Run>) -> Said {
         let run_id = self.run_id_of(before.run);
@@ -91,6 +125,25 @@ impl Engine {
             holder.into_iter().collect(),
         )
     }
+}
+
+fn workers_words(queue: &str, served: &Served) -> String {
+    let who = match (served.workers.len(), served.n_draining) {
+        (0, 0) => {
+            return format!(
+                "no worker serves its queue {queue}: start one with `tidemill worker --queues {queue}`"
+            );
+        }
+        (0, _) => return format!("every worker that serves its queue {queue} is draining"),
+        (1, _) => "the worker that serves".to_string(),
+        (n, _) => format!("the {n} workers that serve"),
+    };
+    let waiting = match served.n_unclaimed {
+        0 => String::new(),
+        n => format!("; given out and not claimed yet: {n}"),
+    };
+    let (taken, slots) = (served.n_taken, served.n_slots);
+    format!("{taken} of {slots} slots of {who} its queue {queue} are taken{waiting}")
 }
 
 fn what_of(sensor: &ExternalTask) -> String {

@@ -3,7 +3,7 @@
 use crate::rows::{self, Cells};
 use crate::text::stored;
 use crate::trouble::Trouble;
-use crate::{PostgresStore, SHARD, sql, version};
+use crate::{PostgresStore, SHARD, Work, sql, version};
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
@@ -180,6 +180,26 @@ impl PostgresStore {
             true => Ok(()),
             false => Err(self.say(Trouble::ReadOnly)),
         }
+    }
+
+    /// A write of whoever has the term, in a transaction that begins with the term's row. A store
+    /// that has not taken the term, as that of a stand-by, is refused.
+    pub(crate) async fn fenced<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writable()?;
+        let term = self.lease.term().ok_or(StoreError::TermLost)?;
+        self.with(move |conn| {
+            Box::pin(async move {
+                let mut tx = conn.begin().await?;
+                fence(&mut tx, Some(term)).await?;
+                let done = work(&mut tx).await?;
+                tx.commit().await?;
+                Ok(done)
+            })
+        })
+        .await
     }
 }
 

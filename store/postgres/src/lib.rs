@@ -1,7 +1,18 @@
 //! The memory of Tidemill in a PostgreSQL database.
 //!
 //! Several processes may use one database: one of them holds the term and is the scheduler, the
-//! others wait for it or only read. Every write is fenced by the term, in the same transaction.
+//! others wait for it, work for it or only read. Every write of the scheduler is fenced by the
+//! term, in the same transaction, and so is every wish of people that changes what it decides on:
+//! it reaches whoever has the term, or is refused. Not fenced is
+//!
+//! - what workers write: that they come, live and leave, what they claim, how it has ended
+//!   (`report`), and what a task reads (`task_span`). It moves no run: a pass takes it in;
+//! - that a worker is to claim nothing more (`set_draining`), which any process may be asked for;
+//! - that workers whose lease is over are struck off, and unclaimed attempts that are to be ended
+//!   are marked so (`expire_workers`, `arrivals`): both follow from rows and the database's clock
+//!   alone, so it is the same whoever does it;
+//! - the schema; and the versions, mistakes, secrets and alerts of a store that has never taken a
+//!   term, as when tests fill a new database. A process that stands by writes none of them.
 
 mod address;
 mod alert;

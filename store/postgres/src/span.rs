@@ -1,10 +1,10 @@
 //! What tasks read of topics.
 
+use crate::arrays::column;
 use crate::rows;
 use crate::rows::partition;
 use crate::{PostgresStore, sql};
 use async_trait::async_trait;
-use sqlx::Connection;
 use tidemill_store::{Partition, Span, SpanOf, SpanStore, StoreError};
 
 #[async_trait]
@@ -18,27 +18,18 @@ impl SpanStore for PostgresStore {
     }
 
     async fn fix_spans(&self, of: SpanOf, spans: &[Span]) -> Result<Vec<Span>, StoreError> {
-        let wished = spans.to_vec();
-        self.with(move |conn| {
-            Box::pin(async move {
-                let mut tx = conn.begin().await?;
-                for span in &wished {
-                    sqlx::query(sql::TASK_SPAN_FIX)
-                        .bind(of.run.0)
-                        .bind(of.task_no.0)
-                        .bind(of.map_index.0)
-                        .bind(&span.partition.topic)
-                        .bind(&span.partition.incarnation)
-                        .bind(span.partition.partition)
-                        .bind(span.first)
-                        .bind(span.end)
-                        .execute(&mut *tx)
-                        .await?;
-                }
-                Ok(tx.commit().await?)
-            })
-        })
-        .await?;
+        // One statement, so that it needs no transaction of its own: a worker's pooler may give
+        // each another session.
+        let query = sqlx::query(sql::TASK_SPAN_FIX)
+            .bind(of.run.0)
+            .bind(of.task_no.0)
+            .bind(of.map_index.0)
+            .bind(column(spans, |span| span.partition.topic.clone()))
+            .bind(column(spans, |span| span.partition.incarnation.clone()))
+            .bind(column(spans, |span| span.partition.partition))
+            .bind(column(spans, |span| span.first))
+            .bind(column(spans, |span| span.end));
+        self.list(query, |_| Ok(())).await?;
         self.spans(of).await
     }
 

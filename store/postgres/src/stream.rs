@@ -21,7 +21,7 @@ impl StreamStore for PostgresStore {
         now: Ts,
     ) -> Result<TriggerRecord, StoreError> {
         let name = name.to_string();
-        self.with(move |conn| Box::pin(async move { keep_trigger(conn, dag, &name, now).await }))
+        self.fenced(move |conn| Box::pin(async move { keep_trigger(conn, dag, &name, now).await }))
             .await
     }
 
@@ -30,7 +30,7 @@ impl StreamStore for PostgresStore {
     }
 
     async fn pause_trigger(&self, trigger: TriggerNo, is_paused: bool) -> Result<(), StoreError> {
-        self.with(move |conn| {
+        self.fenced(move |conn| {
             Box::pin(async move {
                 sqlx::query(sql::STREAM_TRIGGER_PAUSE)
                     .bind(trigger.0)
@@ -156,7 +156,7 @@ impl StreamStore for PostgresStore {
     }
 
     async fn drop_poison(&self, trigger: TriggerNo, poison: i64) -> Result<bool, StoreError> {
-        self.with(move |conn| {
+        self.fenced(move |conn| {
             Box::pin(async move {
                 let done = sqlx::query(sql::STREAM_POISON_DROP)
                     .bind(trigger.0)
@@ -171,7 +171,7 @@ impl StreamStore for PostgresStore {
 
     async fn mark_sent(&self, poison: &[i64], now: Ts) -> Result<(), StoreError> {
         let poison = poison.to_vec();
-        self.with(move |conn| {
+        self.fenced(move |conn| {
             Box::pin(async move {
                 sqlx::query(sql::STREAM_POISON_SENT)
                     .bind(poison)

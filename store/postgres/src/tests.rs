@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod answers;
+mod asked_again;
+mod bells;
 mod schema;
 mod snapshot;
 mod statement;
@@ -10,7 +12,7 @@ mod tls;
 
 use crate::{Address, PostgresStore};
 use std::time::{Duration, Instant};
-use tidemill_model::{Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, Ts};
+use tidemill_model::{Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, TriggerNo, Ts};
 use tidemill_store::*;
 use tidemill_store_conformance::server::Server;
 

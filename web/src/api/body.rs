@@ -88,7 +88,7 @@ pub(crate) fn dag(record: &DagRecord, dag: Option<&Dag>, has_errors: bool) -> Va
         "tags": tags,
         "max_active_tasks": dag.map_or(16, |dag| dag.max_active_tasks),
         "max_active_runs": dag.map_or(16, |dag| dag.max_active_runs),
-        "max_consecutive_failed_dag_runs": 0,
+        "max_consecutive_failed_dag_runs": dag.map_or(0, |dag| dag.max_consecutive_failed_runs),
         "has_task_concurrency_limits": dag.is_some_and(has_task_limits),
         "has_import_errors": has_errors,
         "next_dagrun_logical_date": tick.map(|tick| tick.logical_date),

@@ -9,6 +9,7 @@ mod dags;
 mod logs;
 mod own;
 mod pools;
+pub(crate) mod quarantine;
 mod query;
 mod runs;
 pub(crate) mod streams;
@@ -210,12 +211,20 @@ pub(crate) fn router(is_socket: bool) -> Router<Web> {
             post(streams::unblock),
         )
         .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine",
+            get(quarantine::list),
+        )
+        .route(
+            "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}",
+            get(quarantine::show),
+        )
+        .route(
             "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}/retry",
-            post(streams::retry_poison),
+            post(quarantine::retry),
         )
         .route(
             "/tidemill/v1/dags/{dag}/triggers/{trigger}/quarantine/{id}/drop",
-            post(streams::drop_poison),
+            post(quarantine::drop),
         )
         .route("/tidemill/v1/runs/{reference}", get(own::resolve))
         .route("/tidemill/v1/workers", get(workers::list))

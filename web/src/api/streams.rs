@@ -1,6 +1,7 @@
 //! Streams: how far they are read, what was made of them, and what people do with them.
 
 use super::ApiResult;
+use super::quarantine::{NEWEST, poison};
 use super::query::{Body, Pairs};
 use crate::Web;
 use crate::error::Fault;
@@ -10,12 +11,9 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tidemill_store::{
-    BatchRecord, Command, Cursor, GapRecord, LIVE, PoisonRecord, Refusal, SeekTo, StreamWish,
+    BatchRecord, Command, Cursor, GapRecord, LIVE, Refusal, ReplayOf, SeekTo, StreamWish,
     TriggerRecord,
 };
-
-/// Batches and poison that one answer holds.
-const NEWEST: u32 = 50;
 
 /// What a source is doing, by the process that runs it; null where none does.
 pub(crate) async fn live(web: &Web) -> Vec<Value> {
@@ -115,6 +113,8 @@ fn partition(cursor: &Cursor, live: &Value) -> Value {
         "lag": lag,
         "caught_up": is_caught_up,
         "read_up_to": now["read_up_to"],
+        "unread_since": now["unread_since"],
+        "kept_until": now["kept_until"],
         "halted": cursor.halted,
         "taken": cursor.counts.taken,
         "filtered": cursor.counts.filtered,
@@ -140,25 +140,6 @@ pub(crate) async fn batch(web: &Web, one: &BatchRecord) -> Result<Value, Fault> 
         "sha256": one.sha256,
         "lane": one.lane,
     }))
-}
-
-pub(crate) fn poison(one: &PoisonRecord) -> Value {
-    let size = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(Vec::len);
-    json!({
-        "id": one.poison,
-        "topic": one.partition.topic,
-        "partition": one.partition.partition,
-        "offset": one.offset,
-        "timestamp": one.timestamp,
-        "class": one.class,
-        "message": one.message,
-        "key_bytes": size(&one.key),
-        "value_bytes": size(&one.value),
-        "headers": one.headers,
-        "state": one.state,
-        "sent_at": one.sent_at,
-        "created_at": one.created_at,
-    })
 }
 
 /// `GET /triggers`, of one DAG where `dag_id` names it.
@@ -246,7 +227,7 @@ pub(crate) async fn blocked(web: &Web, record: &TriggerRecord) -> Result<Value, 
     Ok(Value::Array(all))
 }
 
-async fn wish(web: &Web, wish: StreamWish) -> Result<Value, Fault> {
+pub(crate) async fn wish(web: &Web, wish: StreamWish) -> Result<Value, Fault> {
     let none = || Refusal::Unavailable {
         what: "no server reads streams here".to_string(),
     };
@@ -324,13 +305,21 @@ fn place(body: &Body, key: &'static str, value: Option<&Value>) -> Result<SeekTo
 }
 
 /// `POST /dags/{dag}/triggers/{trigger}/replays` with `{"from": …, "to": …, "partitions": [0],
-/// "allow_gap": false, "dry_run": true}`; places as for `seek`.
+/// "allow_gap": false, "dry_run": true}`; places as for `seek`. `dag_run_id` instead of `from` and
+/// `to` means what that run was made of.
 pub(crate) async fn replay(
     State(web): State<Web>,
     Path((dag, name)): Path<(String, String)>,
     bytes: Bytes,
 ) -> ApiResult {
-    let keys = ["from", "to", "partitions", "allow_gap", "dry_run"];
+    let keys = [
+        "from",
+        "to",
+        "dag_run_id",
+        "partitions",
+        "allow_gap",
+        "dry_run",
+    ];
     let body = Body::read(&bytes, &keys)?;
     let record = find(&web, &dag, &name).await?;
     let numbers = match body.get("partitions") {
@@ -345,15 +334,25 @@ pub(crate) async fn replay(
     let asked = StreamWish::Replay {
         dag: record.dag,
         trigger: record.name,
-        range: (
-            place(&body, "from", body.get("from"))?,
-            place(&body, "to", body.get("to"))?,
-        ),
+        of: replay_of(&web, &dag, &body).await?,
         partitions: numbers.ok_or_else(odd)?,
         allow_gap: body.flag("allow_gap", false)?,
         dry_run: body.flag("dry_run", false)?,
     };
     Ok(Json(wish(&web, asked).await?).into_response())
+}
+
+/// What a replay reads: what a run was made of, or what lies between two places.
+async fn replay_of(web: &Web, dag: &str, body: &Body) -> Result<ReplayOf, Fault> {
+    let Some(run_id) = body.get("dag_run_id").and_then(Value::as_str) else {
+        return Ok(ReplayOf::Between(
+            place(body, "from", body.get("from"))?,
+            place(body, "to", body.get("to"))?,
+        ));
+    };
+    let run = web.doors.pages.run(dag, run_id).await?;
+    let none = || Fault::not_found(format!("DAG {dag} has no run {run_id}"));
+    Ok(ReplayOf::Run(run.ok_or_else(none)?.row.run))
 }
 
 /// `POST /dags/{dag}/triggers/{trigger}/replays/{replay}/cancel`.
@@ -409,41 +408,4 @@ pub(crate) async fn unblock_one(
         retry,
     };
     crate::page::ask(web, command).await.map(drop)
-}
-
-/// `POST /dags/{dag}/triggers/{trigger}/quarantine/{id}/retry`.
-pub(crate) async fn retry_poison(
-    State(web): State<Web>,
-    Path((dag, name, id)): Path<(String, String, i64)>,
-) -> ApiResult {
-    Ok(Json(retry_one(&web, &dag, &name, id).await?).into_response())
-}
-
-pub(crate) async fn retry_one(web: &Web, dag: &str, name: &str, id: i64) -> Result<Value, Fault> {
-    let record = find(web, dag, name).await?;
-    let asked = StreamWish::Retry {
-        dag: record.dag,
-        trigger: record.name,
-        poison: id,
-    };
-    wish(web, asked).await
-}
-
-/// `POST /dags/{dag}/triggers/{trigger}/quarantine/{id}/drop`.
-pub(crate) async fn drop_poison(
-    State(web): State<Web>,
-    Path((dag, name, id)): Path<(String, String, i64)>,
-) -> ApiResult {
-    drop_one(&web, &dag, &name, id).await?;
-    Ok(Json(json!({ "id": id, "state": "dropped" })).into_response())
-}
-
-pub(crate) async fn drop_one(web: &Web, dag: &str, name: &str, id: i64) -> Result<(), Fault> {
-    let record = find(web, dag, name).await?;
-    match web.doors.streams.drop_poison(record.trigger, id).await? {
-        true => Ok(()),
-        false => Err(Fault::not_found(format!(
-            "{dag}/{name} holds no record {id} in quarantine"
-        ))),
-    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod clear;
 pub(crate) mod code;
 pub(crate) mod dag;
 pub(crate) mod dags;
+pub(crate) mod exchange;
 pub(crate) mod graph;
 pub(crate) mod log;
 pub(crate) mod outside;

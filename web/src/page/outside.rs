@@ -50,6 +50,7 @@ struct VariableLine {
 struct Variables {
     frame: Frame,
     lines: Vec<VariableLine>,
+    told: Option<(bool, String)>,
 }
 
 /// The connections.
@@ -57,7 +58,8 @@ pub(crate) async fn connections_page(State(web): State<Web>) -> PageResult {
     show_connections(&web, None).await
 }
 
-async fn show_connections(web: &Web, told: Option<(bool, String)>) -> PageResult {
+/// The connections, and what came of what was asked.
+pub(super) async fn show_connections(web: &Web, told: Option<(bool, String)>) -> PageResult {
     let shown = |text: &Option<String>| text.as_deref().map(text::inert).unwrap_or_default();
     let lines = connections(web)
         .await?
@@ -77,8 +79,13 @@ async fn show_connections(web: &Web, told: Option<(bool, String)>) -> PageResult
     show(&Connections {
         lines: lines.collect(),
         frame: Frame::new("Connections", None, web.doors.version),
-        told,
+        told: told.map(inert),
     })
+}
+
+/// What was told may hold the words of another machine.
+fn inert((is_good, told): (bool, String)) -> (bool, String) {
+    (is_good, text::inert(&told))
 }
 
 /// A field of the form; an empty one clears what was there.
@@ -166,7 +173,12 @@ pub(crate) async fn set_connection(
 
 /// The variables.
 pub(crate) async fn variables_page(State(web): State<Web>) -> PageResult {
-    let lines = variables(&web).await?.into_iter().map(|one| VariableLine {
+    show_variables(&web, None).await
+}
+
+/// The variables, and what came of what was asked.
+pub(super) async fn show_variables(web: &Web, told: Option<(bool, String)>) -> PageResult {
+    let lines = variables(web).await?.into_iter().map(|one| VariableLine {
         url: format!("/admin/variables/{}", text::segment(&one.key)),
         description: one
             .description
@@ -180,6 +192,7 @@ pub(crate) async fn variables_page(State(web): State<Web>) -> PageResult {
     show(&Variables {
         lines: lines.collect(),
         frame: Frame::new("Variables", None, web.doors.version),
+        told: told.map(inert),
     })
 }
 

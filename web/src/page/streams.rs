@@ -2,13 +2,14 @@
 
 use super::{Frame, PageResult, go, show};
 use crate::Web;
-use crate::api::streams as api;
-use crate::view::text;
+use crate::api::{quarantine, streams as api};
+use crate::view::{self, text};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
 use serde_json::Value;
 use std::collections::HashMap;
+use tidemill_model::Ts;
 use tidemill_store::GapRecord;
 
 struct StreamLine {
@@ -59,6 +60,10 @@ struct PartitionLine {
     end: String,
     lag: String,
     read_up_to: String,
+    /// How old the oldest record is that is in no run.
+    waits: String,
+    /// How long the topic still keeps it.
+    kept: String,
     halted: String,
 }
 
@@ -101,7 +106,10 @@ pub(crate) async fn page(State(web): State<Web>) -> PageResult {
                 .push(batch(&record.dag_id, &api::batch(&web, &one).await?));
         }
         let held = web.doors.streams.quarantine(record.trigger, SHOWN).await?;
-        line.poison = held.iter().map(|one| poison(&api::poison(one))).collect();
+        line.poison = held
+            .iter()
+            .map(|one| poison(&quarantine::poison(one)))
+            .collect();
         let blocked = api::blocked(&web, &record).await?;
         let blocked = blocked.as_array().into_iter().flatten();
         line.blocked = blocked
@@ -140,7 +148,10 @@ fn line(body: &Value) -> StreamLine {
         url: format!("/streams/{}/{}", text::segment(&dag), text::segment(&name)),
         dag_url: format!("/dags/{}", text::segment(&dag)),
         why: body["why"].as_str().map(text::inert).unwrap_or_default(),
-        is_bad: matches!(state.as_str(), "waiting" | "halted" | "stopped"),
+        is_bad: matches!(
+            state.as_str(),
+            "waiting" | "halted" | "stopped" | "open_transaction"
+        ),
         is_stream: !matches!(body["kind"].as_str(), Some("webhook" | "file")),
         kind: word(&body["kind"]),
         state: state.replace('_', " "),
@@ -163,7 +174,14 @@ fn line(body: &Value) -> StreamLine {
 }
 
 fn partition(body: &Value) -> PartitionLine {
+    let now = view::now();
+    let instant = |name: &str| serde_json::from_value::<Ts>(body[name].clone()).ok();
+    let is_read = body["caught_up"] == true;
+    let unread = instant("unread_since").filter(|_| !is_read);
+    let kept = instant("kept_until").filter(|_| !is_read);
     PartitionLine {
+        waits: unread.map(|at| view::relative(at, now)).unwrap_or_default(),
+        kept: kept.map(|at| view::relative(at, now)).unwrap_or_default(),
         name: format!("{}/{}", word(&body["topic"]), body["partition"]),
         next: number(body, "next_offset"),
         end: word(&body["high"]),
@@ -258,11 +276,11 @@ pub(crate) async fn change(
         Some("resume") => api::pause(&web, &dag, &name, false).await?,
         Some("drop") => {
             let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
-            api::drop_one(&web, &dag, &name, id).await?;
+            quarantine::drop_one(&web, &dag, &name, id).await?;
         }
         Some("retry") => {
             let id = form.get("id").and_then(|id| id.parse().ok()).unwrap_or(0);
-            api::retry_one(&web, &dag, &name, id).await?;
+            quarantine::retry_one(&web, &dag, &name, id).await?;
         }
         Some(how @ ("try the lane" | "skip the lane")) => {
             let lane = form.get("lane").cloned().unwrap_or_default();

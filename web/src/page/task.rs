@@ -88,13 +88,12 @@ pub(crate) async fn find(
     let mut row = None;
     if let Some(no) = facts.names.no(task_id) {
         row = web.doors.pages.task(run.row.run, no, map).await?;
-        let dag = facts
+        let task = facts
             .dag
             .as_deref()
-            .filter(|_| !run.row.state.is_terminal());
-        let task = dag.and_then(|dag| rows::task_of(dag, task_id, no));
+            .and_then(|dag| rows::task_of(dag, task_id, no));
         if let (None, Some(task), MapIndex::NONE) = (&row, task, map)
-            && !is_expanded(web, &run, task, no).await?
+            && is_untouched(web, &run, task, no).await?
         {
             // It has no row yet: nothing has happened to it.
             let retries = i32::try_from(task.retry.retries).unwrap_or(i32::MAX);
@@ -111,16 +110,28 @@ pub(crate) async fn find(
     }
 }
 
-/// Does a mapped task have instances, which stand in its place?
-async fn is_expanded(
+/// Has nothing happened to a task without a row of its own? It has when instances stand in its
+/// place; and in a run that is over, unless that ended before it began.
+async fn is_untouched(
     web: &Web,
     run: &RunRecord,
     task: &tidemill_model::Task,
     no: TaskNo,
 ) -> Result<bool, Fault> {
-    if task.mapping.is_none() {
-        return Ok(false);
+    let is_over = run.row.state.is_terminal();
+    if !is_over && task.mapping.is_none() {
+        return Ok(true);
     }
+    let all = web.doors.pages.tasks(&[run.row.run]).await?;
+    Ok(!all.iter().any(|row| is_over || row.task_no == no))
+}
+
+/// Do instances stand in the place of this task?
+async fn is_expanded(web: &Web, dag_id: &str, run_id: &str, task_id: &str) -> Result<bool, Fault> {
+    let (facts, run) = run_facts(web, dag_id, run_id).await?;
+    let Some(no) = facts.names.no(task_id) else {
+        return Ok(false);
+    };
     let all = web.doors.pages.tasks(&[run.row.run]).await?;
     Ok(all.iter().any(|row| row.task_no == no))
 }
@@ -146,7 +157,13 @@ pub(crate) async fn page(
     Query(query): Query<HashMap<String, String>>,
 ) -> PageResult {
     let map = map_index(&query);
-    let found = find(&web, &dag_id, &run_id, &task_id, map).await?;
+    let found = find(&web, &dag_id, &run_id, &task_id, map).await;
+    let is_none = found.is_err() && map == MapIndex::NONE;
+    if is_none && is_expanded(&web, &dag_id, &run_id, &task_id).await? {
+        // Its instances have the pages, and the run shows which there are.
+        return Ok(go(&format!("{}#tasks", text::run_url(&dag_id, &run_id))));
+    }
+    let found = found?;
     let row = &found.row;
     let earlier = web.doors.pages.tries(row.run, row.task_no, map).await?;
     let shown_try = wanted_try(&query, row);
@@ -202,9 +219,11 @@ fn unreadable(err: &std::io::Error) -> Ends {
     }
 }
 
-/// What an instance waits for; nothing when it is over or runs, or when nobody can tell now.
+/// What an instance waits for; nothing when it is over or runs, or when nobody can tell now. One
+/// that is given out still waits, until a worker claims it.
 async fn waits_for(web: &Web, found: &Instance) -> Vec<ConditionLine> {
-    if found.row.state.is_terminal() || found.row.is_live() {
+    let is_with_a_worker = found.row.is_live() && found.row.state != TaskState::Queued;
+    if found.row.state.is_terminal() || is_with_a_worker {
         return Vec::new();
     }
     let of = WhyOf::Task {

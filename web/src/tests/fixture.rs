@@ -116,6 +116,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
             scope: tidemill_model::dag::RetryScope::Failed,
         },
         rerun_with_latest_version: false,
+        max_consecutive_failed_runs: 0,
         triggers: Vec::new(),
         event_triggers: Vec::new(),
         alerts: Vec::new(),

@@ -9,7 +9,9 @@ use tidemill_store::{Command, EngineStore, Pass, PoolChange, Reach, RunRow};
 /// Pages that are whole documents.
 fn documents() -> impl Iterator<Item = &'static str> {
     let others = ["/events", "/metrics", "/log", "/raw"];
-    let wanted = move |path: &str| !others.iter().any(|end| path.ends_with(end));
+    let wanted = move |path: &str| {
+        !others.iter().any(|end| path.ends_with(end)) && !path.contains("/export/")
+    };
     PAGES
         .iter()
         .filter(|(method, _)| *method == "GET")

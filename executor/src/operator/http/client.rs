@@ -51,7 +51,8 @@ fn unreadable(path: &Path, err: &dyn std::fmt::Display) -> Failure {
     Failure::could_not_start(format!("ca_file: cannot read {}: {err}", path.display()))
 }
 
-fn make(ca_file: Option<&Path>, allowed: &Allowed) -> Result<Client, Failure> {
+/// A client that trusts this file's certificates, or the system's.
+pub(super) fn make(ca_file: Option<&Path>, allowed: &Allowed) -> Result<Client, Failure> {
     // Another part of the program may have chosen the same provider before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()

@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub wait: Option<Wait>,
     /// The text of the key; empty for none.
     pub idempotency_key: Option<String>,
-    /// A file with the certificates that are trusted instead of the system's.
+    /// A file with the certificates that are trusted instead of the system's: no template.
     pub ca_file: Option<String>,
 }
 

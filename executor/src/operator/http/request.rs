@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use tidemill_connection::Secret;
+use tidemill_connection::{Connection, Secret};
 
 /// The header that lets a server know a repetition.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -108,9 +108,22 @@ fn address(job: &Job, config: &Config) -> Result<Url, Failure> {
     let id = config.connection.as_ref();
     let id = id.ok_or_else(|| wrong("the http task has no address"))?;
     let connection = job.connection(id)?;
+    let base = base_of(connection)?;
+    let endpoint = config.endpoint.as_deref().unwrap_or_default();
+    let endpoint = job.text("endpoint", endpoint)?;
+    let joined = base.join(&endpoint);
+    let url = joined.map_err(|err| wrong(format!("endpoint: `{endpoint}`: {err}")))?;
+    if url.origin() != base.origin() {
+        return Err(wrong("`endpoint` leads away from the connection's host"));
+    }
+    read_url(url.as_str())
+}
+
+/// Where the paths of a connection begin.
+pub(super) fn base_of(connection: &Connection) -> Result<Url, Failure> {
     let host = connection.host.as_deref().unwrap_or_default();
     if host.is_empty() {
-        return Err(wrong(format!("connection `{id}` has no host")));
+        return Err(wrong(format!("connection `{}` has no host", connection.id)));
     }
     // Airflow keeps the scheme in the host, in `schema` or in the type.
     let scheme = match connection.schema.as_deref() {
@@ -126,14 +139,7 @@ fn address(job: &Job, config: &Config) -> Result<Url, Failure> {
     if let Some(port) = connection.port {
         let _ = base.set_port(Some(port)); // an http address has one
     }
-    let endpoint = config.endpoint.as_deref().unwrap_or_default();
-    let endpoint = job.text("endpoint", endpoint)?;
-    let joined = base.join(&endpoint);
-    let url = joined.map_err(|err| wrong(format!("endpoint: `{endpoint}`: {err}")))?;
-    if url.origin() != base.origin() {
-        return Err(wrong("`endpoint` leads away from the connection's host"));
-    }
-    read_url(url.as_str())
+    Ok(base)
 }
 
 /// The user and the headers that a connection keeps for its host.

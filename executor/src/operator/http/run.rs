@@ -52,11 +52,7 @@ pub(crate) async fn run(http: Arc<Http>, job: Job) -> Result<Done, End> {
 
 /// Sends the requests of these settings and judges their answers.
 pub(crate) async fn ask(http: &Http, job: &Job, config: &Config) -> Result<Done, End> {
-    let ca_file = config
-        .ca_file
-        .as_ref()
-        .map(|path| job.text("ca_file", path))
-        .transpose()?;
+    let ca_file = config.ca_file.as_ref();
     let ca_file = ca_file.map(|path| job.dag_dir().join(path));
     let client = http.clients.get(ca_file.as_deref(), &http.allowed)?;
     let total = config.total_timeout.map(Duration::from_millis);

@@ -17,6 +17,9 @@ pub(crate) async fn run(http: Arc<Http>, job: Job) -> Result<Done, End> {
     if let Some(timeout) = own.request_timeout {
         request.insert("timeout".to_string(), Value::from(timeout));
     }
+    // A server that knows the key of an earlier look would give its answer to that again.
+    let key = request.entry("idempotency_key");
+    key.or_insert_with(|| Value::from(""));
     let request: http::Config = serde_json::from_value(Value::Object(request))
         .map_err(|err| Failure::could_not_start(format!("cannot read the settings: {err}")))?;
     let question = Question {

@@ -4,6 +4,7 @@ mod config;
 mod load;
 mod place;
 mod postgres;
+mod probe;
 mod rows;
 mod run;
 mod sqlite;
@@ -11,4 +12,5 @@ mod statement;
 mod target;
 
 pub(crate) use place::Place;
+pub use probe::reach_database;
 pub(crate) use run::{run, value};

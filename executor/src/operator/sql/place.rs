@@ -93,36 +93,39 @@ fn of_connection(job: &Job, connection: &Connection) -> Result<Place, Failure> {
                 .or(connection.schema.as_deref())
                 .unwrap_or_default(),
         ),
-        "postgres" | "postgresql" => {
-            let mut options = PgConnectOptions::new_without_pgpass();
-            if let Some(host) = &connection.host {
-                options = options.host(host);
-            }
-            if let Some(port) = connection.port {
-                options = options.port(port);
-            }
-            if let Some(login) = &connection.login {
-                options = options.username(login);
-            }
-            if let Some(password) = &connection.password {
-                options = options.password(password.expose());
-            }
-            if let Some(database) = &connection.schema {
-                options = options.database(database);
-            }
-            if let Some(mode) = connection.extra_text("sslmode") {
-                let mode = PgSslMode::from_str(mode.expose());
-                options = options.ssl_mode(
-                    mode.map_err(|_| wrong(&format!("connection `{id}`: its sslmode is none")))?,
-                );
-            }
-            if let Some(file) = connection.extra_text("sslrootcert") {
-                options = options.ssl_root_cert(file.expose());
-            }
-            Ok(server(options))
-        }
+        "postgres" | "postgresql" => Ok(server(server_of(connection)?)),
         other => Err(wrong(&format!(
             "connection `{id}` is of the type `{other}`: sql knows postgres and sqlite"
         ))),
     }
+}
+
+/// How a connection of Airflow's type `postgres` logs in.
+pub(super) fn server_of(connection: &Connection) -> Result<PgConnectOptions, Failure> {
+    let mut options = PgConnectOptions::new_without_pgpass();
+    if let Some(host) = &connection.host {
+        options = options.host(host);
+    }
+    if let Some(port) = connection.port {
+        options = options.port(port);
+    }
+    if let Some(login) = &connection.login {
+        options = options.username(login);
+    }
+    if let Some(password) = &connection.password {
+        options = options.password(password.expose());
+    }
+    if let Some(database) = &connection.schema {
+        options = options.database(database);
+    }
+    if let Some(mode) = connection.extra_text("sslmode") {
+        let mode = PgSslMode::from_str(mode.expose());
+        let id = &connection.id;
+        let mode = mode.map_err(|_| wrong(&format!("connection `{id}`: its sslmode is none")))?;
+        options = options.ssl_mode(mode);
+    }
+    if let Some(file) = connection.extra_text("sslrootcert") {
+        options = options.ssl_root_cert(file.expose());
+    }
+    Ok(options)
 }

@@ -7,12 +7,13 @@ use tidemill_store_conformance::proxy::{Cut, Proxy};
 /// Stands in the text of a pass alone.
 const PASS: &str = "One pass, in one statement";
 
-struct Cuttable {
-    scene: Scene,
-    proxy: Proxy,
+/// A scene by a way that can be cut.
+pub(super) struct Cuttable {
+    pub(super) scene: Scene,
+    pub(super) proxy: Proxy,
 }
 
-async fn cuttable() -> Cuttable {
+pub(super) async fn cuttable() -> Cuttable {
     let server = Server::shared();
     let direct = server.new_database();
     let proxy = Proxy::to(server.folder());
@@ -217,7 +218,7 @@ async fn at_work() -> (Cuttable, i64, [Attempt; 2]) {
     (cuttable, worker, attempts)
 }
 
-fn a_worker() -> NewWorker {
+pub(super) fn a_worker() -> NewWorker {
     NewWorker {
         host: "mill".to_string(),
         pid: 7,

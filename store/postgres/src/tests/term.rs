@@ -155,6 +155,81 @@ async fn no_write_of_a_store_whose_term_is_over_touches_a_row() {
     assert_ne!(sql(&scene.url, rows), before);
 }
 
+/// A letter in quarantine, of a new trigger.
+async fn a_letter(scene: &Scene) -> (TriggerNo, i64) {
+    let store = &scene.store;
+    let record = store.put_trigger(scene.kept.dag.dag, "in", Ts(1)).await;
+    let trigger = record.unwrap().trigger;
+    let poison = NewPoison {
+        partition: Partition {
+            topic: "orders".to_string(),
+            incarnation: "id1".to_string(),
+            partition: 0,
+        },
+        offset: 3,
+        timestamp: None,
+        class: "rejected".to_string(),
+        message: "odd".to_string(),
+        key: None,
+        value: None,
+        headers: serde_json::json!([]),
+    };
+    let commit = StreamCommit {
+        term: scene.term,
+        trigger,
+        replay: LIVE,
+        now: Ts(1),
+        cuts: Vec::new(),
+        runs: Vec::new(),
+        poison: vec![poison],
+        seen: Vec::new(),
+        retried: Vec::new(),
+    };
+    let written = store.commit_stream(&commit).await.unwrap();
+    assert_eq!(written, Committed::Done);
+    let held = store.quarantine(trigger, 1).await.unwrap();
+    (trigger, held[0].poison)
+}
+
+#[tokio::test]
+async fn what_is_written_of_streams_without_a_number_of_the_term_is_the_holder_s_alone() {
+    let scene = scene(1).await;
+    let (trigger, poison) = a_letter(&scene).await;
+    let dag = scene.kept.dag.dag;
+    let write = async |store: &PostgresStore| {
+        [
+            store.put_trigger(dag, "other", Ts(2)).await.map(drop),
+            store.pause_trigger(trigger, true).await,
+            store.mark_sent(&[poison], Ts(2)).await,
+            store.drop_poison(trigger, poison).await.map(drop),
+        ]
+    };
+    let rows = "select (select string_agg(t::text, ' ') from stream_trigger t),
+                       (select string_agg(t::text, ' ') from stream_poison t)";
+    let before = sql(&scene.url, rows);
+    let second = open(&scene.url).await;
+    let assert_is_refused = async |store: &PostgresStore| {
+        for written in write(store).await {
+            assert!(matches!(written, Err(StoreError::TermLost)), "{written:?}");
+        }
+        assert_eq!(sql(&scene.url, rows), before);
+    };
+    assert_is_refused(&second).await; // it stands by
+    wait_for("the term", async || {
+        sql(
+            &scene.url,
+            "update term_lease set until = clock_timestamp() - interval '1 s'",
+        );
+        second.take_term("the second", Ts(2)).await.ok()
+    })
+    .await;
+    assert_is_refused(&scene.store).await; // its term is over
+    for written in write(&second).await {
+        written.unwrap();
+    }
+    assert_ne!(sql(&scene.url, rows), before);
+}
+
 /// A take-over waits for the pass in flight: what the new holder reads is all that there will be.
 #[tokio::test]
 async fn a_take_over_waits_for_the_pass_in_flight() {
