@@ -37,7 +37,7 @@ mutants: ## Does a test see each small change of the scheduler? make mutants [SH
 soak: ## The long form of the kill -9 tests: 200 of a server on each database, 100 between two commits, 100 of workers and of PostgreSQL; a burst of 1,000,000 records; a task that prints 10 GB; and a snapshot held open for ten minutes
 	TIDEMILL_ENDLESS_BYTES=$${TIDEMILL_ENDLESS_BYTES:-10000000000} $(CARGO) test --release -p tidemill-executor --test logs endless -- --nocapture
 	TIDEMILL_ONCE_ROUNDS=$${TIDEMILL_ONCE_ROUNDS:-100} $(CARGO) test --release -p tidemill --test sql exactly_once -- --nocapture
-	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --release -p tidemill --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1
+	TIDEMILL_KILL_ROUNDS=$${TIDEMILL_KILL_ROUNDS:-200} $(CARGO) test --workspace --features s3 --test kills --test kills_postgres --test stream_kills --test stream_kills_postgres -- --nocapture --test-threads 1 # a release build has no places at which it ends itself
 	TIDEMILL_AWAY_SECONDS=$${TIDEMILL_AWAY_SECONDS:-60} $(CARGO) test --release -p tidemill --test streams a_broker_that_dies
 	TIDEMILL_BURST=$${TIDEMILL_BURST:-1000000} $(CARGO) test --release -p tidemill --test streams --test streams_postgres -- --nocapture --test-threads 1 a_burst
 	$(CARGO) build --release

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
 use tidemill_model::trigger::{BatchBy, OnDataLoss, StreamMode};
-use tidemill_store::{Counts, Cursor, Cut, StoreError, TriggerRecord};
+use tidemill_store::{Counts, Cursor, Cut, StoreError, TriggerRecord, fault};
 
 /// Records that are read from one partition before the next has its turn.
 const TURN: usize = 1_000;
@@ -275,6 +275,9 @@ impl<'w> Session<'w> {
             let begun = Instant::now();
             let n_read = if self.is_held { 0 } else { self.read_turns()? };
             self.decode_us += begun.elapsed().as_micros() as u64;
+            if n_read > 0 {
+                fault::here("stream while fetching");
+            }
             if let Some(ended) = self.commit_due()? {
                 return Ok(ended);
             }
