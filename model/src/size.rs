@@ -20,9 +20,17 @@ pub fn parse(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
+/// The same, where only powers of two are taken and the unit must stand there: half of those who
+/// write `10GB` mean `10GiB`.
+pub fn parse_binary(text: &str) -> Option<u64> {
+    let unit = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let is_binary = unit.ends_with("iB") || unit.trim_start() == "B";
+    is_binary.then(|| parse(text)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_binary};
 
     #[test]
     fn sizes_have_a_whole_number_and_a_binary_or_decimal_unit() {
@@ -41,6 +49,32 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse(text), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_only_powers_of_two_are_taken_a_unit_must_stand_there() {
+        let good = [
+            ("0B", 0),
+            ("64KiB", 64 << 10),
+            ("512 MiB", 512 << 20),
+            ("10GiB", 10 << 30),
+        ];
+        for (text, bytes) in good {
+            assert_eq!(parse_binary(text), Some(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "MiB",
+            "5",
+            "5MB",
+            "-1B",
+            "1.5GiB",
+            "99999999999TiB",
+            "+1B",
+            "1 K iB",
+        ] {
+            assert_eq!(parse_binary(text), None, "{text}");
         }
     }
 }

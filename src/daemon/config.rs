@@ -195,7 +195,7 @@ fn logs(path: &Path, table: LogTable) -> Result<LogSettings, String> {
                     "write a size such as 512MiB or 10GiB".to_string(),
                 )
             };
-            tidemill_model::size::parse(text).ok_or_else(what)
+            tidemill_model::size::parse_binary(text).ok_or_else(what)
         });
         size.transpose()
     };
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(found.keep.max_age, Some(Duration::from_secs(30 * 86_400)));
         assert_eq!(found.keep.max_bytes, Some(10 << 30));
         assert_eq!(found.try_max, Some(5 << 20));
-        for wrong in ["max_age = 'soon'", "max_bytes = '10Gb'", "size = 1"] {
+        for wrong in ["max_age = 'soon'", "max_bytes = '10GB'", "size = 1"] {
             assert!(logs(&format!("[logs]\n{wrong}\n")).is_err(), "{wrong}");
         }
     }
