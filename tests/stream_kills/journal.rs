@@ -1,5 +1,6 @@
 //! What the tasks say that they have read.
 
+use super::support::waiting::whole_lines;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +11,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads it. An attempt that was killed before its one write has left nothing.
+    /// Reads it. An attempt that was killed before its one write has left nothing; of one that
+    /// writes just now there may be a part, which is no attempt that has come to its end.
     pub fn read(path: &Path) -> Journal {
-        let text = std::fs::read_to_string(path).unwrap();
-        let mut lines: BTreeMap<(String, i64), Vec<Value>> = BTreeMap::new();
+        let whole = whole_lines(path);
+        let mut lines: BTreeMap<(String, i64), Vec<&str>> = BTreeMap::new();
         let mut runs: BTreeMap<String, BTreeMap<i64, Vec<Value>>> = BTreeMap::new();
-        for line in text.lines().filter(|line| !line.is_empty()) {
+        for line in whole.lines().filter(|line| !line.is_empty()) {
             let mut words = line.splitn(3, ' ');
             let (Some(run), Some(epoch), Some(rest)) = (words.next(), words.next(), words.next())
             else {
@@ -23,13 +25,12 @@ impl Journal {
             };
             let key = (run.to_string(), epoch.parse().unwrap());
             if rest == "END" {
-                let of_run = runs.entry(key.0.clone()).or_default();
-                of_run.insert(key.1, lines.remove(&key).unwrap_or_default());
+                let ended = lines.remove(&key).unwrap_or_default();
+                let read = |line: &str| serde_json::from_str(line).unwrap();
+                let of_run = runs.entry(key.0).or_default();
+                of_run.insert(key.1, ended.into_iter().map(read).collect());
             } else {
-                lines
-                    .entry(key)
-                    .or_default()
-                    .push(serde_json::from_str(rest).unwrap());
+                lines.entry(key).or_default().push(rest);
             }
         }
         Journal { runs }

@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, dag};
 use super::support::PATIENCE;
-use super::support::waiting::wait_for;
+use super::support::waiting::{wait_for, whole_lines};
 use std::collections::BTreeMap;
 use tidemill_kafka_rig::{Producer, Wish};
 
@@ -116,7 +116,7 @@ fn records_of_a_key_are_worked_on_in_their_order_by_eight_at_once() {
     Producer::new(scene.broker).send(&scene.topic, &wishes);
     let _server = scene.place.serve();
     let lines = || {
-        let text = std::fs::read_to_string(&journal).unwrap_or_default();
+        let text = whole_lines(&journal);
         text.lines().map(str::to_string).collect::<Vec<_>>()
     };
     wait_for("all records", PATIENCE * 2, || {

@@ -1,6 +1,6 @@
 //! What the tests of streams share: a DAG that copies what it reads.
 
-use super::support::waiting::wait_for;
+use super::support::waiting::{wait_for, whole_lines};
 use super::support::{PATIENCE, Place, Server};
 use serde_json::Value;
 use tidemill_kafka_rig::{Broker, Producer, Wish};
@@ -16,12 +16,8 @@ pub fn dag(broker: &Broker, topic: &str, settings: &str) -> String {
 
 /// The lines that tasks have copied, as JSON.
 pub fn journal(place: &Place) -> Vec<Value> {
-    let text = std::fs::read_to_string(place.folder().join("journal")).unwrap_or_default();
-    // A line that is being written is not there yet.
-    let whole = &text[..text.rfind('\n').map_or(0, |at| at + 1)];
-    let lines = whole
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap());
+    let text = whole_lines(&place.folder().join("journal"));
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
     lines.collect()
 }
 
