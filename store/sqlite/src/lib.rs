@@ -110,7 +110,7 @@ impl SqliteStore {
     /// no database or was written by a newer program, [`StoreError::Unavailable`] else.
     pub async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
         let what = path.display().to_string();
-        let lock = lock::own(path)?;
+        let lock = lock::own(path).await?;
         let readers = reader_pool(path);
         let writer = open_writer(path)
             .await

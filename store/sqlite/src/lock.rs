@@ -8,10 +8,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tidemill_store::StoreError;
 
 /// The longest process number that is read back, in bytes.
 const PID_BYTES: u64 = 20;
+/// What is said instead of a number of those who only read.
+const OF_A_READER: &str = "of a reader";
+/// So long an owner waits for them: a listing at the wrong moment must not keep a server from
+/// starting.
+const READERS_GONE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Held while the database is open.
 #[derive(Debug)]
@@ -19,14 +26,22 @@ pub(crate) struct OwnerLock {
     _file: File,
 }
 
-/// Takes the lock for one owner and writes this process's number into it.
-pub(crate) fn own(database: &Path) -> Result<OwnerLock, StoreError> {
+/// Takes the lock for one owner, once those who only read have gone, and writes this process's
+/// number into it.
+pub(crate) async fn own(database: &Path) -> Result<OwnerLock, StoreError> {
     let (mut file, path) = open(database)?;
-    take(
-        &mut file,
-        database,
-        FlockOperation::NonBlockingLockExclusive,
-    )?;
+    let began = Instant::now();
+    loop {
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        match take(&mut file, database, operation) {
+            Err(StoreError::Owned { pid, .. })
+                if pid == OF_A_READER && began.elapsed() < READERS_GONE_WITHIN =>
+            {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            taken => break taken?,
+        }
+    }
     let written = file
         .set_len(0)
         .and_then(|()| write!(file, "{}", std::process::id()));
@@ -70,7 +85,9 @@ fn take(file: &mut File, database: &Path, operation: FlockOperation) -> Result<(
 /// Who holds the lock, as far as that can be told: readers do not write their numbers.
 fn owner(file: &mut File) -> String {
     if flock(&*file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return "of a reader".to_string();
+        // Given back at once: two that want to own would take each other for readers.
+        let _ = flock(&*file, FlockOperation::Unlock);
+        return OF_A_READER.to_string();
     }
     let mut pid = String::new();
     let read = file

@@ -4,6 +4,7 @@
 use crate::{SqliteStore, sql};
 use sqlx::{Connection, Executor, Row, SqliteConnection};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tidemill_model::{
     DagNo, Epoch, MapIndex, Reprocess, RunNo, RunState, RunType, SkipReason, TaskNo, TaskState, Ts,
 };
@@ -95,26 +96,10 @@ fn a_run(kept: &StoredVersion) -> RunRow {
 
 fn a_task(task_no: TaskNo, state: TaskState) -> TaskRow {
     TaskRow {
-        run: RunNo(1),
-        task_no,
-        map_index: MapIndex::NONE,
         state,
         try_number: 1,
-        max_tries: 1,
         epoch: Epoch(1),
-        worker: None,
-        losses: 0,
-        scheduled_at: None,
-        queued_at: None,
-        started_at: None,
-        ended_at: None,
-        not_before: None,
-        reason: None,
-        message: None,
-        exit_code: None,
-        followed: None,
-        map_item: None,
-        clears: 0,
+        ..TaskRow::new(RunNo(1), task_no, MapIndex::NONE, 1)
     }
 }
 
@@ -252,6 +237,20 @@ async fn readers_share_the_file_and_keep_owners_out() {
     first.close().await.unwrap();
     second.close().await.unwrap();
     SqliteStore::open(&place.path).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_waits_until_those_who_only_read_have_gone() {
+    let place = place();
+    let (store, ..) = with_tasks(&place.path, 1).await;
+    store.close().await.unwrap();
+    let reader = SqliteStore::open_read_only(&place.path).await.unwrap();
+    let opening = SqliteStore::open(&place.path);
+    tokio::pin!(opening);
+    let first_look = tokio::time::timeout(Duration::ZERO, &mut opening).await;
+    assert!(first_look.is_err(), "it has not waited: {first_look:?}");
+    reader.close().await.unwrap();
+    opening.await.unwrap();
 }
 
 #[tokio::test]
