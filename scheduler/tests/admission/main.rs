@@ -6,7 +6,7 @@ mod naive;
 mod support;
 mod world;
 
-use naive::{Grants, held, pool_use, rows};
+use naive::{Grants, held, holders, pool_use, rows};
 use std::collections::{BTreeMap, BTreeSet};
 use tidemill_model::dag::Task;
 use tidemill_model::{TaskIndex, TaskState};
@@ -99,6 +99,29 @@ fn every_gate_is_open_exactly_for_the_one_that_goes_next() {
             }
         });
     }
+}
+
+#[test]
+fn a_gate_names_everybody_who_holds_what_it_counts() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for seed in 0..SEEDS / 5 {
+        play(seed, |world, _| {
+            for (run, at, _) in rows(world) {
+                let gates = world.admission.gates((run.row.run, at)).unwrap_or_default();
+                for gate in gates {
+                    let Some(expected) = holders(world, run, at, gate.kind) else {
+                        continue;
+                    };
+                    assert_eq!(gate.holders, expected, "seed {seed}: {gate:?}");
+                    if !expected.is_empty() {
+                        seen.insert(format!("{:?}", gate.kind));
+                    }
+                }
+            }
+        });
+    }
+    // Tasks of this world are not mapped: while one waits, its run holds no other of it.
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 #[test]

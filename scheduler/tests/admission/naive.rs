@@ -5,7 +5,7 @@ use crate::world::World;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use tidemill_model::{MapIndex, RunNo, TaskIndex, TaskRow, TaskState, Ts};
-use tidemill_scheduler::{FAIR_SHARE, Place, Run};
+use tidemill_scheduler::{FAIR_SHARE, GateKind, Place, Run};
 
 /// Grants so far, of each pool and of all.
 #[derive(Default)]
@@ -68,6 +68,43 @@ pub fn held(world: &World, run: &Run, at: TaskIndex) -> (usize, usize) {
     let same: Vec<RunNo> = same.map(|(other, _, _)| other.row.run).collect();
     let here = same.iter().filter(|no| **no == run.row.run).count();
     (same.len(), here)
+}
+
+/// Who holds what a gate of this kind counts, and how many slots; nothing for gates of another kind.
+pub fn holders(
+    world: &World,
+    run: &Run,
+    at: TaskIndex,
+    kind: GateKind,
+) -> Option<Vec<(Place, u32)>> {
+    let pool = &run.dag.task(at).pool;
+    let limit = world.pools.iter().find(|limit| limit.name == *pool);
+    let found = rows(world).filter(|(other, there, row)| {
+        let is_here = other.row.run == run.row.run;
+        let is_same = other.row.dag == run.row.dag && *there == at && is_held(row);
+        match kind {
+            GateKind::RunTasks => is_here && row.is_live(),
+            GateKind::TaskPerDag => is_same,
+            GateKind::TaskPerRun => is_same && is_here,
+            GateKind::WorkerSlots => row.is_live(),
+            _ => {
+                let keeps = limit.is_some_and(|limit| limit.include_deferred);
+                other.dag.task(*there).pool == *pool && (row.is_live() || keeps && is_held(row))
+            }
+        }
+    });
+    let place = |other: &Run, there| ((other.row.run, there), other.dag.task(there).pool_slots);
+    let mut found: Vec<(Place, u32)> = found.map(|(other, at, _)| place(other, at)).collect();
+    found.sort_unstable();
+    let has_holders = matches!(
+        kind,
+        GateKind::RunTasks
+            | GateKind::TaskPerDag
+            | GateKind::TaskPerRun
+            | GateKind::WorkerSlots
+            | GateKind::PoolSlots
+    );
+    has_holders.then_some(found)
 }
 
 fn may_go_but_for_its_pool(world: &World, run: &Run, at: TaskIndex) -> bool {
