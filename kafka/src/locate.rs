@@ -4,7 +4,7 @@ use crate::client::{Login, Quiet, cannot_make};
 use crate::source::start::{ids, offset_at, watermarks};
 use rdkafka::consumer::BaseConsumer;
 use tidemill_model::trigger::KafkaTrigger;
-use tidemill_store::{Cursor, Partition, SeekTo};
+use tidemill_store::{Cursor, NamedOffset, Partition, SeekTo};
 
 /// The offsets at which the partitions of cursors would be read on; a partition that a wish does
 /// not name stays where it is. Each with the partition as it is now: its topic may have been made
@@ -43,15 +43,10 @@ pub fn locate(
                 let found = offset_at(&client, at, *instant, high);
                 found.map_err(|trouble| trouble.to_string())?
             }
-            SeekTo::Offsets(offsets) => {
-                match offsets
-                    .iter()
-                    .find(|(partition, _)| *partition == at.partition)
-                {
-                    Some((_, offset)) => *offset,
-                    None => return Ok((at.clone(), cursor.next_offset)),
-                }
-            }
+            SeekTo::Offsets(named) => match NamedOffset::of(at, named) {
+                Some(offset) => offset,
+                None => return Ok((at.clone(), cursor.next_offset)),
+            },
         };
         if !(low..=high).contains(&wished) {
             return Err(format!(

@@ -26,30 +26,10 @@ fn trigger() -> Trigger {
         params: Vec::new(),
         run_id: None,
         kafka: KafkaTrigger {
-            cluster: Cluster::Brokers(Vec::new()),
-            topics: vec![TOPIC.to_string()],
-            topic_pattern: None,
             start: Start::Earliest,
-            mode: StreamMode::Batch,
             max_messages: 7,
-            max_bytes: 1 << 20,
             window: Duration::from_millis(10),
-            batch_by: BatchBy::Partition,
-            ordering: Ordering::Partition,
-            on_lane_failure: OnLaneFailure::Continue,
-            on_run_failure: OnRunFailure::Keep,
-            when_paused: WhenPaused::Hold,
-            tombstones: Tombstones::Deliver,
-            max_record_bytes: 1 << 20,
-            key_format: Format::String,
             value_format: Format::String,
-            filter: None,
-            dedupe: None,
-            on_error: OnRecordError::Dlq,
-            dead_letter_topic: None,
-            on_data_loss: OnDataLoss::Fail,
-            isolation: Isolation::ReadCommitted,
-            group_id: None,
             config: [
                 ("topic.metadata.refresh.interval.ms", "200"),
                 ("reconnect.backoff.max.ms", "200"),
@@ -57,6 +37,7 @@ fn trigger() -> Trigger {
             ]
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .to_vec(),
+            ..KafkaTrigger::new(Cluster::Brokers(Vec::new()), vec![TOPIC.to_string()])
         },
     }
 }

@@ -4,13 +4,13 @@
 use crate::daemon::clock;
 use crate::daemon::streams::{Shared, away, hand_over};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use tidemill_kafka::task::{Edge, SpanWish, TaskError};
 use tidemill_model::trigger::KafkaTrigger;
 use tidemill_model::{DagNo, RunNo};
 use tidemill_store::{
-    Committed, Counts, Cursor, Cut, LIVE, Partition, Refusal, ReplayOf, SeekTo, Span, StreamCommit,
-    StreamWish, TriggerRecord,
+    Committed, Counts, Cursor, Cut, LIVE, NamedOffset, Partition, Refusal, ReplayOf, SeekTo, Span,
+    StreamCommit, StreamWish, TriggerRecord,
 };
 
 fn conflict(what: String) -> Refusal {
@@ -48,6 +48,7 @@ impl Shared {
                 record.dag_id
             ))
         })?;
+        check_names(&to, cursors.iter().map(|cursor| &cursor.partition))?;
         let asked = cursors.clone();
         let logins = self.logins.clone();
         let found = tokio::task::spawn_blocking(move || {
@@ -146,6 +147,9 @@ impl Shared {
         let mut spans = match of {
             ReplayOf::Between(from, to) => {
                 let topics = topics_of(&kafka, &live);
+                for place in [&from, &to] {
+                    check_names(place, live.iter().map(|cursor| &cursor.partition))?;
+                }
                 self.spans(&kafka, topics, (&from, &to), allow_gap).await?
             }
             ReplayOf::Run(run) => self.spans_of_run(&kafka, &record, run, allow_gap).await?,
@@ -204,25 +208,22 @@ impl Shared {
             what: format!("{}/{} has not made that run", record.dag_id, record.name),
         };
         let batch = batch.ok_or_else(none)?;
-        let mut of_topics: BTreeMap<&str, [Vec<(i32, i64)>; 2]> = BTreeMap::new();
-        for range in batch.facts["ranges"].as_array().into_iter().flatten() {
-            let number = |name: &str| range[name].as_i64().unwrap_or_default();
-            let partition = i32::try_from(number("partition")).unwrap_or_default();
-            let topic = range["topic"].as_str().unwrap_or_default();
-            let [first, end] = of_topics.entry(topic).or_default();
-            first.push((partition, number("first_offset")));
-            end.push((partition, number("end_offset")));
-        }
-        let mut spans = Vec::new();
-        for (topic, [first, end]) in of_topics {
-            let wanted: Vec<i32> = first.iter().map(|(partition, _)| *partition).collect();
-            let (from, to) = (SeekTo::Offsets(first), SeekTo::Offsets(end));
-            let topics = vec![topic.to_string()];
-            let found = self.spans(kafka, topics, (&from, &to), allow_gap).await?;
-            let found = found.into_iter();
-            spans.extend(found.filter(|span| wanted.contains(&span.partition.partition)));
-        }
-        Ok(spans)
+        let ranges = batch.facts["ranges"].as_array().into_iter().flatten();
+        let edge = |name: &'static str| {
+            let named = ranges.clone().filter_map(move |range| {
+                Some(NamedOffset {
+                    topic: Some(range["topic"].as_str()?.to_string()),
+                    partition: i32::try_from(range["partition"].as_i64()?).ok()?,
+                    offset: range[name].as_i64()?,
+                })
+            });
+            SeekTo::Offsets(named.collect())
+        };
+        let topics = ranges.clone().filter_map(|range| range["topic"].as_str());
+        let topics: BTreeSet<String> = topics.map(str::to_string).collect();
+        let topics = topics.into_iter().collect();
+        let ends = (&edge("first_offset"), &edge("end_offset"));
+        self.spans(kafka, topics, ends, allow_gap).await
     }
 
     /// A range as offsets, fixed now.
@@ -323,6 +324,45 @@ impl Shared {
         hand_over(&self.door, &self.runs, commit.runs);
         Ok(json!({ "id": poison, "state": "retried", "dag_run_id": run_id }))
     }
+}
+
+/// Does each offset that is named mean a partition that there is, and one alone?
+fn check_names<'p>(
+    place: &SeekTo,
+    all: impl Iterator<Item = &'p Partition> + Clone,
+) -> Result<(), Refusal> {
+    let SeekTo::Offsets(named) = place else {
+        return Ok(());
+    };
+    for one in named {
+        if one.partition == NamedOffset::ALL_OTHERS {
+            continue;
+        }
+        let number = one.partition;
+        let of_number = all
+            .clone()
+            .filter(|partition| partition.partition == number);
+        let is_meant = |at: &&Partition| one.topic.as_ref().is_none_or(|topic| *topic == at.topic);
+        let topics = of_number.filter(is_meant).map(|at| at.topic.as_str());
+        let topics: BTreeSet<&str> = topics.collect();
+        match topics.len() {
+            0 => {
+                let topic = one.topic.as_ref().map(|topic| format!("{topic}/"));
+                let name = format!("{}{number}", topic.unwrap_or_default());
+                return Err(conflict(format!("no partition {name} is read here")));
+            }
+            1 => {}
+            _ => {
+                let names = topics.iter().map(|topic| format!("{topic}/{number}"));
+                let names: Vec<String> = names.collect();
+                let names = names.join(" or ");
+                return Err(conflict(format!(
+                    "partition {number} is in several topics: say {names}"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The topics that a trigger names, and those that it has found by its pattern.

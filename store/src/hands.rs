@@ -1,6 +1,7 @@
 //! What a pass writes of streams, and what people do with them besides reading.
 
 use crate::stream::{NewPoison, Partition};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use tidemill_model::{RunNo, TriggerNo, Ts};
@@ -53,6 +54,58 @@ impl StreamRows {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where a person wants reading to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeekTo {
+    /// At the oldest record that is there.
+    Earliest,
+    /// At what is written from now on.
+    Latest,
+    /// At the first record that is not older than an instant.
+    At(Ts),
+    /// At these offsets by partition; other partitions stay where they are.
+    Offsets(Vec<NamedOffset>),
+}
+
+/// An offset that somebody names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedOffset {
+    /// In this topic; in each when absent.
+    pub topic: Option<String>,
+    /// In this partition, or in [`NamedOffset::ALL_OTHERS`].
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+impl NamedOffset {
+    /// Stands for every partition that is not named.
+    pub const ALL_OTHERS: i32 = -1;
+
+    /// The offset of a partition: the one that says most closely where it is meant.
+    pub fn of(partition: &Partition, named: &[NamedOffset]) -> Option<i64> {
+        let fits = |one: &&NamedOffset| {
+            let is_topic = one
+                .topic
+                .as_ref()
+                .is_none_or(|topic| *topic == partition.topic);
+            is_topic && [partition.partition, Self::ALL_OTHERS].contains(&one.partition)
+        };
+        let vague = |one: &&NamedOffset| (one.partition == Self::ALL_OTHERS, one.topic.is_none());
+        let closest = named.iter().filter(fits).min_by_key(vague);
+        closest.map(|one| one.offset)
+    }
+}
+
+/// What a replay reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplayOf {
+    /// What lies between two places.
+    Between(SeekTo, SeekTo),
+    /// What a run was made of.
+    Run(RunNo),
 }
 
 /// A record of a run that goes to quarantine.

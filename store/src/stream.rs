@@ -1,7 +1,7 @@
 //! Streams: how far they are read, and the runs that were made of what was read.
 
 use crate::StoreError;
-use crate::hands::{GapRecord, LaneBlock, ReplayRecord};
+use crate::hands::{GapRecord, LaneBlock, ReplayOf, ReplayRecord, SeekTo};
 use crate::record::RunRow;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -206,30 +206,8 @@ pub struct PoisonRecord {
     pub created_at: Ts,
 }
 
-/// Where a person wants reading to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SeekTo {
-    /// At the oldest record that is there.
-    Earliest,
-    /// At what is written from now on.
-    Latest,
-    /// At the first record that is not older than an instant.
-    At(Ts),
-    /// At these offsets by partition; other partitions stay where they are.
-    Offsets(Vec<(i32, i64)>),
-}
-
-/// What a replay reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayOf {
-    /// What lies between two places.
-    Between(SeekTo, SeekTo),
-    /// What a run was made of.
-    Run(RunNo),
-}
-
 /// What people ask of the streams that are being read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamWish {
     /// What each source does: a list of `{dag, trigger, state, why, partitions}`.
     Status,
@@ -279,6 +257,13 @@ pub enum StreamWish {
         dag: DagNo,
         /// The trigger.
         trigger: String,
+        /// The record.
+        poison: i64,
+    },
+    /// Drop a record in quarantine and forget its bytes: was it there?
+    Drop {
+        /// The trigger.
+        trigger: TriggerNo,
         /// The record.
         poison: i64,
     },

@@ -4,6 +4,7 @@ use super::support::waiting::whole_lines;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tidemill_store::LIVE;
 
 /// The attempts that have come to their end, by run and fencing number, with their lines.
 pub struct Journal {
@@ -34,6 +35,21 @@ impl Journal {
             }
         }
         Journal { runs }
+    }
+
+    /// The runs of a replay, or those of the live reading: their names say it.
+    pub fn of_reading(&self, replay: i64) -> Journal {
+        let suffix = format!("__replay{replay}");
+        let is_of_it = |run: &str| match replay {
+            LIVE => !run.contains("__replay"),
+            _ => run.ends_with(&suffix),
+        };
+        let runs = self.runs.iter().filter(|(run, _)| is_of_it(run));
+        Journal {
+            runs: runs
+                .map(|(run, tries)| (run.clone(), tries.clone()))
+                .collect(),
+        }
     }
 
     /// How many runs have written.

@@ -129,7 +129,7 @@ fn a_task_says_which_records_are_wrong_and_a_person_tries_them_again() {
 
 /// A DAG whose runs fail on the value `bad` while a file is there.
 fn picky(scene: &Scene, settings: &str) {
-    scene.write(&quick(settings));
+    scene.write(&format!("value_format = 'string'\n{settings}"));
     let path = scene.place.dags().join("s.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let stop = scene.place.folder().join("stop");
@@ -204,7 +204,10 @@ fn a_failed_run_holds_up_its_lane_until_a_person_has_decided_even_over_a_restart
 #[test]
 fn records_of_a_failed_run_go_to_quarantine_where_the_file_says_so() {
     let scene = Scene::new(1, "");
-    picky(&scene, "on_run_failure = 'quarantine'\nmax_messages = 2");
+    picky(
+        &scene,
+        "window = '1h'\non_run_failure = 'quarantine'\nmax_messages = 2",
+    );
     scene.send(&["bad", "with it"]);
     let server = scene.place.serve();
     let shown = scene.wait_until(&server, "two records in quarantine", |shown| {

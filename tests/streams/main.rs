@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod again;
 mod burst;
+mod compacted;
 mod hands;
 mod odd;
+mod ranges;
 mod scene;
 mod settings;
 #[path = "../support/mod.rs"]
@@ -14,7 +17,7 @@ mod topics;
 
 use scene::{Scene, dag, wait_for_lines, wait_for_successes};
 use serde_json::Value;
-use support::waiting::wait_for;
+use support::waiting::{wait_for, whole_lines};
 use support::{PATIENCE, Place};
 use tidemill_kafka_rig::{Broker, Producer, Wish};
 
@@ -105,9 +108,7 @@ fn what_cannot_be_read_goes_to_quarantine_and_to_the_dead_letter_topic() {
         .replace("../../../../journal", &journal.display().to_string());
     scene.place.write_dag("letters.toml", &reader);
     let text = wait_for("the letter to be read", PATIENCE, || {
-        std::fs::read_to_string(&journal)
-            .ok()
-            .filter(|text| text.ends_with('\n'))
+        Some(whole_lines(&journal)).filter(|text| !text.is_empty())
     });
     let letter: Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!(

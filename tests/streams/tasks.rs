@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tidemill_kafka_rig::{Broker, Producer, Wish};
 
-fn output(server: &Server, dag: &str, run: &str, task: &str) -> Value {
+pub(super) fn output(server: &Server, dag: &str, run: &str, task: &str) -> Value {
     let path =
         format!("/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value");
     let value = server.body(&path)["value"].clone();
@@ -193,7 +193,10 @@ shell = 'cat "$TIDEMILL_RUN_DIR/records.ndjson"'
     server.wait_for_dag("reads");
     // The first try fails after it has read; what comes meanwhile is not for the second.
     let first = place.trigger("reads", &[]);
-    server.wait_for_task("reads", &first, "read", "up_for_retry");
+    wait_for("the first try to fail", PATIENCE, || {
+        let task = server.task("reads", &first, "read");
+        (task["state"] == "up_for_retry" || task["try_number"] == 2).then_some(())
+    });
     send(&["c"]);
     assert_eq!(server.wait_for_end("reads", &first)["state"], "success");
     let read = output(&server, "reads", &first, "read");

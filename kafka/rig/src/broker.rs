@@ -222,6 +222,7 @@ fn write_settings(
          group.initial.rebalance.delay.ms=0\n\
          message.max.bytes=20971520\n\
          log.retention.check.interval.ms=1000\n\
+         log.cleaner.backoff.ms=200\n\
          log.initial.task.delay.ms=1000\n\
          {secured}",
         folder.join("data").display()

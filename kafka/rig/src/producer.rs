@@ -66,7 +66,12 @@ impl Producer {
     /// # Panics
     /// When the client cannot be made.
     pub fn transactional(broker: &Broker, id: &str) -> Producer {
-        let made = Producer::with(broker, &[("transactional.id", id)]);
+        // The broker's default undoes a transaction that a slow test has left open.
+        let settings = [
+            ("transactional.id", id),
+            ("transaction.timeout.ms", "600000"),
+        ];
+        let made = Producer::with(broker, &settings);
         made.producer.init_transactions(WAIT).unwrap();
         made
     }

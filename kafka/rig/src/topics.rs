@@ -5,7 +5,8 @@ use crate::broker::wait_for;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -109,6 +110,36 @@ impl Broker {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         }
+    }
+
+    /// The offsets that the records of a partition have now.
+    ///
+    /// # Panics
+    /// When the client cannot be made, or the broker does not come to the end.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Vec<i64> {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.address())
+            .set("group.id", "offsets")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("log_level", "0")
+            .create()
+            .unwrap();
+        let mut all = TopicPartitionList::new();
+        all.add_partition_offset(topic, partition, Offset::Beginning)
+            .unwrap();
+        client.assign(&all).unwrap();
+        let mut offsets = Vec::new();
+        wait_for("the end of a partition", || {
+            loop {
+                match client.poll(Duration::from_millis(100))? {
+                    Ok(found) => offsets.push(found.offset()),
+                    Err(KafkaError::PartitionEOF(_)) => return Some(()),
+                    Err(_) => return None,
+                }
+            }
+        });
+        offsets
     }
 
     /// Removes all records before an offset, as retention would.

@@ -277,14 +277,7 @@ impl Session<'_> {
     /// The same, asked now.
     pub(crate) fn is_another_now(&mut self) -> bool {
         self.ids_asked = Instant::now();
-        let mut topics: Vec<&str> = self
-            .lanes
-            .iter()
-            .map(|lane| lane.reading.partition.topic.as_str())
-            .collect();
-        topics.sort_unstable();
-        topics.dedup();
-        let Some(ids) = self.ids(&topics) else {
+        let Some(ids) = self.ids(&self.topics_read()) else {
             return false;
         };
         self.lanes.iter().any(|lane| {

@@ -1,6 +1,6 @@
 //! What was read becomes runs, in one transaction with the offsets.
 
-use super::reading::{RUNS_PER_COMMIT, Taken};
+use super::reading::{RUNS_PER_COMMIT, Taken, sha256};
 use super::runs::Maker;
 use super::session::{Ended, Lane, Session, Trouble};
 use crate::status::State;
@@ -9,7 +9,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
-use tidemill_store::{Committed, NewStreamRun, SeenKey, StoreError, StreamCommit, fault};
+use tidemill_store::{
+    Committed, LIVE, NewStreamRun, Partition, SeenKey, StoreError, StreamCommit, fault,
+};
 
 /// A store that has failed is asked again so soon.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -95,11 +97,14 @@ impl Session<'_> {
         let now = Instant::now();
         let mut taken = Vec::new();
         let mut n_records = 0;
-        let is_due = |lane: &Lane| lane.reading.due(&self.rules).is_some_and(|due| due <= now);
+        let waits = self.waits_for_others();
+        let due = |lane: &Lane| lane.reading.due(&self.rules, waits);
+        let is_due = |lane: &Lane| due(lane).is_some_and(|due| due <= now);
         // Where all partitions share a run, one that is due takes the others with it.
         let all_due = self.is_one_batch() && (self.is_full() || self.lanes.iter().any(is_due));
         for lane in &mut self.lanes {
-            let is_due = lane.reading.due(&self.rules).is_some_and(|due| due <= now)
+            let due = lane.reading.due(&self.rules, waits);
+            let is_due = due.is_some_and(|due| due <= now)
                 || all_due && lane.reading.position > lane.reading.stored;
             if is_due && !self.is_held && n_records < RUNS_PER_COMMIT {
                 let one = lane.reading.cut(now);
@@ -200,16 +205,20 @@ impl Session<'_> {
         }
     }
 
-    /// Leaves out records whose key was seen, here or earlier; returns the keys that are new. This
-    /// source is the only one that writes keys of its trigger, so that nobody comes between.
+    /// Leaves out records whose key was seen, here or earlier; returns the keys that are new. Each
+    /// source is the only one that writes its keys, so that nobody comes between.
     fn drop_doubles(&self, taken: &mut [Taken], now: Ts) -> Result<Vec<SeenKey>, Trouble> {
         let Some(dedupe) = &self.rules.kafka.dedupe else {
             return Ok(Vec::new());
         };
         let records = taken.iter().flat_map(|one| &one.records);
-        let hashes: Vec<[u8; 32]> = records.filter_map(|kept| kept.same).collect();
+        let keys: Vec<[u8; 32]> = records.filter_map(|kept| kept.same).collect();
+        let mut asked: Vec<[u8; 32]> = keys.iter().map(|key| self.own_key(key)).collect();
+        if self.worker.spec.is_replay() {
+            asked.extend(keys);
+        }
         let ports = &self.worker.ports;
-        let known = ports.store.seen(self.record.trigger, &hashes, now);
+        let known = ports.store.seen(self.record.trigger, &asked, now);
         let known = ports.runtime.block_on(known)?;
         let mut seen: HashMap<[u8; 32], SeenKey> =
             known.into_iter().map(|key| (key.hash, key)).collect();
@@ -218,24 +227,47 @@ impl Session<'_> {
         for one in taken {
             let (cut, records) = (&mut one.cut, &mut one.records);
             records.retain(|kept| {
-                let Some(hash) = kept.same else { return true };
-                if let Some(first) = seen.get(&hash) {
-                    let is_itself = first.partition == cut.partition && first.offset == kept.offset;
-                    cut.counts.taken -= i64::from(!is_itself);
-                    cut.counts.deduped += i64::from(!is_itself);
-                    return is_itself;
+                let Some(key) = kept.same else { return true };
+                let place = (&cut.partition, kept.offset);
+                let own = self.own_key(&key);
+                let is_itself = |first: &SeenKey| (&first.partition, first.offset) == place;
+                let is_double = match seen.get(&own) {
+                    Some(first) if is_itself(first) => return true,
+                    Some(_) => true,
+                    None => {
+                        own != key && seen.get(&key).is_some_and(|first| is_ahead(first, place))
+                    }
+                };
+                if is_double {
+                    cut.counts.taken -= 1;
+                    cut.counts.deduped += 1;
+                    return false;
                 }
-                let key = SeenKey {
-                    hash,
+                let first = SeenKey {
+                    hash: own,
                     partition: cut.partition.clone(),
                     offset: kept.offset,
                     expires_at,
                 };
-                seen.insert(hash, key.clone());
-                fresh.push(key);
+                seen.insert(own, first.clone());
+                fresh.push(first);
                 true
             });
         }
         Ok(fresh)
     }
+
+    /// Under what a source keeps a key. A replay has keys of its own: by what it reads again, which
+    /// may lie before or behind the live reading, no record of that becomes a double.
+    fn own_key(&self, key: &[u8; 32]) -> [u8; 32] {
+        match self.worker.spec.replay {
+            LIVE => *key,
+            replay => sha256(&[&replay.to_be_bytes()[..], key].concat()),
+        }
+    }
+}
+
+/// Has the live reading seen a key before it came to this place? What it saw behind it came later.
+fn is_ahead(first: &SeenKey, (partition, offset): (&Partition, i64)) -> bool {
+    first.partition != *partition || first.offset < offset
 }

@@ -4,6 +4,7 @@ use super::session::{Lane, Session, Trouble};
 use super::start::{ASK_WAIT, watermarks};
 use crate::raw;
 use rdkafka::consumer::Consumer;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tidemill_model::Ts;
 
@@ -35,15 +36,19 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The topics that are read, each once.
+    pub(crate) fn topics_read(&self) -> Vec<&str> {
+        let topics = self.lanes.iter().map(|lane| &lane.reading.partition.topic);
+        let topics: BTreeSet<&str> = topics.map(String::as_str).collect();
+        topics.into_iter().collect()
+    }
+
     fn look_at_retention(&mut self) {
         if Instant::now() < self.next_retention {
             return;
         }
         self.next_retention = Instant::now() + ASK_RETENTION_EVERY;
-        let topics = self.lanes.iter().map(|lane| &lane.reading.partition.topic);
-        let mut topics: Vec<&str> = topics.map(String::as_str).collect();
-        topics.sort_unstable();
-        topics.dedup();
+        let topics = self.topics_read();
         // Who may not see the settings of a topic can read it all the same.
         if let Some(known) = raw::retention(self.client.client(), &topics, ASK_WAIT) {
             self.retention = known;

@@ -223,19 +223,26 @@ impl Reading {
         }
     }
 
-    /// When the next cut is due; `None` while there is nothing to cut.
-    pub(crate) fn due(&self, rules: &Rules) -> Option<Instant> {
+    /// Does it give nothing more: is its range read, or does it stand still?
+    pub(crate) fn is_over(&self) -> bool {
+        self.halted.is_some() || self.stop.is_some() || self.is_at_end()
+    }
+
+    /// When the next cut is due; `None` while there is nothing to cut. A range that is read is cut
+    /// at once, unless it waits for others with which it shares a run.
+    pub(crate) fn due(&self, rules: &Rules, waits_for_others: bool) -> Option<Instant> {
         if self.halted.is_some() {
             return None;
         }
         let is_at_once = rules.kafka.mode == StreamMode::Record;
-        let is_over = self.is_at_end() && self.position > self.stored;
-        let full = self.is_full(rules) || self.stop.is_some() || is_over;
+        let waits = waits_for_others && self.is_at_end();
+        let has_moved = self.position > self.stored && !waits;
+        let full = self.is_full(rules) || self.stop.is_some() || has_moved && self.is_at_end();
         match self.opened {
             _ if full => Some(self.last_cut),
             Some(opened) if is_at_once => Some(opened),
             Some(opened) => Some(opened + rules.kafka.window),
-            None if self.position > self.stored => Some(self.last_cut + ADVANCE_EVERY),
+            None if has_moved => Some(self.last_cut + ADVANCE_EVERY),
             None => None,
         }
     }

@@ -3,34 +3,15 @@
 use super::*;
 use std::sync::Arc;
 
-/// A trigger that says nothing of its own.
+/// Small batches of texts.
 fn kafka() -> KafkaTrigger {
     KafkaTrigger {
-        cluster: Cluster::Brokers(Vec::new()),
-        topics: vec!["t".to_string()],
-        topic_pattern: None,
-        start: Start::Earliest,
-        mode: StreamMode::Batch,
         max_messages: 3,
         max_bytes: 1 << 20,
         window: Duration::from_secs(10),
-        batch_by: BatchBy::Partition,
-        ordering: Ordering::Partition,
-        on_lane_failure: OnLaneFailure::Continue,
-        on_run_failure: OnRunFailure::Keep,
-        when_paused: WhenPaused::Hold,
-        tombstones: Tombstones::Deliver,
         max_record_bytes: 1000,
-        key_format: Format::String,
         value_format: Format::String,
-        filter: None,
-        dedupe: None,
-        on_error: OnRecordError::Dlq,
-        dead_letter_topic: None,
-        on_data_loss: OnDataLoss::Fail,
-        isolation: Isolation::ReadCommitted,
-        group_id: None,
-        config: Vec::new(),
+        ..KafkaTrigger::new(Cluster::Brokers(Vec::new()), vec!["t".to_string()])
     }
 }
 
@@ -70,16 +51,16 @@ fn a_batch_is_due_when_it_is_full_or_its_window_is_over() {
     let rules = Rules::new(&kafka).unwrap();
     let begin = Instant::now();
     let mut reading = Reading::new(&cursor(None), begin);
-    assert_eq!(reading.due(&rules), None, "there is nothing to cut");
+    assert_eq!(reading.due(&rules, false), None, "there is nothing to cut");
     let later = begin + Duration::from_secs(1);
     reading.take(&record(10, "a"), &rules, later);
     // The window begins with the first record and not with the reading.
-    assert_eq!(reading.due(&rules), Some(later + kafka.window));
+    assert_eq!(reading.due(&rules, false), Some(later + kafka.window));
     reading.take(&record(11, "b"), &rules, later + kafka.window / 2);
-    assert_eq!(reading.due(&rules), Some(later + kafka.window));
+    assert_eq!(reading.due(&rules, false), Some(later + kafka.window));
     assert!(reading.has_room(&rules));
     reading.take(&record(12, "c"), &rules, later);
-    assert!(reading.due(&rules).unwrap() <= later && !reading.has_room(&rules));
+    assert!(reading.due(&rules, false).unwrap() <= later && !reading.has_room(&rules));
     let taken = reading.cut(later);
     assert_eq!((taken.cut.expected, taken.cut.end), (10, 13));
     assert_eq!(taken.records.len(), 3);
@@ -87,7 +68,7 @@ fn a_batch_is_due_when_it_is_full_or_its_window_is_over() {
     assert_eq!(
         (
             reading.stored,
-            reading.due(&rules),
+            reading.due(&rules, false),
             reading.has_room(&rules)
         ),
         (13, None, true)
@@ -120,7 +101,7 @@ fn what_a_filter_rejects_moves_the_cursor_and_makes_no_batch() {
     let now = Instant::now();
     let mut reading = Reading::new(&cursor(None), now);
     reading.take(&record(10, "no"), &rules, now);
-    assert_eq!(reading.due(&rules), Some(now + ADVANCE_EVERY));
+    assert_eq!(reading.due(&rules, false), Some(now + ADVANCE_EVERY));
     let taken = reading.cut(now);
     assert_eq!((taken.cut.end, taken.cut.counts.filtered), (11, 1));
     assert!(taken.records.is_empty());
@@ -164,6 +145,9 @@ fn a_replay_ends_at_its_last_offset_whatever_lies_there() {
     reading.take(&record(10, "a"), &rules, now);
     reading.take(&record(15, "behind"), &rules, now);
     assert!(reading.is_at_end() && !reading.has_room(&rules));
+    // Where it shares its run with others, it waits for them as long as any batch.
+    assert_eq!(reading.due(&rules, false), Some(now));
+    assert_eq!(reading.due(&rules, true), Some(now + kafka.window));
     let taken = reading.cut(now);
     assert_eq!((taken.records.len(), taken.cut.end), (1, 12));
     let mut markers = Reading::new(&cursor(Some(12)), now);

@@ -424,12 +424,20 @@ impl<'w> Session<'w> {
         self.worker.spec.is_replay() && self.halted.is_empty() && self.lanes.iter().all(is_over)
     }
 
+    /// Do partitions share a run of which not all have read their range? What a run was made of is
+    /// so read again as one.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        let mut lanes = self.lanes.iter();
+        self.is_one_batch() && !lanes.all(|lane| lane.reading.is_over())
+    }
+
     fn pause_length(&self) -> Duration {
         let now = Instant::now();
+        let waits = self.waits_for_others();
         let dues = self
             .lanes
             .iter()
-            .filter_map(|lane| lane.reading.due(&self.rules));
+            .filter_map(|lane| lane.reading.due(&self.rules, waits));
         let due = dues.min().map(|due| due.saturating_duration_since(now));
         match (self.is_held, due) {
             (true, _) => Duration::from_millis(50),

@@ -6,10 +6,7 @@ use crate::source::start::{Topics, ids, offset_at, watermarks};
 use rdkafka::consumer::BaseConsumer;
 use tidemill_model::Ts;
 use tidemill_model::trigger::Isolation;
-use tidemill_store::{Partition, Span};
-
-/// Stands for every partition that is not named.
-const ALL_OTHERS: i32 = -1;
+use tidemill_store::{NamedOffset, Partition, Span};
 
 /// An end of what is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +19,10 @@ pub enum Edge {
     Latest,
     /// The first record that is not older.
     At(Ts),
-    /// These offsets by partition; the partitions that are not named are left out. A number that
-    /// is given for partition -1 is for all others.
-    Offsets(Vec<(i32, i64)>),
+    /// These offsets by partition; the partitions that are not named are left out.
+    Offsets(Vec<NamedOffset>),
     /// The same, or the oldest record that is there where they are gone.
-    NotBefore(Vec<(i32, i64)>),
+    NotBefore(Vec<NamedOffset>),
 }
 
 /// What is to be read.
@@ -138,20 +134,14 @@ fn edge(
         Edge::Earliest => Some(low),
         Edge::Latest => Some(high),
         Edge::At(at) => Some(offset_at(client, partition, *at, high).map_err(brokers)?),
-        Edge::Offsets(offsets) => given(offsets, partition.partition),
-        Edge::NotBefore(offsets) => given(offsets, partition.partition).map(|at| at.max(low)),
+        Edge::Offsets(named) => NamedOffset::of(partition, named),
+        Edge::NotBefore(named) => NamedOffset::of(partition, named).map(|at| at.max(low)),
         Edge::Last(known) => {
             let mut known = known.iter();
             let mine = known.find(|(one, _)| is_same(one, partition));
             Some(mine.map_or(low, |(_, offset)| *offset))
         }
     })
-}
-
-fn given(offsets: &[(i32, i64)], partition: i32) -> Option<i64> {
-    let of = |wanted: i32| offsets.iter().find(|(of, _)| *of == wanted);
-    let found = of(partition).or_else(|| of(ALL_OTHERS));
-    found.map(|(_, offset)| *offset)
 }
 
 /// Is it the same partition of the same topic? A topic whose id is not told is taken for itself.
@@ -214,6 +204,33 @@ mod tests {
             first,
             end: Some(end),
         }
+    }
+
+    #[test]
+    fn an_offset_is_that_which_says_most_closely_where_it_is_meant() {
+        let named = |topic: Option<&str>, partition, offset| NamedOffset {
+            topic: topic.map(str::to_string),
+            partition,
+            offset,
+        };
+        let all = [
+            named(None, NamedOffset::ALL_OTHERS, 1),
+            named(Some("a"), 0, 2),
+            named(None, 0, 3),
+            named(None, 1, 4),
+        ];
+        let of = |topic: &str, partition| {
+            let partition = Partition {
+                topic: topic.to_string(),
+                incarnation: "i".to_string(),
+                partition,
+            };
+            NamedOffset::of(&partition, &all)
+        };
+        let found = [of("a", 0), of("b", 0), of("a", 1), of("b", 7)];
+        assert_eq!(found, [Some(2), Some(3), Some(4), Some(1)]);
+        let other = span(0, 1).partition;
+        assert_eq!(NamedOffset::of(&other, &all[1..2]), None);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tidemill_store::{
-    BatchRecord, Command, Cursor, GapRecord, LIVE, Refusal, ReplayOf, SeekTo, StreamWish,
-    TriggerRecord,
+    BatchRecord, Command, Cursor, GapRecord, LIVE, NamedOffset, Refusal, ReplayOf, SeekTo,
+    StreamWish, TriggerRecord,
 };
 
 /// What a source is doing, by the process that runs it; null where none does.
@@ -281,8 +281,7 @@ pub(crate) async fn seek(
 /// `"earliest"`, `"latest"`, an instant, or offsets by partition.
 fn place(body: &Body, key: &'static str, value: Option<&Value>) -> Result<SeekTo, Fault> {
     let odd = || {
-        let message =
-            "\"earliest\", \"latest\", an instant, or {\"0\": 17}: an offset for each partition";
+        let message = "\"earliest\", \"latest\", an instant, or {\"0\": 17, \"orders/1\": 4}: offsets by partition";
         Fault::invalid("body", key, message)
     };
     match value {
@@ -290,15 +289,19 @@ fn place(body: &Body, key: &'static str, value: Option<&Value>) -> Result<SeekTo
         Some(Value::String(word)) if word == "latest" => Ok(SeekTo::Latest),
         Some(Value::String(_)) => Ok(SeekTo::At(body.instant(key)?.ok_or_else(odd)?)),
         Some(Value::Object(offsets)) => {
-            let pairs = offsets.iter().map(|(partition, offset)| {
-                Some((
-                    partition.parse().ok()?,
-                    offset.as_i64().filter(|at| *at >= 0)?,
-                ))
+            let named = offsets.iter().map(|(place, offset)| {
+                let (topic, partition) = match place.rsplit_once('/') {
+                    Some((topic, partition)) => (Some(topic.to_string()), partition),
+                    None => (None, place.as_str()),
+                };
+                Some(NamedOffset {
+                    topic,
+                    partition: partition.parse().ok()?,
+                    offset: offset.as_i64().filter(|at| *at >= 0)?,
+                })
             });
-            Ok(SeekTo::Offsets(
-                pairs.collect::<Option<_>>().ok_or_else(odd)?,
-            ))
+            let named = named.collect::<Option<_>>().ok_or_else(odd)?;
+            Ok(SeekTo::Offsets(named))
         }
         _ => Err(odd()),
     }
