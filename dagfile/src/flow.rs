@@ -73,6 +73,7 @@ pub(crate) fn check(
         }
         check_setups(walk, names, task);
         check_mapping(walk, task);
+        check_each(walk, names, task);
         if task.role.is_setup {
             check_after_setup(walk, names, commons, graph, index);
         }
@@ -115,6 +116,25 @@ fn check_mapping(walk: &mut Walk, task: &crate::walk::task::TaskKeys) {
                 .help("map a task beside it, and let it look at that task's outputs"),
         );
     }
+}
+
+/// What a task goes in step with must have instances.
+fn check_each(walk: &mut Walk, names: &Names, task: &crate::walk::task::TaskKeys) {
+    let Some(each) = task.each() else {
+        return;
+    };
+    let what = match names.node(&each.name) {
+        Some(Node::Task(at)) if names.tasks[at as usize].mapping.is_some() => return,
+        Some(Node::Task(_)) => "is not a mapped task",
+        Some(Node::Group(_)) => "is a group",
+        None => return, // reported as an unknown upstream task
+    };
+    let message = format!("`each` names `{}`, which {what}", each.name);
+    walk.report(
+        Diagnostic::error("TM0148", each.span.clone(), message)
+            .label("has no instances to go in step with")
+            .help("map over its output: a template that gives a list"),
+    );
 }
 
 /// Airflow's `validate_setup_teardown`.

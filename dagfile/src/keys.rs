@@ -86,7 +86,7 @@ pub(crate) enum Kind {
     TimeOrDate,
     /// A table, or a template that gives one.
     Object,
-    /// Lists by name.
+    /// Lists by name, or a mapped task to go in step with.
     Expand,
     /// A list, or a template that gives one.
     List,
@@ -178,7 +178,7 @@ pub(crate) const DAG: &[Key] = &[
     key("dagrun_timeout", Kind::Duration, "", "How long a run may take."),
     key("fail_fast", Kind::Bool, "false", "End the run at the first failed task?"),
     key("concurrency", Kind::Table(CONCURRENCY), "", "One queue of runs for each value of a key, beside `max_active_runs`."),
-    key("rerun_with_latest_version", Kind::Bool, "false", "Does a cleared run that was over go on by the current version of the file?"),
+    key("rerun_with_latest_version", Kind::Bool, "false", "Does a cleared run that was over go on by the current version of the file? Dates that a backfill runs again do where this is not written."),
     key("format", Kind::Int(1, 1), "1", "The version of this format."),
     later("doc_md_file", "A file with more about it."),
     later("owner_links", "Links for owners."),
@@ -301,7 +301,7 @@ pub(crate) const TASK: &[Key] = common_keys![
     operator("time_sensor", Kind::TextOr(TIME_SENSOR), "Waits for a time of day or an instant: a time such as `18:30`, or a table."),
     operator("external_task_sensor", Kind::Table(EXTERNAL_TASK_SENSOR), "Waits for a run or a task of another DAG."),
     operator("sql_sensor", Kind::Operator(&sql_sensor::SQL_SENSOR), "Waits for a row."),
-    key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name."),
+    key("expand", Kind::Expand, "", "One instance for each combination of values: lists, or templates that give lists, by name; or `{ NAME = { each = \"TASK\" } }`, one for each instance of a mapped task, as soon as that has succeeded."),
     key("expand_kwargs", Kind::List, "", "One instance for each object of a list."),
     key("map_index_template", Kind::Template, "", "What an instance is called; `map.NAME` are its values."),
     key("on_empty", Kind::Choice(ON_EMPTY), "\"skip\"", "What it means when there is nothing to map over."),

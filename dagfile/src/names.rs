@@ -8,7 +8,8 @@ use crate::walk::task::{TaskKeys, Upstream};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
-use tidemill_model::graph::{Cycle, Graph};
+use std::sync::Arc;
+use tidemill_model::graph::{Cycle, Graph, Labels, TaskIndex};
 
 /// The most dependencies between tasks.
 const EDGES_MAX: usize = 2_000_000;
@@ -168,9 +169,8 @@ impl<'t> Names<'t> {
     /// All dependencies as they are written, of tasks and of groups.
     fn written(&self) -> impl Iterator<Item = (Node, &'t Upstream)> {
         let of_tasks = self.tasks.iter().enumerate().flat_map(|(at, task)| {
-            task.depends_on
-                .iter()
-                .map(move |one| (Node::Task(at as u32), one))
+            let own = task.depends_on.iter().chain(task.each());
+            own.map(move |one| (Node::Task(at as u32), one))
         });
         let of_groups = self.groups.iter().enumerate().flat_map(|(at, group)| {
             group
@@ -202,12 +202,12 @@ impl<'t> Names<'t> {
                 Some(to) => links.push((from, to, upstream)),
             }
         }
-        let edges = self.edges(walk, &links)?;
+        let (edges, labels) = self.edges(walk, &links)?;
         if walk.diagnostics.len() + walk.n_dropped > n_before {
             return None;
         }
         match Graph::new(self.tasks.len(), edges) {
-            Ok(graph) => Some(graph),
+            Ok(graph) => Some(graph.with_labels(labels)),
             Err(cycle) => {
                 self.report_cycle(walk, &cycle);
                 None
@@ -253,8 +253,14 @@ impl<'t> Names<'t> {
         );
     }
 
-    fn edges(&self, walk: &mut Walk, links: &[(Node, Node, &Upstream)]) -> Option<Vec<(u32, u32)>> {
+    /// The edges between tasks, and what those are called that have a label.
+    fn edges(
+        &self,
+        walk: &mut Walk,
+        links: &[(Node, Node, &Upstream)],
+    ) -> Option<(Vec<(u32, u32)>, Labels)> {
         let mut ends = Ends::new(self, links);
+        let mut labels = Labels::new();
         let mut edges = Vec::with_capacity(links.len());
         for (from, to, upstream) in links {
             let (last, first) = (ends.last_of(*to), ends.first_of(*from));
@@ -283,8 +289,16 @@ impl<'t> Names<'t> {
             for &start in first.iter() {
                 edges.extend(last.iter().map(|&end| (end, start)));
             }
+            if let Some(label) = &upstream.label {
+                let label: Arc<str> = Arc::from(label.as_str());
+                let of_link = first.iter().flat_map(|&start| {
+                    let edge = move |&end: &u32| (TaskIndex(end), TaskIndex(start));
+                    last.iter().map(edge)
+                });
+                labels.extend(of_link.map(|edge| (edge, Arc::clone(&label))));
+            }
         }
-        Some(edges)
+        Some((edges, labels))
     }
 
     /// The place in the file that makes `task` wait for `upstream`.
@@ -294,7 +308,8 @@ impl<'t> Names<'t> {
             Some(Node::Group(at)) => self.ancestors(Node::Task(upstream)).contains(&at),
             None => false,
         };
-        let own = self.tasks[task as usize].depends_on.iter();
+        let own = &self.tasks[task as usize];
+        let own = own.depends_on.iter().chain(own.each());
         let of_groups = self
             .ancestors(Node::Task(task))
             .into_iter()

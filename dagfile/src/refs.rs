@@ -4,7 +4,7 @@ use crate::diagnostic::Diagnostic;
 use crate::names::{Names, Node};
 use crate::operator::Settings;
 use crate::place::offset_in_source;
-use crate::suggest::nearest;
+use crate::suggest::{nearest, unknown_param};
 use crate::undated::Undated;
 use crate::uses;
 use crate::walk::alert::AlertKeys;
@@ -16,7 +16,9 @@ use std::ops::Range;
 use std::rc::Rc;
 use tidemill_model::Uses;
 use tidemill_model::dag::{Param, ShellOutput};
-use tidemill_template::{Named, References, TaskUse, TaskValue, Use, check, is_template};
+use tidemill_template::{
+    N_INSTANCES, Named, References, TaskUse, TaskValue, Use, check, is_template,
+};
 
 /// Where a template stands, as far as it matters for what it may say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ const SHELL_RESULTS: &[&str] = &["stdout", "result", "exit_code"];
 pub(crate) struct Read {
     pub(crate) task: u32,
     pub(crate) upstream: u32,
+    /// Is it the file with the outputs of all instances?
+    pub(crate) is_file: bool,
     pub(crate) span: Range<usize>,
 }
 
@@ -65,12 +69,18 @@ pub(crate) fn check_all(
             for one in &found.outside {
                 uses::take(walk, text, one, &mut uses[at]);
             }
+            for name in &found.looked_up {
+                let is_count = name.name == N_INSTANCES;
+                uses[at].n_instances |= is_count;
+                uses[at].last_success |= !is_count;
+            }
             for one in &found.tasks {
                 let span = range_of(walk, text, &one.task.range);
                 if let Some(upstream) = checked_use(walk, names, commons, text, one) {
                     reads.push(Read {
                         task: at as u32,
                         upstream,
+                        is_file: one.value == TaskValue::File,
                         span,
                     });
                 }
@@ -102,9 +112,7 @@ pub(crate) fn check_alerts<'k>(
         let Some(found) = checker.references(walk, text, Role::Output(ALERT_NAMES)) else {
             continue;
         };
-        for one in &found.outside {
-            uses::refuse(walk, text, one);
-        }
+        uses::refuse_all(walk, text, &found);
         for one in &found.tasks {
             let span = range_of(walk, text, &one.task.range);
             let message = "an alert is told what has happened, not the values of tasks";
@@ -127,9 +135,7 @@ pub(crate) fn check_run_text(walk: &mut Walk, text: &Text, params: &[Param]) {
     let Some(found) = checker.references(walk, text, Role::Plain) else {
         return;
     };
-    for one in &found.outside {
-        uses::refuse(walk, text, one);
-    }
+    uses::refuse_all(walk, text, &found);
     for one in &found.tasks {
         let span = range_of(walk, text, &one.task.range);
         let message = "a run's key is read before any of its tasks has run";
@@ -309,7 +315,10 @@ impl Checker<'_> {
         for one in &found.params {
             let declared = self.params.iter().find(|param| param.name == one.name);
             match declared {
-                None => self.unknown_param(walk, text, one),
+                None => {
+                    let span = range_of(walk, text, &one.range);
+                    walk.report(unknown_param(&one.name, "params.", span, self.params));
+                }
                 Some(param) if role == Role::Code && !one.is_safe && !is_harmless(param) => {
                     untrusted(walk, text, one)
                 }
@@ -332,21 +341,6 @@ impl Checker<'_> {
         {
             untrusted(walk, text, one);
         }
-    }
-
-    fn unknown_param(&self, walk: &mut Walk, text: &Text, one: &Use) {
-        let span = range_of(walk, text, &one.range);
-        let message = format!("`{}` is not a parameter of this DAG", one.name);
-        let known = self.params.iter().map(|param| param.name.as_str());
-        let diagnostic = Diagnostic::error("TM0204", span.clone(), message);
-        walk.report(match nearest(&one.name, known) {
-            Some(near) => diagnostic
-                .label(format!("did you mean `params.{near}`?"))
-                .patch(span, format!("params.{near}")),
-            None => diagnostic
-                .label("not declared")
-                .help(format!("declare it: {} = … under [params]", one.name)),
-        });
     }
 }
 
@@ -435,6 +429,14 @@ fn checked_use(
     let (message, range, near) = match &one.value {
         TaskValue::State => return Some(upstream),
         TaskValue::Output if has_output => return Some(upstream),
+        TaskValue::File if names.tasks[upstream as usize].mapping.is_some() => {
+            return Some(upstream);
+        }
+        TaskValue::File => (
+            format!("task `{name}` is not mapped: it has no `outputs_file`"),
+            one.task.range.clone(),
+            None,
+        ),
         TaskValue::Output => (
             format!("task `{name}` keeps no output"),
             one.task.range.clone(),
@@ -453,10 +455,13 @@ fn checked_use(
             )
         }
         TaskValue::Unknown(part) => {
-            let near = nearest(&part.name, ["output", "outputs", "state", "states"]);
+            let near = nearest(
+                &part.name,
+                ["output", "outputs", "outputs_file", "state", "states"],
+            );
             (
                 format!(
-                    "a task has no `{}`: it has output, outputs.KEY, state and states",
+                    "a task has no `{}`: it has output, outputs.KEY, state and states, and outputs_file where it is mapped",
                     part.name
                 ),
                 part.range.clone(),

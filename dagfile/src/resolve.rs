@@ -85,9 +85,15 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     if walk.has_errors() {
         return None;
     }
-    let mut reads_of: Vec<Vec<TaskIndex>> = vec![Vec::new(); tasks.len()];
+    let mut reads_of = vec![Reads::default(); tasks.len()];
     for read in &reads {
-        reads_of[read.task as usize].push(TaskIndex(read.upstream));
+        let own = &mut reads_of[read.task as usize];
+        let list = if read.is_file {
+            &mut own.files
+        } else {
+            &mut own.values
+        };
+        list.push(TaskIndex(read.upstream));
     }
     let (task_group, group_parent) = (names.task_group.clone(), names.group_parent.clone());
     drop(names);
@@ -210,17 +216,35 @@ fn check_waits(walk: &mut Walk, tasks: &[TaskKeys], commons: &[Common]) {
     }
 }
 
+/// What the templates of a task use of tasks above it.
+#[derive(Clone, Default)]
+struct Reads {
+    /// Whose values and states.
+    values: Vec<TaskIndex>,
+    /// Whose outputs as a file.
+    files: Vec<TaskIndex>,
+}
+
+impl Reads {
+    fn in_order(mut self) -> Reads {
+        for list in [&mut self.values, &mut self.files] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        self
+    }
+}
+
 /// `None` for a task without an operator that runs, which has been reported.
 fn task(
     keys: TaskKeys,
     common: Common,
     group: Option<usize>,
-    mut reads: Vec<TaskIndex>,
+    reads: Reads,
     dag_owner: &str,
     line: u32,
 ) -> Option<Task> {
-    reads.sort_unstable();
-    reads.dedup();
+    let reads = reads.in_order();
     let retries = common.retries.unwrap_or(0);
     let multiplier = common.retry_exponential_backoff.unwrap_or(0.0);
     let trigger_rule = flow::rule(&keys.role, &common);
@@ -307,7 +331,8 @@ fn task(
         } else {
             OnLost::Fail
         }),
-        reads,
+        reads: reads.values,
+        reads_files: reads.files,
         uses: Uses::default(), // gathered once the task is whole
         alerts: alerts(common.alerts),
         line,

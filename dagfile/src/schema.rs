@@ -115,7 +115,12 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Expand => json!({
             "type": "object",
             "minProperties": 1,
-            "patternProperties": { ID: { "type": ["string", "array"] } },
+            "patternProperties": { ID: { "oneOf": [{ "type": ["string", "array"] }, {
+                "type": "object",
+                "properties": { "each": { "type": "string" } },
+                "required": ["each"],
+                "additionalProperties": false,
+            }] } },
             "additionalProperties": false,
         }),
         Kind::StreamStart => json!({ "oneOf": [

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::place::offset_in_source;
-use crate::suggest::nearest;
+use crate::suggest::unknown_param;
 use crate::walk::event::EventKeys;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::{Text, Walk};
@@ -36,21 +36,10 @@ pub(crate) fn check_event_templates(walk: &mut Walk, triggers: &[EventKeys], par
 
 /// A trigger sets only parameters that the DAG has.
 fn check_names(walk: &mut Walk, names: &[Text], params: &[Param]) {
-    let known = || params.iter().map(|param| param.name.as_str());
     for name in names {
-        if known().any(|known| known == name.value) {
-            continue;
+        if !params.iter().any(|param| param.name == name.value) {
+            walk.report(unknown_param(&name.value, "", name.span.clone(), params));
         }
-        let message = format!("`{}` is not a parameter of this DAG", name.value);
-        let one = Diagnostic::error("TM0204", name.span.clone(), message);
-        walk.report(match nearest(&name.value, known()) {
-            Some(near) => one
-                .help(format!("did you mean `{near}`?"))
-                .patch(name.span.clone(), near),
-            None => one
-                .label("not declared")
-                .help(format!("declare it: {} = … under [params]", name.value)),
-        });
     }
 }
 

@@ -1,5 +1,9 @@
 //! Did you mean: the nearest of the names that are valid at a place.
 
+use crate::diagnostic::Diagnostic;
+use std::ops::Range;
+use tidemill_model::dag::Param;
+
 /// Names looked at for one suggestion; in a file with more, later ones are not suggested.
 const CANDIDATES_MAX: usize = 20_000;
 /// Longer names are not compared.
@@ -51,6 +55,26 @@ fn distance(left: &[u8], right: &[u8]) -> usize {
         rows.rotate_left(1);
     }
     rows[1][right.len()]
+}
+
+/// A parameter that the DAG does not have; `before` is what stands before its name there.
+pub(crate) fn unknown_param(
+    name: &str,
+    before: &str,
+    span: Range<usize>,
+    params: &[Param],
+) -> Diagnostic {
+    let message = format!("`{name}` is not a parameter of this DAG");
+    let known = params.iter().map(|param| param.name.as_str());
+    let one = Diagnostic::error("TM0204", span.clone(), message);
+    match nearest(name, known) {
+        Some(near) => one
+            .label(format!("did you mean `{before}{near}`?"))
+            .patch(span, format!("{before}{near}")),
+        None => one
+            .label("not declared")
+            .help(format!("declare it: {name} = … under [params]")),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::place::offset_in_source;
 use crate::suggest::nearest;
 use crate::walk::{Text, Walk};
 use tidemill_model::Uses;
-use tidemill_template::{CONNECTION_FIELDS, Named, OutsideUse};
+use tidemill_template::{CONNECTION_FIELDS, Named, OutsideUse, References};
 
 /// Fields that a template may not write out: what is rendered is stored and shown.
 const SECRET_FIELDS: [&str; 4] = ["password", "extra", "get_uri", "uri"];
@@ -61,14 +61,24 @@ fn check_field(walk: &mut Walk, text: &Text, id: &Named, field: Option<&Named>) 
     });
 }
 
-/// Reports connections and variables where no task is: nothing has been looked up there.
-pub(crate) fn refuse(walk: &mut Walk, text: &Text, one: &OutsideUse) {
-    let named = match one {
-        OutsideUse::Connection { id, .. } => id,
-        OutsideUse::Variable { key, .. } => key,
-    };
-    let message = "connections and variables are looked up when a task starts, which is later";
-    let one = error(walk, text, named, "TM0210", message.to_string());
+/// Reports connections, variables and what is asked of earlier runs where no task is: nothing has
+/// been looked up there.
+pub(crate) fn refuse_all(walk: &mut Walk, text: &Text, found: &References) {
+    for one in &found.outside {
+        let named = match one {
+            OutsideUse::Connection { id, .. } => id,
+            OutsideUse::Variable { key, .. } => key,
+        };
+        refuse(walk, text, named, "connections and variables are");
+    }
+    for named in &found.looked_up {
+        refuse(walk, text, named, &format!("`{}` is", named.name));
+    }
+}
+
+fn refuse(walk: &mut Walk, text: &Text, named: &Named, what: &str) {
+    let message = format!("{what} looked up when a task starts, which is later");
+    let one = error(walk, text, named, "TM0210", message);
     walk.report(one.label("not known yet"));
 }
 

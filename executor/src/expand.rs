@@ -25,6 +25,8 @@ fn items(mapping: &Mapping, facts: &Facts) -> Result<Vec<MapItem>, String> {
     let values = match &mapping.over {
         Over::Product(lists) => product(lists, facts)?,
         Over::Objects(list) => objects(list, facts)?,
+        // Asked for only where the other task has ended without instances.
+        Over::Each { .. } => Vec::new(),
     };
     if mapping.label.is_none() {
         let plain = |values| MapItem {

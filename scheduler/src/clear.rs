@@ -1,6 +1,7 @@
 //! Which instances a wish to clear means: the exact list that is shown before and done after.
 
 use crate::run::Run;
+use std::collections::{BTreeSet, HashSet};
 use tidemill_model::dag::Role;
 use tidemill_model::scope::{setups_of, teardowns_of};
 use tidemill_model::{TaskIndex, TaskState};
@@ -35,18 +36,21 @@ pub fn plan_clear(run: &Run, choice: &ClearChoice) -> Vec<TaskIndex> {
     if choice.only_running {
         start.retain(|at| run.tasks[at.at()].is_live());
     }
-    let tasks: Vec<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
     let mut others = Vec::new();
     if choice.downstream {
-        others.extend(below(run, &tasks));
+        others.extend(beyond(run, &start, Way::Down));
     }
-    let before_upstream = [tasks.as_slice(), &others].concat();
+    let mut before_upstream: Vec<TaskIndex> = start.iter().chain(&others).copied().collect();
+    before_upstream
+        .iter_mut()
+        .for_each(|at| *at = run.index_of(*at));
+    before_upstream.sort_unstable();
+    before_upstream.dedup();
     if choice.upstream {
-        let above = run.dag.graph.reach(&tasks, false).into_iter();
-        others.extend(above.filter(|at| !tasks.contains(at)));
+        others.extend(beyond(run, &start, Way::Up));
     }
-    others.extend(preparations(run, &before_upstream));
-    let others = others.into_iter().flat_map(|task| run.places_of(task));
+    let prepared = preparations(run, &before_upstream).into_iter();
+    others.extend(prepared.flat_map(|task| run.places_of(task)));
     let mut chosen: Vec<TaskIndex> = start.iter().copied().chain(others).collect();
     chosen.sort_unstable();
     chosen.dedup();
@@ -57,13 +61,6 @@ pub fn plan_clear(run: &Run, choice: &ClearChoice) -> Vec<TaskIndex> {
     chosen
 }
 
-/// Everything below some tasks, without these, unless one is below another.
-fn below(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
-    let next = tasks.iter().flat_map(|at| run.dag.graph.downstream(*at));
-    let next: Vec<TaskIndex> = next.copied().collect();
-    run.dag.graph.reach(&next, true)
-}
-
 /// Instances, with all of the tasks below and above theirs where that is wished.
 pub fn with_neighbours(
     run: &Run,
@@ -71,20 +68,51 @@ pub fn with_neighbours(
     downstream: bool,
     upstream: bool,
 ) -> Vec<TaskIndex> {
-    let tasks: Vec<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
-    let mut others = Vec::new();
+    let mut chosen = start.clone();
     if downstream {
-        others.extend(below(run, &tasks));
+        chosen.extend(beyond(run, &start, Way::Down));
     }
     if upstream {
-        let above = run.dag.graph.reach(&tasks, false).into_iter();
-        others.extend(above.filter(|at| !tasks.contains(at)));
+        chosen.extend(beyond(run, &start, Way::Up));
     }
-    let others = others.into_iter().flat_map(|task| run.places_of(task));
-    let mut chosen: Vec<TaskIndex> = start.into_iter().chain(others).collect();
     chosen.sort_unstable();
     chosen.dedup();
     chosen
+}
+
+/// A direction in the graph.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Down,
+    Up,
+}
+
+/// Every instance below some instances, or above them, but for others of their tasks above. Of
+/// tasks that go in step with each other it is the instance with the same index.
+fn beyond(run: &Run, start: &[TaskIndex], way: Way) -> Vec<TaskIndex> {
+    let graph = &run.dag.graph;
+    let mut found: BTreeSet<TaskIndex> = BTreeSet::new();
+    let mut seen: HashSet<TaskIndex> = HashSet::new();
+    let mut work = start.to_vec();
+    while let Some(at) = work.pop() {
+        let task = run.index_of(at);
+        let is_first = seen.insert(task);
+        let near = match way {
+            Way::Down => graph.downstream(task),
+            Way::Up => graph.upstream(task),
+        };
+        for &other in near {
+            let places = match run.one_beside(at, other) {
+                Some(one) => vec![one],
+                None if is_first => run.places_of(other),
+                None => continue,
+            };
+            work.extend(places.into_iter().filter(|place| found.insert(*place)));
+        }
+    }
+    let own: HashSet<TaskIndex> = start.iter().map(|at| run.index_of(*at)).collect();
+    let is_wanted = |at: &TaskIndex| way == Way::Down || !own.contains(&run.index_of(*at));
+    found.into_iter().filter(is_wanted).collect()
 }
 
 /// The setup tasks that `tasks` need to run again, and the teardown tasks that clean up after

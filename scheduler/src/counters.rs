@@ -1,6 +1,6 @@
 //! Counters that follow the rows of a run: how far the tasks above each task are.
 
-use crate::rule::UpstreamCounts;
+use crate::rule::{Counts, UpstreamCounts};
 use crate::run::Run;
 use tidemill_model::dag::Role;
 use tidemill_model::{Dag, Operator, TaskIndex, TaskRow, TaskState};
@@ -9,6 +9,8 @@ impl Run {
     /// Counts everything anew from the rows.
     pub(crate) fn recount(&mut self) {
         self.upstream = vec![UpstreamCounts::default(); self.dag.tasks.len()];
+        let in_step = self.in_step.values_mut();
+        in_step.for_each(|one| one.beside = Counts::default());
         for at in self.places() {
             self.count(at, 1);
         }
@@ -25,7 +27,7 @@ impl Run {
         let state = self.tasks[at.at()].state;
         let at = self.index_of(at);
         let is_setup = dag.task(at).role == Role::Setup;
-        let instance = |counts: &mut crate::rule::Counts| {
+        let instance = |counts: &mut Counts| {
             counts.total = counts.total.wrapping_add_signed(by);
             counts.count(state, by);
         };
@@ -34,6 +36,9 @@ impl Run {
             instance(&mut upstream.near);
             if is_setup {
                 instance(&mut upstream.near_setups);
+            }
+            if let Some(in_step) = self.in_step.get_mut(down).filter(|one| one.source != at) {
+                instance(&mut in_step.beside);
             }
         }
         for far in dag.scopes.far_dependents(at) {
@@ -75,10 +80,14 @@ impl Run {
         }
     }
 
-    /// Every task that may have become ready or blocked by the end of `at`.
+    /// Every task that may have become ready or blocked by the end of `at`, and of those that go
+    /// in step with its task the one instance that waits for it.
     pub(crate) fn followers(&self, at: TaskIndex) -> Vec<TaskIndex> {
-        let (dag, at) = (&self.dag, self.index_of(at));
-        let mut found = dag.graph.downstream(at).to_vec();
+        let (dag, instance, at) = (&self.dag, at, self.index_of(at));
+        let below = dag.graph.downstream(at).iter();
+        let mut found: Vec<TaskIndex> = below
+            .map(|&down| self.one_beside(instance, down).unwrap_or(down))
+            .collect();
         found.extend_from_slice(dag.scopes.far_dependents(at));
         found.extend_from_slice(dag.scopes.watching_teardowns(at));
         if is_gate(&dag.task(at).operator) {

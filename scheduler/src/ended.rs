@@ -1,11 +1,10 @@
 //! What the end of an attempt means: success, another try, a failure, a loss, or nothing at all
 //! when the attempt is not the current one.
 
-use crate::instances;
 use crate::retry::{allows_another, asked_for, next_try_at, rule_for};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
-use crate::wait;
+use crate::{in_step, instances, wait};
 use std::collections::BTreeMap;
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::OnEmpty;
@@ -141,8 +140,17 @@ fn deferred(run: &mut Run, at: TaskIndex, outcome: Outcome, now: Ts, effects: &m
     effects.push(Effect::Task(at));
 }
 
-/// The attempt of a mapped task's own instance has found what the others are about.
+/// The attempt of a mapped task's own instance has found what the others are about. Where the task
+/// goes in step with another it has found nothing, unless that has its instances by now.
 fn expanded(run: &mut Run, at: TaskIndex, items: Vec<MapItem>, now: Ts, effects: &mut Vec<Effect>) {
+    if in_step::take_over(run, at, effects) {
+        let next = [vec![at], run.followers(at)].concat();
+        return look_at(run, next, now, effects);
+    }
+    let items = match run.source_of(at) {
+        Some(_) => Vec::new(),
+        None => items,
+    };
     let is_empty = items.is_empty();
     instances::expand(run, at, items, now, effects);
     if !is_empty {

@@ -58,7 +58,7 @@ impl Run {
         at
     }
 
-    fn add_instance(&mut self, task: TaskIndex, map_index: i32) -> TaskIndex {
+    pub(crate) fn add_instance(&mut self, task: TaskIndex, map_index: i32) -> TaskIndex {
         let own = &self.tasks[task.at()];
         let retries = self.dag.task(task).retry.retries;
         let mut row = TaskRow::new(own.run, own.task_no, MapIndex(map_index), retries);

@@ -5,11 +5,13 @@
 
 mod admit;
 mod backfill;
+mod begin;
 mod clear;
 mod counters;
 mod due;
 mod ended;
 mod failing;
+mod in_step;
 mod instances;
 mod past;
 mod people;
@@ -24,6 +26,7 @@ mod why;
 
 pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
 pub use backfill::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
+pub use begin::{run_after, waits_to_begin};
 pub use clear::{ClearChoice, plan_clear, with_neighbours};
 pub use due::{Due, FIRST_RUNS_MAX, OWED_MAX, due, n_owed, next_tick, owes_many, previous_tick};
 pub use failing::is_failing;
@@ -35,4 +38,4 @@ pub use run::{Effect, Run, Taken};
 pub use step::{Event, step};
 pub use turns::{TurnGate, TurnGateKind, Turns};
 pub use wait::{Heard, Judged, judge, time_target};
-pub use why::{Check, CheckKind, DagStand, may_tick, why_dag, why_run, why_task};
+pub use why::{Check, CheckKind, DagStand, may_tick, why_dag, why_paused, why_run, why_task};

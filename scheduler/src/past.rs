@@ -3,7 +3,7 @@
 //! Source: Airflow's `ti_deps/deps/prev_dagrun_dep.py`. This room knows one run at a time, so how
 //! the run before stands is told to it, by [`crate::Event::Past`]; until then nobody goes.
 
-use crate::rule::{Decision, decide};
+use crate::rule::Decision;
 use crate::run::{Effect, Run};
 use crate::step::look_at;
 use tidemill_model::dag::PastRule;
@@ -89,7 +89,7 @@ impl Run {
         self.tasks[at.at()].state == TaskState::None
             && !self.is_held_back(at)
             && self.is_held_by_past(at)
-            && decide(self.task(at).trigger_rule, self.upstream(at)) == Decision::Run
+            && self.decision(at) == Decision::Run
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::clear::{ClearChoice, plan_clear};
 use crate::run::{Effect, Run};
 use crate::step::look_at;
+use std::collections::HashSet;
 use tidemill_model::dag::RetryScope;
 use tidemill_model::{Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
@@ -105,18 +106,31 @@ fn clear_instances(run: &mut Run, tasks: &[TaskIndex], effects: &mut Vec<Effect>
     }
 }
 
-/// Mapped tasks all of whose instances are among `tasks`: they are expanded anew.
+/// Mapped tasks that are expanded anew: nothing is left of their instances but what is among
+/// `tasks`. With a task go those in step with it of which nothing has run yet.
 fn wholly_cleared(run: &Run, tasks: &[TaskIndex]) -> Vec<TaskIndex> {
     let mut mapped: Vec<TaskIndex> = tasks.iter().map(|at| run.index_of(*at)).collect();
     mapped.dedup();
     mapped.sort_unstable();
     mapped.dedup();
-    let chosen: std::collections::HashSet<TaskIndex> = tasks.iter().copied().collect();
-    let is_open = |at: &TaskIndex| run.tasks[at.at()].state != TaskState::Removed;
-    mapped.retain(|task| {
-        let mut open = run.instances(*task).iter().filter(|at| is_open(at));
-        run.is_expanded(*task) && open.all(|at| chosen.contains(at))
-    });
+    let chosen: HashSet<TaskIndex> = tasks.iter().copied().collect();
+    let is_left = |at: &TaskIndex| {
+        let is_untouched = [TaskState::Removed, TaskState::None];
+        !is_untouched.contains(&run.tasks[at.at()].state) && !chosen.contains(at)
+    };
+    let goes =
+        |task: &TaskIndex| run.is_expanded(*task) && !run.instances(*task).iter().any(is_left);
+    mapped.retain(goes);
+    let mut n_seen = 0;
+    while let Some(&source) = mapped.get(n_seen) {
+        let in_step = run.in_step.iter().filter(|(_, one)| one.source == source);
+        let more: Vec<TaskIndex> = in_step
+            .map(|(task, _)| *task)
+            .filter(|task| goes(task) && !mapped.contains(task))
+            .collect();
+        mapped.extend(more);
+        n_seen += 1;
+    }
     mapped
 }
 
@@ -145,7 +159,7 @@ pub(crate) fn try_run_again(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     run.row.ended_at = None;
     run.row.reason = None;
     run.row.retries_used += 1;
-    effects.extend([Effect::Run, Effect::BeginAt(due)]);
+    effects.push(Effect::Run);
 }
 
 /// Ends instances by a person's word. A live attempt is killed; its report changes nothing more.

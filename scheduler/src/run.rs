@@ -1,6 +1,7 @@
 //! An active run in memory: rows by task, and counters that are derived from them.
 
 use crate::counters::is_waiting;
+use crate::in_step::{self, InStep};
 use crate::past::PastTask;
 use crate::rule::UpstreamCounts;
 use std::collections::{BTreeMap, HashMap};
@@ -26,8 +27,6 @@ pub enum Effect {
     Ready(TaskIndex),
     /// Send [`crate::Event::TimerDue`] for this instance at that instant.
     Wake(TaskIndex, Ts),
-    /// The run waits for its next try as a whole: it may begin at that instant.
-    BeginAt(Ts),
     /// This instance has written an asset, and says this about it.
     Emit(TaskIndex, String, Json),
     /// This instance waits for something outside of its run: tell how that stands, now and
@@ -62,6 +61,8 @@ pub struct Run {
     pub(crate) owners: Vec<TaskIndex>,
     pub(crate) instances: HashMap<TaskIndex, Vec<TaskIndex>>,
     pub(crate) upstream: Vec<UpstreamCounts>,
+    /// Mapped tasks that go in step with another.
+    pub(crate) in_step: BTreeMap<TaskIndex, InStep>,
     /// How the run before stands for tasks that wait for it, as far as it has been told.
     pub(crate) past: HashMap<TaskIndex, Option<PastTask>>,
     pub(crate) n_open: u32,
@@ -105,6 +106,7 @@ impl Run {
         }
         let mut run = Run {
             upstream: Vec::new(),
+            in_step: in_step::of_dag(&dag),
             row,
             dag,
             tasks,
@@ -214,9 +216,20 @@ impl Run {
         })
     }
 
-    /// How far the tasks above a task are.
-    pub fn upstream(&self, at: TaskIndex) -> &UpstreamCounts {
-        &self.upstream[self.index_of(at).at()]
+    /// How far the tasks above an instance are. One that goes in step with another task has a
+    /// single instance of that above it.
+    pub fn upstream(&self, at: TaskIndex) -> UpstreamCounts {
+        let task = self.index_of(at);
+        let mut counts = self.upstream[task.at()];
+        let Some(in_step) = self.in_step.get(&task).filter(|_| task != at) else {
+            return counts;
+        };
+        counts.near = in_step.beside;
+        if let Some(above) = self.one_above(at) {
+            counts.near.total += 1;
+            counts.near.count(self.tasks[above.at()].state, 1);
+        }
+        counts
     }
 
     /// Is every task over and every attempt gone?

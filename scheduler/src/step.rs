@@ -1,10 +1,10 @@
 //! The step: one run, one event, the effects. Everything that moves a run passes here.
 
 use crate::past::PastTask;
-use crate::rule::{Decision, decide};
+use crate::rule::Decision;
 use crate::run::{Effect, Run};
 use crate::wait::{self, Heard};
-use crate::{ended, instances, past, people};
+use crate::{ended, in_step, instances, past, people};
 use tidemill_model::{Attempt, Outcome, Reason, RunState, TaskEvent, TaskIndex, TaskState, Ts};
 
 /// What can happen to a run. The list is closed: nothing else moves one.
@@ -151,37 +151,47 @@ pub(crate) fn look_at(run: &mut Run, tasks: Vec<TaskIndex>, now: Ts, effects: &m
     let mut work = tasks;
     let mut next = Vec::new();
     while !work.is_empty() {
-        let places = work.drain(..).flat_map(|at| run.places_of(at));
-        for at in places.collect::<Vec<_>>() {
-            let row = &run.tasks[at.at()];
-            if row.state != TaskState::None || row.is_live() || run.is_held_back(at) {
-                continue;
+        for task in work.drain(..) {
+            if in_step::keep(run, task, effects) {
+                next.extend(run.followers(task));
             }
-            let rule = run.task(at).trigger_rule;
-            let decision = decide(rule, run.upstream(at));
-            let event = match decision {
-                Decision::Wait => continue,
-                Decision::Run if run.is_held_by_past(at) => continue,
-                Decision::Run => TaskEvent::Schedule,
-                Decision::Skip | Decision::NotFollowed => TaskEvent::Skip,
-                Decision::Block => TaskEvent::BlockByUpstream,
-            };
-            if !run.apply(at, event) {
-                continue;
-            }
-            run.tasks[at.at()].reason =
-                (decision == Decision::NotFollowed).then_some(Reason::NotFollowed);
-            effects.push(Effect::Task(at));
-            if event == TaskEvent::Schedule {
-                run.tasks[at.at()].scheduled_at = Some(now);
-                wait::ready(run, at, now, effects);
-            } else {
-                run.tasks[at.at()].ended_at = Some(now);
-                next.extend(run.followers(at));
+            for at in run.places_of(task) {
+                if decided(run, at, now, effects) {
+                    next.extend(run.followers(at));
+                }
             }
         }
         std::mem::swap(&mut work, &mut next);
     }
+}
+
+/// Does with an instance what its rule says, if nothing has happened to it yet. Answers whether
+/// that has ended it.
+fn decided(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) -> bool {
+    let row = &run.tasks[at.at()];
+    if row.state != TaskState::None || row.is_live() || run.is_held_back(at) {
+        return false;
+    }
+    let decision = run.decision(at);
+    let event = match decision {
+        Decision::Wait => return false,
+        Decision::Run if run.is_held_by_past(at) => return false,
+        Decision::Run => TaskEvent::Schedule,
+        Decision::Skip | Decision::NotFollowed => TaskEvent::Skip,
+        Decision::Block => TaskEvent::BlockByUpstream,
+    };
+    if !run.apply(at, event) {
+        return false;
+    }
+    run.tasks[at.at()].reason = (decision == Decision::NotFollowed).then_some(Reason::NotFollowed);
+    effects.push(Effect::Task(at));
+    if event == TaskEvent::Schedule {
+        run.tasks[at.at()].scheduled_at = Some(now);
+        wait::ready(run, at, now, effects);
+        return false;
+    }
+    run.tasks[at.at()].ended_at = Some(now);
+    true
 }
 
 /// The leaf rule (Airflow's `dagrun.py: update_state`): a run has failed when a task at its end

@@ -1,9 +1,10 @@
 //! Why something has not happened: every condition, met or not, from the functions that decide.
 
 use crate::admit::{Admission, Gate};
-use crate::due::{FIRST_RUNS_MAX, n_owed};
+use crate::begin::{is_delayed, waits_to_begin};
+use crate::due::{FIRST_RUNS_MAX, OWED_MAX, due};
 use crate::past::{PastGate, PastTask};
-use crate::rule::{Decision, UpstreamCounts, decide};
+use crate::rule::{Decision, UpstreamCounts};
 use crate::run::Run;
 use crate::turns::{TurnGate, Turns};
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub struct Check {
 pub enum CheckKind {
     /// The run has begun and is not over.
     RunOpen(RunState),
+    /// The instant before which the run does not begin has come.
+    RunAfter(Ts),
     /// The run's own turn.
     RunTurn(TurnGate),
     /// The task is not over, and no attempt of it is live.
@@ -65,10 +68,20 @@ pub enum CheckKind {
     FileThere,
     /// The DAG is not paused.
     NotPaused,
-    /// While it is paused, with `catchup`: what it owes is not so much that it started paused.
+    /// While it is paused: its latest runs have failed in a row, as many as it may have
+    /// (`max_consecutive_failed_dag_runs`).
+    Failing {
+        /// How many.
+        n: u32,
+    },
+    /// While it is paused: what it owes is not so much that it started paused.
     Owed {
-        /// Runs that it makes when it goes on, counted up to [`OWED_MAX`](crate::OWED_MAX).
+        /// Runs that it makes when it goes on.
         n: usize,
+        /// Counted up to this.
+        max: usize,
+        /// Does it make up for every tick that it has missed?
+        is_catchup: bool,
     },
     /// It has a schedule.
     HasSchedule,
@@ -139,9 +152,10 @@ pub fn why_task(
     admission: &Admission,
     turns: &Turns,
     is_paused: bool,
+    now: Ts,
 ) -> Vec<Check> {
     let task = &run.tasks[at.at()];
-    let mut checks = why_begun(run, turns, is_paused);
+    let mut checks = why_begun(run, turns, is_paused, now);
     let is_open = !task.state.is_terminal() && !task.is_live() && task.state != TaskState::Deferred;
     checks.push(check(CheckKind::TaskOpen(task.state), is_open));
     checks.push(upstream(run, at));
@@ -166,11 +180,15 @@ pub fn why_task(
 }
 
 /// Has the run begun, and if it is queued, what for?
-fn why_begun(run: &Run, turns: &Turns, is_paused: bool) -> Vec<Check> {
+fn why_begun(run: &Run, turns: &Turns, is_paused: bool, now: Ts) -> Vec<Check> {
     let is_open = run.row.state == RunState::Running;
     let mut checks = vec![check(CheckKind::RunOpen(run.row.state), is_open)];
     if run.row.state == RunState::Queued {
         checks.push(check(CheckKind::NotPaused, !is_paused));
+        if is_delayed(&run.row) {
+            let has_come = !waits_to_begin(&run.row, now);
+            checks.push(check(CheckKind::RunAfter(run.row.run_after), has_come));
+        }
     }
     let gates = turns.gates(&run.row, &run.dag).unwrap_or_default();
     checks.extend(gates.into_iter().map(|gate| {
@@ -193,7 +211,10 @@ fn upstream(run: &Run, at: TaskIndex) -> Check {
     let rule = run.task(at).trigger_rule;
     let among = |wanted: &dyn Fn(TaskState) -> bool| -> Vec<TaskIndex> {
         let above = run.dag.graph.upstream(run.index_of(at)).iter();
-        let all = above.flat_map(|up| run.places_of(*up));
+        let all = above.flat_map(|up| match run.one_beside(at, *up) {
+            Some(one) => vec![one],
+            None => run.places_of(*up),
+        });
         all.filter(|up| wanted(run.tasks[up.at()].state)).collect()
     };
     // A task that has passed its rule does not go back behind it.
@@ -203,17 +224,17 @@ fn upstream(run: &Run, at: TaskIndex) -> Check {
     );
     let kind = CheckKind::Upstream {
         rule,
-        counts: *counts,
+        counts,
         open: among(&|state| !state.is_terminal()),
         bad: among(&|state| state.is_failure()),
         skipped: among(&|state| state == TaskState::Skipped),
     };
-    check(kind, has_passed || decide(rule, counts) == Decision::Run)
+    check(kind, has_passed || run.decision(at) == Decision::Run)
 }
 
 /// Every condition of a run: of its turn while it is queued, of its tasks while it runs.
-pub fn why_run(run: &Run, turns: &Turns, is_paused: bool) -> Vec<Check> {
-    let mut checks = why_begun(run, turns, is_paused);
+pub fn why_run(run: &Run, turns: &Turns, is_paused: bool, now: Ts) -> Vec<Check> {
+    let mut checks = why_begun(run, turns, is_paused, now);
     if run.row.state == RunState::Running {
         for &state in TaskState::ALL.iter().filter(|state| !state.is_terminal()) {
             let in_state = (0..run.tasks.len() as u32).map(TaskIndex);
@@ -242,6 +263,8 @@ pub struct DagStand<'a> {
     pub next: Option<Ts>,
     /// The assets that have events for its next run.
     pub has_events: &'a BTreeSet<String>,
+    /// How many of its latest runs have failed in a row, where it may have no more.
+    pub n_failed: Option<u32>,
     /// The key of `[dag.concurrency]` that its next run would have; `None` when nobody knows.
     pub key: Option<&'a str>,
 }
@@ -290,7 +313,7 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
     let Some(dag) = stand.dag.filter(|dag| has_schedule_of_its_own(dag)) else {
         return checks;
     };
-    checks.extend(owed(dag, stand, now));
+    checks.extend(why_paused(stand, now, OWED_MAX));
     match at {
         Some(at) => checks.extend(why_instant(dag, stand, at, now)),
         None if dag.schedule.is_manual() => {}
@@ -313,15 +336,30 @@ pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> 
     checks
 }
 
+/// Why a DAG that is paused may be so without anybody's doing, and what it owes, counted up to
+/// `max`. Nothing for one that is not paused.
+pub fn why_paused(stand: &DagStand<'_>, now: Ts, max: usize) -> Vec<Check> {
+    let Some(dag) = stand.dag.filter(|_| stand.is_paused) else {
+        return Vec::new();
+    };
+    let failing = stand.n_failed.map(|n| CheckKind::Failing { n });
+    let failing = failing.map(|kind| check(kind, false));
+    failing
+        .into_iter()
+        .chain(owed(dag, stand, now, max))
+        .collect()
+}
+
 /// A new DAG that owes many runs starts paused, and says how many.
-fn owed(dag: &Dag, stand: &DagStand<'_>, now: Ts) -> Option<Check> {
-    if !stand.is_paused || !dag.catchup {
+fn owed(dag: &Dag, stand: &DagStand<'_>, now: Ts, max: usize) -> Option<Check> {
+    if !dag.allowed_run_types.contains(&RunType::Scheduled) {
         return None;
     }
-    let n = n_owed(dag, stand.high, now);
-    let is_first = stand.high.is_none();
-    let is_ok = !(is_first && n > FIRST_RUNS_MAX);
-    (n > 0).then(|| check(CheckKind::Owed { n }, is_ok))
+    let n = due(dag, stand.high, now, max).ticks.len();
+    let is_catchup = dag.catchup;
+    let has_started_paused = is_catchup && stand.high.is_none() && n > FIRST_RUNS_MAX;
+    let kind = CheckKind::Owed { n, max, is_catchup };
+    (n > 0).then(|| check(kind, !has_started_paused))
 }
 
 fn active_runs(dag: &Dag, turns: &Turns) -> Check {

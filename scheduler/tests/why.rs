@@ -16,7 +16,7 @@ use tidemill_model::{
 };
 use tidemill_scheduler::{
     Admission, CheckKind, DagStand, Effect, Event, Run, Turns, n_owed, owes_many, step, why_dag,
-    why_run, why_task,
+    why_paused, why_run, why_task,
 };
 use world::{dag, pool, run, task};
 
@@ -148,7 +148,7 @@ impl Play {
         let next = self.admission.next();
         for run in &self.runs {
             for at in (0..run.tasks.len() as u32).map(TaskIndex) {
-                let checks = why_task(run, at, &self.admission, &self.turns, false);
+                let checks = why_task(run, at, &self.admission, &self.turns, false, self.now);
                 let goes = checks.iter().all(|check| check.is_ok);
                 assert_eq!(
                     goes,
@@ -158,7 +158,7 @@ impl Play {
                     run.tasks[at.at()].state
                 );
             }
-            let is_blocked = why_run(run, &self.turns, false)
+            let is_blocked = why_run(run, &self.turns, false, self.now)
                 .iter()
                 .any(|check| !check.is_ok);
             assert!(is_blocked, "seed {}: {:?}", self.seed, run.row.state);
@@ -215,6 +215,7 @@ fn blocked_by(
         is_stale: false,
         high: Some(Ts(10 * DAY)),
         next: Some(Ts(11 * DAY)),
+        n_failed: None,
         key: None,
     };
     change(&mut stand);
@@ -228,6 +229,7 @@ fn blocked_by(
         CheckKind::Due { .. } => "due",
         CheckKind::ActiveRuns { .. } => "runs",
         CheckKind::KeyRoom { .. } => "key",
+        CheckKind::Failing { .. } => "failing",
         CheckKind::Owed { .. } => "owed",
         CheckKind::Fires { .. } => "fires",
         CheckKind::InDates { .. } => "dates",
@@ -317,6 +319,7 @@ fn a_schedule_has_no_room_while_running_and_waiting_runs_fill_it_and_an_asset_ru
         high: None,
         next: None,
         has_events: &events,
+        n_failed: None,
         key: None,
     };
     let is_met = |turns: &Turns| {
@@ -391,8 +394,66 @@ fn a_waiting_retry_says_when() {
         &Admission::new(1),
         &Turns::default(),
         false,
+        Ts(0),
     );
     let waits: Vec<_> = checks.iter().filter(|check| !check.is_ok).collect();
     assert_eq!(waits.len(), 1);
     assert_eq!(waits[0].kind, CheckKind::NotBefore(Some(Ts(77))));
+}
+
+#[test]
+fn a_run_that_waits_for_its_instant_says_until_when() {
+    let mut one = run(1, 1, &dag("d", 16, vec![task("t")]));
+    (one.row.state, one.row.queued_at) = (RunState::Queued, Ts(10));
+    let mut after = |due: i64, now: i64| {
+        one.row.run_after = Ts(due);
+        let checks = why_run(&one, &Turns::default(), false, Ts(now));
+        let mut found = checks.into_iter();
+        found
+            .find(|one| one.kind == CheckKind::RunAfter(Ts(due)))
+            .map(|one| one.is_ok)
+    };
+    assert_eq!(after(77, 76), Some(false));
+    assert_eq!(after(77, 77), Some(true));
+    // What was due when it was made waits for no clock.
+    assert_eq!(after(10, 5), None);
+}
+
+#[test]
+fn a_dag_that_failed_too_often_says_so_while_it_is_paused() {
+    let dag = daily(|_| {});
+    let failed = |stand: &mut DagStand<'_>| stand.n_failed = Some(3);
+    assert_eq!(blocked(&dag, Some(Ts(10 * DAY)), failed), [""; 0]);
+    let paused = |stand: &mut DagStand<'_>| (stand.is_paused, stand.n_failed) = (true, Some(3));
+    let found = blocked(&dag, Some(Ts(10 * DAY)), paused);
+    assert_eq!(found, ["paused", "failing"]);
+}
+
+#[test]
+fn what_a_paused_dag_owes_is_told_and_counted_no_further_than_asked() {
+    let owed = |dag: &Dag, high: i64, max: usize| {
+        let none = std::collections::BTreeSet::new();
+        let stand = DagStand {
+            has_events: &none,
+            dag: Some(dag),
+            is_paused: true,
+            is_stale: false,
+            high: Some(Ts(high * DAY)),
+            next: None,
+            n_failed: None,
+            key: None,
+        };
+        let checks = why_paused(&stand, Ts(10 * DAY + 5), max);
+        checks.into_iter().find_map(|check| match check.kind {
+            CheckKind::Owed { n, .. } => Some(n),
+            _ => None,
+        })
+    };
+    let caught_up = daily(|dag| dag.catchup = true);
+    assert_eq!(owed(&caught_up, 4, 100), Some(6));
+    assert_eq!(owed(&caught_up, 4, 5), Some(5));
+    assert_eq!(owed(&caught_up, 10, 100), None);
+    assert_eq!(owed(&daily(|_| {}), 4, 100), Some(1));
+    let by_hand = daily(|dag| dag.allowed_run_types = vec![RunType::Manual]);
+    assert_eq!(owed(&by_hand, 4, 100), None);
 }

@@ -3,7 +3,7 @@
 use crate::environment::{FILTERS, FUNCTIONS, shared};
 use crate::outside::{self, OutsideUse};
 use crate::reading::{is_number, task_value, variable_get};
-use crate::scope::{DATE_NAMES, INTERVAL_NAMES, LATER_NAMES, NAMES, RESULT_NAMES};
+use crate::scope::{DATE_NAMES, INTERVAL_NAMES, LATER_NAMES, LOOKED_UP_NAMES, NAMES, RESULT_NAMES};
 use crate::{TemplateError, is_template};
 use minijinja::machinery::{ast, parse};
 use minijinja::syntax::SyntaxConfig;
@@ -38,6 +38,8 @@ pub enum TaskValue {
     Output,
     /// A key of its `outputs`.
     Key(Named),
+    /// The file with the outputs of all its instances.
+    File,
     /// Its state, or the task as a whole.
     State,
     /// Something that a task does not have.
@@ -60,6 +62,8 @@ pub struct References {
     pub unknown_names: Vec<Named>,
     /// Names of the format that this version does not fill in yet.
     pub later_names: Vec<Named>,
+    /// Names of what is looked up when a task starts: of earlier runs, or of its own instances.
+    pub looked_up: Vec<Named>,
     /// Names that exist only in `outputs`: `stdout`, `result`, `exit_code`.
     pub result_names: Vec<Named>,
     /// Names of dates, which a run may be without.
@@ -282,6 +286,9 @@ impl Walk<'_> {
         };
         if DATE_NAMES.contains(&name) || INTERVAL_NAMES.contains(&name) {
             self.found.dates.push(named.clone());
+        }
+        if LOOKED_UP_NAMES.contains(&name) {
+            self.found.looked_up.push(named.clone());
         }
         if RESULT_NAMES.contains(&name) {
             self.found.result_names.push(named);

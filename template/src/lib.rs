@@ -15,7 +15,7 @@ mod scope;
 pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
 pub use outside::{CONNECTION_FIELDS, OutsideUse};
 
-pub use scope::{DATE_NAMES, INTERVAL_NAMES};
+pub use scope::{DATE_NAMES, INTERVAL_NAMES, N_INSTANCES};
 
 pub use record::{Expression, Read, RecordView, Verdict};
 
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use tidemill_connection::Found;
-use tidemill_model::Ts;
+use tidemill_model::{LastSuccess, Ts};
 
 /// What a template of one attempt can see.
 #[derive(Clone, Debug)]
@@ -70,6 +70,17 @@ pub struct Facts {
     pub asset_events: serde_json::Map<String, serde_json::Value>,
     /// What the file says of the task.
     pub own: Own,
+    /// What was looked up because its templates ask for it.
+    pub looked_up: LookedUp,
+}
+
+/// What is looked up for a task whose templates ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookedUp {
+    /// The last run before this one that has succeeded.
+    pub last_success: LastSuccess,
+    /// How many instances the task has, where it is mapped.
+    pub n_instances: Option<u32>,
 }
 
 /// What a DAG's file says of a task, as far as its templates see it.
@@ -93,6 +104,9 @@ pub struct TaskFacts {
     /// Its values by key; `return_value` is its output. Those of a mapped task are lists by map
     /// index, with null where an instance has none.
     pub values: BTreeMap<String, serde_json::Value>,
+    /// Where the outputs of all instances of a mapped task lie, one line each; laid out for the
+    /// attempts whose templates name it.
+    pub outputs_file: Option<String>,
 }
 
 /// A template cannot be compiled or rendered.

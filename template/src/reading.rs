@@ -25,6 +25,7 @@ pub(crate) fn task_value(rest: &[Named]) -> TaskValue {
         [first, rest @ ..] => match (first.name.as_str(), rest) {
             ("output", _) => TaskValue::Output,
             ("state" | "states", _) => TaskValue::State,
+            ("outputs_file", _) => TaskValue::File,
             ("outputs", [key, ..]) => TaskValue::Key(key.clone()),
             ("outputs", []) => TaskValue::State,
             _ => TaskValue::Unknown(first.clone()),

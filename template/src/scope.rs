@@ -17,6 +17,8 @@ pub(crate) const NAMES: &[&str] = &[
     "data_interval_end", "run_id", "dag", "dag_run", "task", "ti", "task_instance",
     "task_instance_key_str", "try_number", "params", "map", "run_dir", "tasks", "macros", "test_mode",
     "var", "conn", "trigger", "triggering_asset_events", "inlets", "outlets", "map_index_template",
+    "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
+    "prev_end_date_success", "expanded_ti_count",
 ];
 
 /// Names of the logical date: a run that nothing has dated is without them.
@@ -27,6 +29,8 @@ pub const DATE_NAMES: &[&str] = &[
     "ts_nodash",
     "ts_nodash_with_tz",
     "logical_date",
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
 ];
 
 /// Names of the data interval, which a run may be without.
@@ -50,11 +54,19 @@ pub(crate) const RESULT_NAMES: &[&str] = &[
 ];
 
 /// Names of the format that no value is made for yet.
-#[rustfmt::skip]
-pub(crate) const LATER_NAMES: &[&str] = &[
-    "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
-    "prev_end_date_success", "expanded_ti_count", "partition_key", "partition_date", "traceparent",
+pub(crate) const LATER_NAMES: &[&str] = &["partition_key", "partition_date", "traceparent"];
+
+/// Names of what is looked up when a task starts.
+pub(crate) const LOOKED_UP_NAMES: &[&str] = &[
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+    "prev_start_date_success",
+    "prev_end_date_success",
+    N_INSTANCES,
 ];
+
+/// How many instances a mapped task has.
+pub const N_INSTANCES: &str = "expanded_ti_count";
 
 /// The context of one rendering.
 pub(crate) fn value(facts: &Facts) -> Value {
@@ -116,9 +128,27 @@ impl Object for Scope {
             "inlets" => Some(json(&facts.own.inlets)),
             "outlets" => Some(json(&facts.own.outlets)),
             "map_index_template" => Some(json(&facts.own.map_index_template)),
+            name if LOOKED_UP_NAMES.contains(&name) => looked_up(facts, name),
             "test_mode" => Some(Value::from(false)),
             _ => result.and_then(|result| result.get(name)).map(json),
         }
+    }
+}
+
+/// What was looked up: none where there is no such run, and where the task is not mapped. Without a
+/// date a run has no one before it, and no name for what that was about.
+fn looked_up(facts: &Facts, name: &str) -> Option<Value> {
+    let last = &facts.looked_up.last_success;
+    match name {
+        "prev_data_interval_start_success" => facts
+            .logical_date
+            .map(|_| or_none(last.data_interval_start)),
+        "prev_data_interval_end_success" => {
+            facts.logical_date.map(|_| or_none(last.data_interval_end))
+        }
+        "prev_start_date_success" => Some(or_none(last.started_at)),
+        "prev_end_date_success" => Some(or_none(last.ended_at)),
+        _ => Some(json(&facts.looked_up.n_instances)),
     }
 }
 
@@ -188,6 +218,9 @@ fn task_value(task: &TaskFacts) -> Value {
     ]);
     if let Some(output) = task.values.get(RETURN_VALUE) {
         fields.insert("output", json(output));
+    }
+    if let Some(file) = &task.outputs_file {
+        fields.insert("outputs_file", Value::from(file.as_str()));
     }
     fields.into()
 }

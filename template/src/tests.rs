@@ -27,6 +27,7 @@ pub(crate) fn facts() -> Facts {
             ("return_value".to_string(), json!("42")),
             ("rows".to_string(), json!([3, 1, 2])),
         ]),
+        outputs_file: Some("/runs/7/count.ndjson".to_string()),
     };
     let at = Ts::parse("2026-11-20T06:00:00Z", &jiff::tz::TimeZone::UTC).ok();
     Facts {
@@ -51,6 +52,7 @@ pub(crate) fn facts() -> Facts {
         run_dir: "/runs/1".to_string(),
         result: None,
         asset_events: serde_json::Map::new(),
+        looked_up: Default::default(),
         own: Own {
             inlets: vec![json!({"name": "raw", "uri": "s3://lake/raw", "group": "asset"})],
             outlets: Vec::new(),
@@ -140,6 +142,49 @@ fn a_run_without_a_date_has_no_names_of_dates_and_is_its_own_key() {
         render(key, &undated).unwrap(),
         "orders__load__scheduled__2026-11-20"
     );
+}
+
+#[test]
+fn the_last_success_and_the_number_of_instances_are_told_and_none_where_there_is_none() {
+    let day = |text: &str| Ts::parse(text, &jiff::tz::TimeZone::UTC).ok();
+    let looked_up = LookedUp {
+        last_success: LastSuccess {
+            data_interval_start: day("2026-11-18"),
+            data_interval_end: day("2026-11-19"),
+            started_at: day("2026-11-20T01:00:00Z"),
+            ended_at: day("2026-11-20T02:00:00Z"),
+        },
+        n_instances: Some(3),
+    };
+    let told = Facts {
+        looked_up,
+        ..facts()
+    };
+    let table = [
+        (
+            "prev_data_interval_start_success",
+            "2026-11-18T00:00:00+00:00",
+        ),
+        (
+            "prev_data_interval_end_success",
+            "2026-11-19T00:00:00+00:00",
+        ),
+        ("prev_start_date_success", "2026-11-20T01:00:00+00:00"),
+        ("prev_end_date_success", "2026-11-20T02:00:00+00:00"),
+        ("expanded_ti_count", "3"),
+    ];
+    for (name, expected) in table {
+        let text = format!("{{{{ {name} }}}}");
+        assert_eq!(render(&text, &told).unwrap(), expected, "{name}");
+        assert_eq!(
+            rendered(&format!("{{{{ {name} is none }}}}")),
+            "True",
+            "{name}"
+        );
+        let found = check(&text).unwrap();
+        assert_eq!(found.looked_up[0].name, name);
+    }
+    assert_eq!(check("{{ ds }}").unwrap().looked_up, []);
 }
 
 #[test]

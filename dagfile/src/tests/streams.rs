@@ -1,6 +1,7 @@
 //! What streams become.
 
 use super::good;
+use crate::keys::KAFKA;
 use std::time::Duration;
 use tidemill_model::Dag;
 use tidemill_model::trigger::*;
@@ -80,4 +81,17 @@ t = 'echo {{ trigger.count }} {{ trigger.first.value.name | quote }}'
     );
     let dedupe = kafka.dedupe.as_ref().unwrap();
     assert_eq!(dedupe.ttl, Duration::from_secs(86_400));
+}
+
+/// What the table of keys tells people is what is read.
+#[test]
+fn a_default_that_is_written_out_means_what_its_absence_does() {
+    let read = |more: &str| {
+        let stream = "[triggers.a.kafka]\nbrokers = ['a:1']\ntopics = ['t']";
+        dag(&format!("{stream}\n{more}\n[tasks]\nt = 'true'\n")).triggers
+    };
+    for key in KAFKA.iter().filter(|key| !key.default.is_empty()) {
+        let written = format!("{} = {}", key.name, key.default);
+        assert_eq!(read(&written), read(""), "{written}");
+    }
 }

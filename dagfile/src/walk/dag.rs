@@ -41,7 +41,7 @@ pub(crate) struct DagKeys {
     pub(crate) retry: RunRetry,
     pub(crate) alerts: Alerts,
     pub(crate) deadlines: Vec<DeadlineKeys>,
-    pub(crate) rerun_with_latest_version: bool,
+    pub(crate) rerun_with_latest_version: Option<bool>,
 }
 
 /// Who answers for a DAG that names nobody.
@@ -105,9 +105,7 @@ impl Walk<'_> {
             max_active_tasks: self.limit(table, "max_active_tasks", 100_000),
             concurrency: self.concurrency(table),
             dagrun_timeout: self.positive_duration(table, "dagrun_timeout"),
-            rerun_with_latest_version: self
-                .boolean(table, "rerun_with_latest_version")
-                .unwrap_or(false),
+            rerun_with_latest_version: self.boolean(table, "rerun_with_latest_version"),
             fail_fast: self.boolean(table, "fail_fast").unwrap_or(false),
             retry: self.run_retry(table),
             alerts: self.alerts(table, &[AlertOn::Failure, AlertOn::Success]),

@@ -1,5 +1,6 @@
 //! How a task is mapped: `expand`, `expand_kwargs`, `map_index_template`, `on_empty`.
 
+use super::task::Upstream;
 use super::{Text, Walk};
 use crate::diagnostic::Diagnostic;
 use crate::keys;
@@ -14,6 +15,8 @@ pub(crate) struct MapKeys {
     /// The place of `expand` or `expand_kwargs`.
     pub(crate) span: std::ops::Range<usize>,
     pub(crate) mapping: Mapping,
+    /// The task that it goes in step with.
+    pub(crate) each: Option<Upstream>,
     /// Every text of it that may hold a template.
     pub(crate) templates: Vec<Text>,
 }
@@ -24,6 +27,7 @@ impl Walk<'_> {
         let on_empty = self.choice(table, "on_empty", keys::ON_EMPTY);
         let label = self.text(table, "map_index_template");
         let mut templates: Vec<Text> = label.iter().cloned().collect();
+        let mut each = None;
         let (span, over) = match (table.get("expand"), table.get("expand_kwargs")) {
             (Some(_), Some(second)) => {
                 let message = format!("task `{id}` has `expand` and `expand_kwargs`");
@@ -33,12 +37,12 @@ impl Walk<'_> {
                 return None;
             }
             (Some(value), None) => {
-                let lists = self.expand(table, &mut templates)?;
+                let over = self.expand(table, &mut templates, &mut each)?;
                 if matches!(value.get_ref(), DeValue::Table(lists) if lists.is_empty()) {
                     let message = "`expand` names nothing to map over";
                     self.report(Diagnostic::error("TM0148", value.span(), message));
                 }
-                (value.span(), Over::Product(lists))
+                (value.span(), over)
             }
             (None, Some(value)) => {
                 let list = self.values("expand_kwargs", value, &mut templates)?;
@@ -56,6 +60,13 @@ impl Walk<'_> {
                 return None;
             }
         };
+        if let (Some(_), Some(label)) = (&each, &label) {
+            let message = "`map_index_template` does not go with `each`";
+            self.report(
+                Diagnostic::error("TM0148", label.span.clone(), message)
+                    .label("written before there is a value"),
+            );
+        }
         let mapping = Mapping {
             over,
             label: label.map(|text| text.value),
@@ -66,6 +77,7 @@ impl Walk<'_> {
         Some(MapKeys {
             span,
             mapping,
+            each,
             templates,
         })
     }
@@ -74,16 +86,53 @@ impl Walk<'_> {
         &mut self,
         table: &Table,
         templates: &mut Vec<Text>,
-    ) -> Option<Vec<(String, Values)>> {
+        each: &mut Option<Upstream>,
+    ) -> Option<Over> {
         let inner = self.table(table, "expand")?;
         let mut lists = Vec::new();
         for (key, value) in inner {
             let name = self.name_of("a mapped value", key);
-            if let Some(list) = self.values(&format!("expand.{name}"), value, templates) {
-                lists.push((name, list));
+            match value.get_ref() {
+                DeValue::Table(own) if own.contains_key("each") => {
+                    let source = self.each(own)?;
+                    if inner.len() > 1 {
+                        let message = "`each` stands alone in `expand`";
+                        self.report(
+                            Diagnostic::error("TM0148", value.span(), message)
+                                .label("one instance for each of one task, and no combinations"),
+                        );
+                        return None;
+                    }
+                    let task = source.name.clone();
+                    *each = Some(source);
+                    return Some(Over::Each { name, task });
+                }
+                _ => {
+                    let list = self.values(&format!("expand.{name}"), value, templates);
+                    lists.extend(list.map(|list| (name, list)));
+                }
             }
         }
-        Some(lists)
+        Some(Over::Product(lists))
+    }
+
+    /// `{ each = "TASK" }`.
+    fn each(&mut self, own: &Table) -> Option<Upstream> {
+        for (key, _) in own {
+            if key.get_ref().as_ref() != "each" {
+                let message = format!("unknown key `{}` beside `each`", key.get_ref());
+                self.report(
+                    Diagnostic::error("TM0104", key.span(), message)
+                        .help("`each` names a mapped task, and that is all"),
+                );
+            }
+        }
+        let name = self.text(own, "each")?;
+        Some(Upstream {
+            name: name.value,
+            span: name.span,
+            label: None,
+        })
     }
 
     /// A list, or a template that gives one.
@@ -110,10 +159,6 @@ impl Walk<'_> {
                 }
                 let list = items.iter().map(crate::normal::json).collect::<Vec<Json>>();
                 Some(Values::List(list))
-            }
-            DeValue::Table(each) if each.contains_key("each") => {
-                self.not_built(value.span(), "`each` in `expand`");
-                None
             }
             _ => {
                 self.wrong_type(name, value, "a list, or a template that gives one");

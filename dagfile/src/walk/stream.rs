@@ -27,11 +27,8 @@ pub(crate) struct TriggerKeys {
     pub(crate) params: Vec<Text>,
 }
 
-const BATCH_BYTES: u64 = 8 << 20;
-const RECORD_BYTES: u64 = 16 << 20;
 /// A run's records are one value of a row.
 const BYTES_MAX: u64 = 64 << 20;
-const WINDOW: Duration = Duration::from_secs(1);
 const TTL: Duration = Duration::from_secs(86_400);
 /// The longest name that a topic may have, as Kafka has it.
 const TOPIC_CHARS_MAX: usize = 249;
@@ -149,87 +146,65 @@ impl Walk<'_> {
         let cluster = self.cluster(table, span);
         let topics = self.topics(table, span);
         let zone = TimeZone::get(&dag.timezone).unwrap_or(TimeZone::UTC);
-        let word = |found: Option<String>| found.unwrap_or_default();
         let max_messages = self.int(table, "max_messages", 1, keys::MESSAGES_MAX);
+        let plain = self.stream_words(table, KafkaTrigger::new(cluster?, topics));
         let kafka = KafkaTrigger {
-            cluster: cluster?,
-            topics,
             topic_pattern: self.topic_pattern(table),
-            start: self.stream_start(table, &zone).unwrap_or(Start::Latest),
-            mode: StreamMode::from_name(&word(self.choice(table, "mode", keys::MODES)))
-                .unwrap_or(StreamMode::Batch),
+            start: self.stream_start(table, &zone).unwrap_or(plain.start),
             max_messages: max_messages
                 .and_then(|number| u32::try_from(number).ok())
-                .unwrap_or(1_000),
+                .unwrap_or(plain.max_messages),
             max_bytes: self
                 .size(table, "max_bytes", BYTES_MAX)
-                .unwrap_or(BATCH_BYTES),
-            window: self.duration(table, "window").unwrap_or(WINDOW),
-            batch_by: BatchBy::from_name(&word(self.choice(table, "batch_by", keys::BATCH_BY)))
-                .unwrap_or(BatchBy::Partition),
-            ordering: Ordering::from_name(&word(self.choice(table, "ordering", keys::ORDERINGS)))
-                .unwrap_or(Ordering::Partition),
-            on_lane_failure: OnLaneFailure::from_name(&word(self.choice(
-                table,
-                "on_lane_failure",
-                keys::LANE_FAILURES,
-            )))
-            .unwrap_or(OnLaneFailure::Continue),
-            on_run_failure: OnRunFailure::from_name(&word(self.choice(
-                table,
-                "on_run_failure",
-                keys::RUN_FAILURES,
-            )))
-            .unwrap_or(OnRunFailure::Keep),
-            when_paused: WhenPaused::from_name(&word(self.choice(
-                table,
-                "when_paused",
-                keys::WHEN_PAUSED,
-            )))
-            .unwrap_or(WhenPaused::Hold),
-            tombstones: Tombstones::from_name(&word(self.choice(
-                table,
-                "tombstones",
-                keys::TOMBSTONES,
-            )))
-            .unwrap_or(Tombstones::Deliver),
+                .unwrap_or(plain.max_bytes),
+            window: self.duration(table, "window").unwrap_or(plain.window),
             max_record_bytes: self
                 .size(table, "max_record_bytes", BYTES_MAX)
-                .unwrap_or(RECORD_BYTES),
-            key_format: Format::from_name(&word(self.choice(table, "key_format", keys::FORMATS)))
-                .unwrap_or(Format::String),
-            value_format: Format::from_name(&word(self.choice(
-                table,
-                "value_format",
-                keys::FORMATS,
-            )))
-            .unwrap_or(Format::Json),
+                .unwrap_or(plain.max_record_bytes),
             filter: filter.map(|text| text.value),
             dedupe,
-            on_error: OnRecordError::from_name(&word(self.choice(
-                table,
-                "on_error",
-                keys::RECORD_ERRORS,
-            )))
-            .unwrap_or(OnRecordError::Dlq),
             dead_letter_topic: self.topic(table, "dead_letter_topic"),
-            on_data_loss: OnDataLoss::from_name(&word(self.choice(
-                table,
-                "on_data_loss",
-                keys::DATA_LOSSES,
-            )))
-            .unwrap_or(OnDataLoss::Fail),
-            isolation: Isolation::from_name(&word(self.choice(
-                table,
-                "isolation",
-                keys::ISOLATIONS,
-            )))
-            .unwrap_or(Isolation::ReadCommitted),
             group_id: self.string(table, "group_id"),
             config: self.client_config(table),
+            ..plain
         };
         self.check_stream(&kafka, table, span, dag);
         Some(kafka)
+    }
+
+    /// What is said by a word of a list; where none stands, it is as it was.
+    fn stream_words(&mut self, table: &Table, plain: KafkaTrigger) -> KafkaTrigger {
+        let mut word =
+            |name: &str, words: &[&str]| self.choice(table, name, words).unwrap_or_default();
+        KafkaTrigger {
+            mode: StreamMode::from_name(&word("mode", keys::MODES)).unwrap_or(plain.mode),
+            batch_by: BatchBy::from_name(&word("batch_by", keys::BATCH_BY))
+                .unwrap_or(plain.batch_by),
+            ordering: Ordering::from_name(&word("ordering", keys::ORDERINGS))
+                .unwrap_or(plain.ordering),
+            on_lane_failure: OnLaneFailure::from_name(&word(
+                "on_lane_failure",
+                keys::LANE_FAILURES,
+            ))
+            .unwrap_or(plain.on_lane_failure),
+            on_run_failure: OnRunFailure::from_name(&word("on_run_failure", keys::RUN_FAILURES))
+                .unwrap_or(plain.on_run_failure),
+            when_paused: WhenPaused::from_name(&word("when_paused", keys::WHEN_PAUSED))
+                .unwrap_or(plain.when_paused),
+            tombstones: Tombstones::from_name(&word("tombstones", keys::TOMBSTONES))
+                .unwrap_or(plain.tombstones),
+            key_format: Format::from_name(&word("key_format", keys::FORMATS))
+                .unwrap_or(plain.key_format),
+            value_format: Format::from_name(&word("value_format", keys::FORMATS))
+                .unwrap_or(plain.value_format),
+            on_error: OnRecordError::from_name(&word("on_error", keys::RECORD_ERRORS))
+                .unwrap_or(plain.on_error),
+            on_data_loss: OnDataLoss::from_name(&word("on_data_loss", keys::DATA_LOSSES))
+                .unwrap_or(plain.on_data_loss),
+            isolation: Isolation::from_name(&word("isolation", keys::ISOLATIONS))
+                .unwrap_or(plain.isolation),
+            ..plain
+        }
     }
 
     fn cluster(&mut self, table: &Table, span: &Range<usize>) -> Option<Cluster> {

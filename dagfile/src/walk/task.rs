@@ -22,6 +22,15 @@ pub(crate) const TASKS_MAX: usize = 200_000;
 pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) span: Range<usize>,
+    /// What people call the edge.
+    pub(crate) label: Option<String>,
+}
+
+impl TaskKeys {
+    /// The task that it goes in step with, which it waits for without a word in `depends_on`.
+    pub(crate) fn each(&self) -> Option<&Upstream> {
+        self.mapping.as_ref()?.each.as_ref()
+    }
 }
 
 /// What `[tasks.NAME]` says, without any defaults.
@@ -148,6 +157,7 @@ impl Walk<'_> {
                 .map(|text| Upstream {
                     name: text.value,
                     span: text.span,
+                    label: None,
                 })
                 .collect(),
             rule_span: table.get("trigger_rule").map(Value::span),
@@ -358,6 +368,7 @@ impl Walk<'_> {
     }
 
     fn upstream(&mut self, item: &Value) -> Option<Upstream> {
+        let mut label = None;
         let name = match item.get_ref() {
             DeValue::Table(long) => {
                 for (key, _) in long {
@@ -369,7 +380,7 @@ impl Walk<'_> {
                         );
                     }
                 }
-                self.text(long, "label");
+                label = self.text(long, "label").map(|text| text.value);
                 if !long.contains_key("task") {
                     let message = "an entry of `depends_on` does not name its `task`";
                     self.report(Diagnostic::error("TM0102", item.span(), message));
@@ -381,6 +392,7 @@ impl Walk<'_> {
         Some(Upstream {
             name: name.value,
             span: name.span,
+            label: label.filter(|label| !label.trim().is_empty()),
         })
     }
 }

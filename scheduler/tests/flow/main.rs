@@ -8,6 +8,7 @@ mod support;
 mod again;
 mod assets;
 mod branches;
+mod in_step;
 mod mapping;
 mod past;
 mod random_orders;

@@ -184,10 +184,10 @@ fn restarted(player: &mut Player) {
 fn a_restart_knows_which_tasks_were_expanded() {
     let (mut player, _) = expanded(mapped(OnEmpty::Skip, TriggerRule::AllSuccess), 3);
     finish_all(&mut player, &[Fate::Ok]);
-    let before = (states(&player.run), *player.run.upstream(TaskIndex(2)));
+    let before = (states(&player.run), player.run.upstream(TaskIndex(2)));
     restarted(&mut player);
     assert!(player.run.is_expanded(MANY));
-    let after = (states(&player.run), *player.run.upstream(TaskIndex(2)));
+    let after = (states(&player.run), player.run.upstream(TaskIndex(2)));
     assert_eq!(before, after);
     player.play();
     assert_eq!(player.run.row.state, RunState::Success);

@@ -218,3 +218,38 @@ fn three_losses_in_a_row_are_free_and_the_next_ones_use_the_users_retries() {
         assert_eq!(player.run.tasks[0].reason, Some(Reason::Lost));
     }
 }
+
+#[test]
+fn the_wait_before_a_try_grows_with_tries_that_failed_and_not_with_attempts_that_were_lost() {
+    let mut sketch = Sketch::default();
+    let task = sketch.add("task", &[]);
+    task.retry.retries = 9;
+    task.retry.delay = Duration::from_secs(10);
+    task.retry.multiplier = 2.0;
+    task.on_lost = OnLost::Retry;
+    let mut player = Player::new(Arc::new(sketch.build()), 0, &[]);
+    player.step(Event::Begin);
+    for (is_lost, seconds) in [
+        (false, 10),
+        (true, 0),
+        (false, 20),
+        (false, 40),
+        (true, 0),
+        (false, 80),
+    ] {
+        player.start(TaskIndex(0));
+        let (_, attempt) = player.live.pop().unwrap();
+        if is_lost {
+            player.step(Event::AttemptLost {
+                attempt,
+                blame: true,
+            });
+            continue;
+        }
+        player.report(attempt, failed(1, "no"));
+        let (due, _) = player.timers.pop().unwrap();
+        assert_eq!(due, player.now.after(Duration::from_secs(seconds)));
+        player.now = due;
+        player.step(Event::TimerDue(TaskIndex(0)));
+    }
+}

@@ -24,6 +24,7 @@ pub fn version(no: i64, chance: &mut Chance) -> Pin {
     for (to, name) in names.iter().enumerate() {
         dress(sketch.add(&format!("t{name}"), &[]), to, chance);
         let near: Vec<u32> = (0..to as u32).filter(|_| chance.once_in(3)).collect();
+        go_in_step(&mut sketch.tasks, to, &near, chance);
         let near = near.into_iter().map(|from| (from, to as u32));
         sketch.edges.extend(near);
     }
@@ -31,6 +32,21 @@ pub fn version(no: i64, chance: &mut Chance) -> Pin {
         version: VersionNo(no),
         dag: Arc::new(dress_dag(sketch.build(), chance)),
         task_nos: names.iter().map(|name| TaskNo(*name as i32)).collect(),
+    }
+}
+
+/// A mapped task right below another may go in step with it.
+fn go_in_step(tasks: &mut [Task], at: usize, near: &[u32], chance: &mut Chance) {
+    let is_mapped = |from: &&u32| tasks[**from as usize].mapping.is_some();
+    let mapped: Vec<u32> = near.iter().filter(is_mapped).copied().collect();
+    if mapped.is_empty() || chance.once_in(3) {
+        return;
+    }
+    let above = *chance.pick(&mapped);
+    let task = tasks[above as usize].id.clone();
+    if let Some(mapping) = &mut tasks[at].mapping {
+        let name = "n".to_string();
+        mapping.over = Over::Each { name, task };
     }
 }
 

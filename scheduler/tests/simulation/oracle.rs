@@ -8,7 +8,7 @@ use tidemill_model::dag::OnLost;
 use tidemill_model::{
     Attempt, Epoch, MapIndex, Outcome, Reason, RunState, TaskIndex, TaskNo, TaskRow, TaskState,
 };
-use tidemill_scheduler::{Admission, Effect, Event};
+use tidemill_scheduler::{Admission, Counts, Effect, Event};
 
 /// What an event found, as far as its end is judged by it.
 pub struct Before {
@@ -280,8 +280,57 @@ impl World {
                 format!("I43: {:?} waits for no instant", key(row))
             });
         }
+        self.check_in_step();
         self.check_resume();
         self.check_slots();
+    }
+
+    /// A task that goes in step with another has as many instances as that, and each of them sees
+    /// the one with its index and no other.
+    fn check_in_step(&self) {
+        let run = &self.run;
+        let there = |task: TaskIndex| {
+            let all = run.instances(task).iter();
+            all.filter(|at| run.tasks[at.at()].state != TaskState::Removed)
+        };
+        for (at, task) in run.dag.tasks.iter().enumerate() {
+            let task_of_it = task.mapping.as_ref().and_then(|mapping| mapping.each());
+            let source = task_of_it.and_then(|(_, above)| run.dag.index_of(above));
+            let own = TaskIndex(at as u32);
+            let Some(source) = source.filter(|source| {
+                let is_running = run.row.state == RunState::Running;
+                is_running && run.is_expanded(*source) && run.is_expanded(own)
+            }) else {
+                continue;
+            };
+            let leaves = run
+                .instances(own)
+                .iter()
+                .any(|at| run.tasks[at.at()].is_live());
+            let (n_own, n_source) = (there(own).count(), there(source).count());
+            self.ensure(n_own == n_source || leaves, || {
+                format!("{own:?} has {n_own} instances, {source:?} {n_source}")
+            });
+            let others = run
+                .dag
+                .graph
+                .upstream(own)
+                .iter()
+                .filter(|up| **up != source);
+            let others: Vec<&TaskIndex> = others
+                .flat_map(|up| [up].into_iter().chain(run.instances(*up)))
+                .collect();
+            for (at, above) in there(own).zip(there(source)) {
+                let mut near = Counts::default();
+                for up in others.iter().copied().chain([above]) {
+                    near.total += 1;
+                    near.count(run.tasks[up.at()].state, 1);
+                }
+                self.ensure(run.upstream(*at).near == near, || {
+                    format!("{at:?} sees {:?}, not {near:?}", run.upstream(*at).near)
+                });
+            }
+        }
     }
 
     /// I18: looking again finds nothing that the event has not done.
@@ -347,7 +396,7 @@ impl World {
         let again = self.read_again();
         for at in (0..self.run.dag.tasks.len() as u32).map(TaskIndex) {
             let (now, then) = (self.run.upstream(at), again.upstream(at));
-            let counts = |up: &tidemill_scheduler::UpstreamCounts| {
+            let counts = |up: tidemill_scheduler::UpstreamCounts| {
                 let near = (up.near.n(), up.near.success, up.near.bad(), up.near.skipped);
                 (
                     near,

@@ -3,7 +3,7 @@
 use super::answer::broken;
 use super::client;
 use super::guard::Allowed;
-use super::request::base_of;
+use super::request::{base_of, headers_of};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
@@ -46,19 +46,12 @@ pub async fn reach_http(connection: &Connection, allowed: &Allowed) -> Result<St
     }
 }
 
-/// The headers that the connection keeps for its host.
+/// The headers of a connection, as they are sent.
 fn kept_headers(connection: &Connection) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    let kept = connection.extra_value("headers");
-    for (name, value) in kept
-        .as_ref()
-        .and_then(|kept| kept.as_object())
-        .into_iter()
-        .flatten()
-    {
+    for (name, value) in headers_of(connection) {
         let wrong = || format!("`headers` of its extra: `{name}` cannot be sent");
-        let text = value.as_str().unwrap_or_default();
-        let value = HeaderValue::from_str(text).map_err(|_| wrong())?;
+        let value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         headers.insert(name, value);
     }

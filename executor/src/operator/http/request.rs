@@ -4,6 +4,7 @@ use super::config::Config;
 use crate::operator::{Failure, Job};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tidemill_connection::{Connection, Secret};
@@ -152,20 +153,23 @@ fn of_connection(
         return Ok(None);
     };
     let connection = job.connection(id)?;
-    let kept = connection.extra_value("headers");
-    for (name, value) in kept
-        .as_ref()
-        .and_then(|kept| kept.as_object())
-        .into_iter()
-        .flatten()
-    {
-        let text = value.as_str().unwrap_or_default();
-        job.hide([text.to_string()]);
-        let (name, value) = header(job, name, text)?;
+    for (name, value) in headers_of(connection) {
+        job.hide([value.clone()]);
+        let (name, value) = header(job, &name, &value)?;
         headers.insert(name, value);
     }
     let password = connection.password.clone().unwrap_or_default();
     Ok(connection.login.clone().map(|login| (login, password)))
+}
+
+/// The headers that a connection keeps for its host, as names and values.
+pub(super) fn headers_of(connection: &Connection) -> Vec<(String, String)> {
+    let Some(Value::Object(kept)) = connection.extra_value("headers") else {
+        return Vec::new();
+    };
+    let text = |value: Value| value.as_str().unwrap_or_default().to_string();
+    let pairs = kept.into_iter().map(|(name, value)| (name, text(value)));
+    pairs.collect()
 }
 
 /// An address that a request can go to.
