@@ -2,11 +2,12 @@
 
 use crate::asset::{AssetEventRow, AssetRow};
 use crate::record::PoolRecord;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use tidemill_model::{MapIndex, TaskState};
 
 /// A run or a task instance that holds something that others wait for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Its DAG.
     pub dag_id: String,
@@ -21,10 +22,10 @@ pub struct Holder {
 }
 
 /// One condition, met or not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Which, by a name that stays.
-    pub condition: &'static str,
+    pub condition: Cow<'static, str>,
     /// Is it met?
     pub ok: bool,
     /// How it stands, in a sentence with numbers.
@@ -36,7 +37,7 @@ pub struct Condition {
 }
 
 /// A task instance that a command was about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
     /// Its run.
     pub run_id: String,
@@ -49,7 +50,7 @@ pub struct Touched {
 }
 
 /// How a pool is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolState {
     /// The pool as it was set; for one that nobody has made, no slots.
     pub pool: PoolRecord,
@@ -95,7 +96,7 @@ impl PoolState {
 }
 
 /// An asset, with who writes it and who waits for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssetState {
     /// The asset.
     pub row: AssetRow,

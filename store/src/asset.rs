@@ -1,9 +1,10 @@
 //! Assets, their events and what became of them, as they are stored.
 
+use serde::{Deserialize, Serialize};
 use tidemill_model::{AssetNo, DagNo, EventNo, RunNo, Ts};
 
 /// An asset.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssetRow {
     /// Its number.
     pub asset: AssetNo,
@@ -24,7 +25,7 @@ pub struct AssetRow {
 }
 
 /// Somebody has written an asset.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssetEventRow {
     /// Its number; rises with each event.
     pub event: EventNo,
@@ -41,7 +42,7 @@ pub struct AssetEventRow {
 }
 
 /// The task whose success an event is. By name, for an event outlives its run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSource {
     /// Its DAG.
     pub dag_id: String,

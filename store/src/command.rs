@@ -2,15 +2,16 @@
 
 use crate::answer::{AssetState, Condition, PoolState, Touched};
 use crate::asset::AssetEventRow;
-use crate::backfill::BackfillRow;
+use crate::backfill::{BackfillRow, BackfillWish};
 use crate::forget::Forgotten;
 use crate::outside::ConnectionRecord;
 use crate::record::RunRow;
+use serde::{Deserialize, Serialize};
 use tidemill_connection::{Connection, Secret, Variable};
-use tidemill_model::{AssetNo, BackfillNo, MapIndex, Reprocess, RunNo, RunState, TaskState, Ts};
+use tidemill_model::{AssetNo, BackfillNo, MapIndex, RunNo, RunState, TaskState, Ts};
 
 /// A wish of a person or an API call. The engine answers after its commit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Make a run.
     Trigger {
@@ -22,6 +23,8 @@ pub enum Command {
         logical_date: Option<Ts>,
         /// The data it is about; the logical date when absent.
         data_interval: Option<(Ts, Ts)>,
+        /// It does not begin before; nor before the instant that it is about.
+        run_after: Option<Ts>,
         /// Values of parameters, an object.
         conf: serde_json::Map<String, serde_json::Value>,
         /// A person's note.
@@ -31,7 +34,9 @@ pub enum Command {
         /// By whom, for people: `cli`, `ui`, `api`.
         triggered_by: String,
     },
-    /// Make a run of what has happened outside, unless the same has made one.
+    /// Make a run of what has happened outside, unless the same has made one. It has no form in JSON:
+    /// only who has looked at the signature says so.
+    #[serde(skip)]
     Happened(Box<Happening>),
     /// Stop or resume a DAG's schedule.
     SetPaused {
@@ -149,10 +154,17 @@ pub enum Command {
     },
     /// Tell how the pools are used.
     Pools,
-    /// Connections and variables of the database.
+    /// Connections and variables of the database. It has no form in JSON.
+    #[serde(skip)]
     Outside(OutsideWish),
     /// Tell every condition of something that may not have happened.
     Why(WhyOf),
+    /// Tell, of those DAGs that are paused, why they may be so without anybody's doing, and what
+    /// they owe.
+    WhyPaused {
+        /// Which.
+        dag_ids: Vec<String>,
+    },
     /// Forget runs that are over, with all that belongs to them, a bounded piece at a time.
     ForgetRuns {
         /// Which.
@@ -168,7 +180,7 @@ pub enum Command {
 }
 
 /// Which runs of a DAG, and which instances in each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// The run; every run between the dates when absent.
     pub run_id: Option<String>,
@@ -200,7 +212,7 @@ impl Reach {
 }
 
 /// What of a pool is to be changed; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolChange {
     /// Its slots; -1 is no limit.
     pub slots: Option<i64>,
@@ -211,7 +223,7 @@ pub struct PoolChange {
 }
 
 /// Of what the conditions are asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyOf {
     /// Why a task instance does not run.
     Task {
@@ -240,27 +252,8 @@ pub enum WhyOf {
     },
 }
 
-/// Which dates a backfill makes runs for, and how.
-#[derive(Clone, Debug)]
-pub struct BackfillWish {
-    /// The DAG.
-    pub dag_id: String,
-    /// The first logical date.
-    pub from_date: Ts,
-    /// The last logical date.
-    pub to_date: Ts,
-    /// The latest date first?
-    pub is_backwards: bool,
-    /// What happens with dates that have a run.
-    pub reprocess: Reprocess,
-    /// How many of its runs may be active at once; at least 1.
-    pub max_active_runs: u32,
-    /// Values of parameters, an object.
-    pub conf: serde_json::Map<String, serde_json::Value>,
-}
-
 /// What the engine did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// Nothing more to say.
     Done,
@@ -270,6 +263,8 @@ pub enum Answer {
     Pools(Vec<PoolState>),
     /// Conditions, in the order in which they are asked.
     Why(Vec<Condition>),
+    /// Conditions of DAGs that are paused, by name; those without any are left out.
+    WhyPaused(Vec<(String, Vec<Condition>)>),
     /// This backfill, as it is now.
     Backfill(Box<BackfillRow>),
     /// The assets, by name.
@@ -283,12 +278,16 @@ pub enum Answer {
     /// What became of runs that were to be forgotten.
     Forgotten(Forgotten),
     /// These connections, sealed.
+    #[serde(skip)]
     Connections(Vec<ConnectionRecord>),
     /// These variables; those that are secret without their value.
+    #[serde(skip)]
     Variables(Vec<Variable>),
     /// All connections and variables, with their values.
+    #[serde(skip)]
     Export(Vec<Connection>, Vec<Variable>),
     /// What came of reaching for the other end.
+    #[serde(skip)]
     Tested {
         /// Was it reached?
         is_reached: bool,
@@ -296,6 +295,7 @@ pub enum Answer {
         told: String,
     },
     /// Everything is sealed anew.
+    #[serde(skip)]
     Rotated {
         /// How many connections and variables.
         n_sealed: usize,
@@ -305,7 +305,7 @@ pub enum Answer {
 }
 
 /// Why the engine did not do it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// There is no such thing.
     #[error("{what}")]

@@ -1,5 +1,6 @@
 //! History that may go.
 
+use serde::{Deserialize, Serialize};
 use tidemill_model::{RunNo, Ts};
 
 /// Which runs are old. A store that is asked looks at runs in the order of their numbers.
@@ -16,7 +17,7 @@ pub struct OldRuns {
 }
 
 /// What became of runs that were to be forgotten. Those that are in neither list are not over.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// They are gone.
     pub gone: Vec<RunNo>,

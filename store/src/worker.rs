@@ -4,10 +4,12 @@
 //! `dispatch`; a claim sets its worker; a report says how it ended; and a pass applies and removes
 //! both. So every state has one writer, and a worker whose time is over changes nothing.
 
+use crate::InstanceValue;
 use crate::StoreError;
 use crate::record::{RunRow, ValueRow, VersionRecord};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::time::Duration;
 pub use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
@@ -218,6 +220,14 @@ pub trait WorkerStore: Send + Sync {
         run: RunNo,
         tasks: &[TaskNo],
     ) -> Result<(Vec<(TaskNo, TaskState)>, Vec<ValueRow>), StoreError>;
+
+    /// What instances of a task of a run have kept: those with these map indexes, in their order.
+    async fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError>;
 
     /// The numbers of a DAG's tasks by name.
     async fn task_numbers(

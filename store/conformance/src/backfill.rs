@@ -48,6 +48,7 @@ pub(crate) async fn backfills_are_kept_with_their_dates<S: EngineStore + PageSto
     let wished_anew = BackfillRow {
         to_date: Ts(99),
         max_active_runs: 1,
+        on_latest_version: false,
         ..changed.clone()
     };
     commit(vec![wished_anew], Vec::new()).await.unwrap();
@@ -76,7 +77,10 @@ pub(crate) async fn an_open_backfill_is_loaded_with_its_active_runs<S: EngineSto
     scene
         .make_runs(vec![over, scene.run(2), scene.run(3)])
         .await;
-    let open = backfill_row(4, scene.dag());
+    let open = BackfillRow {
+        on_latest_version: false,
+        ..backfill_row(4, scene.dag())
+    };
     let complete = BackfillRow {
         completed_at: Some(Ts(50)),
         ..backfill_row(7, scene.dag())

@@ -12,6 +12,7 @@ mod behaviour;
 mod certificate;
 mod forget;
 mod history;
+mod instances;
 mod lists;
 mod outside;
 mod play;
@@ -22,14 +23,16 @@ pub mod server;
 mod snapshot;
 mod stream_hands;
 mod streams;
+mod wishes;
 mod workers;
 
 pub use play::random_ops;
 pub use snapshot::snapshot;
+pub use streams::{cursor, partition};
 
 use tidemill_store::{
     AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, SpanStore, StreamStore,
-    WorkerStore,
+    WishStore, WorkerStore,
 };
 
 /// Runs every behaviour, each on a new, empty store.
@@ -46,10 +49,12 @@ where
     behaviour::a_pass_that_breaks_a_rule_leaves_nothing(open().await).await;
     behaviour::a_run_is_unique_by_name_date_and_cause(open().await).await;
     lists::the_newest_run_of_a_span_and_earlier_tasks_are_found(open().await).await;
+    lists::the_last_success_before_an_instant_is_found(open().await).await;
     behaviour::the_identity_of_a_run_stays(open().await).await;
     behaviour::only_open_runs_are_loaded(open().await).await;
     behaviour::run_numbers_are_never_given_again(open().await).await;
     behaviour::values_are_cleared_before_they_are_kept(open().await).await;
+    instances::instances_are_told_in_order_with_what_each_has_kept(open().await).await;
     behaviour::tries_are_told_oldest_first(open().await).await;
     history::a_patch_never_lowers_the_high_mark(open().await).await;
     history::the_same_hash_is_the_same_version(open().await).await;
@@ -88,6 +93,20 @@ where
     workers::a_worker_whose_lease_is_over_claims_nothing_and_is_ended_once(open().await).await;
     workers::a_draining_worker_claims_nothing_and_one_that_left_is_gone(open().await).await;
     workers::what_a_template_reads_comes_with_states(open().await).await;
+}
+
+/// Runs every behaviour of a shared store towards what its other processes are asked.
+///
+/// # Panics
+/// Where the store does something else than it must.
+pub async fn exercise_wishes<S>(open: impl AsyncFn() -> S)
+where
+    S: EngineStore + WishStore,
+{
+    wishes::a_wish_is_taken_once_and_its_answer_comes_back(open().await).await;
+    wishes::a_wish_is_taken_back_or_taken(open().await).await;
+    wishes::a_wish_that_an_earlier_term_took_is_not_done_twice(open().await).await;
+    wishes::only_so_many_wishes_wait(open().await).await;
 }
 
 /// Runs every behaviour of a store towards streams.

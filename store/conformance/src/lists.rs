@@ -1,7 +1,7 @@
 //! Lists that pages ask for: runs by dates, pages of tasks, pools and notes.
 
 use crate::sample::*;
-use tidemill_model::{MapIndex, RunNo, RunType, TaskNo, TaskState, Ts};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, Ts};
 use tidemill_store::*;
 
 pub(crate) async fn runs_are_found_by_dates_and_ordered<S: EngineStore + PageStore>(store: S) {
@@ -195,4 +195,51 @@ pub(crate) async fn the_newest_run_of_a_span_and_earlier_tasks_are_found<
     assert!(!earlier(first, 10).await);
     // A run without a logical date is not earlier than any.
     assert!(!earlier(second, 99).await);
+}
+
+pub(crate) async fn the_last_success_before_an_instant_is_found<S: EngineStore + PageStore>(
+    store: S,
+) {
+    let scene = Scene::new(store).await;
+    let dated = |run: i64, at: i64, state: RunState| RunRow {
+        logical_date: Some(Ts(at)),
+        data_interval_start: Some(Ts(at - 1)),
+        data_interval_end: (run != 2).then_some(Ts(at + 1)),
+        started_at: Some(Ts(at + 100)),
+        ended_at: Some(Ts(at + 200)),
+        state,
+        ..scene.run(run)
+    };
+    let undated = RunRow {
+        state: RunState::Success,
+        ..scene.run(5)
+    };
+    let runs = vec![
+        dated(1, 10, RunState::Success),
+        dated(2, 20, RunState::Success),
+        dated(3, 30, RunState::Failed),
+        dated(4, 40, RunState::Running),
+        undated,
+    ];
+    scene.make_runs(runs).await;
+    let found = async |dag: DagNo, before: i64| {
+        let found = scene.store.last_success(dag, Ts(before)).await.unwrap();
+        found.map(|last| (last.data_interval_start, last.data_interval_end))
+    };
+    let dag = scene.dag();
+    assert_eq!(found(dag, 99).await, Some((Some(Ts(19)), None)));
+    assert_eq!(found(dag, 21).await, Some((Some(Ts(19)), None)));
+    assert_eq!(found(dag, 20).await, Some((Some(Ts(9)), Some(Ts(11)))));
+    assert_eq!(found(dag, 10).await, None);
+    assert_eq!(found(DagNo(999), 99).await, None);
+    let last = scene
+        .store
+        .last_success(dag, Ts(99))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (last.started_at, last.ended_at),
+        (Some(Ts(120)), Some(Ts(220)))
+    );
 }

@@ -301,6 +301,7 @@ fn any_backfill(random: &mut Random, known: &Known) -> BackfillRow {
         position: random.maybe(instant),
         updated_at: instant(random),
         completed_at: random.maybe(instant),
+        on_latest_version: random.once_in(2),
         ..backfill_row(1, dag)
     }
 }

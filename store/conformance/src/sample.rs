@@ -2,8 +2,7 @@
 
 use serde_json::json;
 use tidemill_model::{
-    BackfillNo, DagNo, Epoch, MapIndex, Reprocess, RunNo, RunState, RunType, TaskNo, TaskState, Ts,
-    VersionNo,
+    BackfillNo, DagNo, MapIndex, Reprocess, RunNo, RunState, RunType, TaskNo, Ts, VersionNo,
 };
 use tidemill_store::*;
 
@@ -97,28 +96,7 @@ pub(crate) fn run_row(run: i64, dag: DagNo, version: VersionNo) -> RunRow {
 
 /// A task instance before its first try.
 pub(crate) fn task_row(run: RunNo, task_no: TaskNo) -> TaskRow {
-    TaskRow {
-        run,
-        task_no,
-        map_index: MapIndex::NONE,
-        state: TaskState::None,
-        try_number: 0,
-        max_tries: 1,
-        epoch: Epoch(0),
-        worker: None,
-        losses: 0,
-        scheduled_at: None,
-        queued_at: None,
-        started_at: None,
-        ended_at: None,
-        not_before: None,
-        reason: None,
-        message: None,
-        exit_code: None,
-        followed: None,
-        map_item: None,
-        clears: 0,
-    }
+    TaskRow::new(run, task_no, MapIndex::NONE, 1)
 }
 
 /// A backfill that nothing has happened to.
@@ -137,6 +115,7 @@ pub(crate) fn backfill_row(backfill: i64, dag: DagNo) -> BackfillRow {
         created_at: Ts(30),
         updated_at: Ts(30),
         completed_at: None,
+        on_latest_version: true,
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::json;
 use tidemill_model::{RunNo, RunState, TriggerNo, Ts};
 use tidemill_store::*;
 
-pub(crate) fn partition(partition: i32) -> Partition {
+/// A partition of one topic.
+pub fn partition(partition: i32) -> Partition {
     Partition {
         topic: "orders".to_string(),
         incarnation: "id1".to_string(),
@@ -28,7 +29,8 @@ pub(crate) fn cut(of: i32, expected: i64, end: i64) -> Cut {
     }
 }
 
-pub(crate) fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
+/// A cursor that nothing has moved yet, in such a partition.
+pub fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
     Cursor {
         trigger,
         replay: LIVE,

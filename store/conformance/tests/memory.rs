@@ -1,7 +1,9 @@
 //! The reference store passes its own suite.
 
 use tidemill_store::memory::MemoryStore;
-use tidemill_store_conformance::{exercise, exercise_streams, exercise_workers, random_ops};
+use tidemill_store_conformance::{
+    exercise, exercise_streams, exercise_wishes, exercise_workers, random_ops,
+};
 
 #[tokio::test]
 async fn the_memory_store_behaves() {
@@ -27,4 +29,9 @@ async fn equal_operations_have_equal_results() {
 #[tokio::test]
 async fn the_memory_store_behaves_towards_streams() {
     Box::pin(exercise_streams(async || MemoryStore::new())).await;
+}
+
+#[tokio::test]
+async fn the_memory_store_carries_wishes() {
+    Box::pin(exercise_wishes(async || MemoryStore::new())).await;
 }

@@ -4,7 +4,9 @@
 
 use std::cell::RefCell;
 use tidemill_store_conformance::server::Server;
-use tidemill_store_conformance::{exercise, exercise_streams, exercise_workers, random_ops};
+use tidemill_store_conformance::{
+    exercise, exercise_streams, exercise_wishes, exercise_workers, random_ops,
+};
 use tidemill_store_postgres::{Address, PostgresStore};
 
 const STEPS: usize = 150;
@@ -67,4 +69,11 @@ async fn the_postgres_store_behaves_towards_streams() {
     let server = Server::shared();
     let new_store = async || open(&server.new_database()).await;
     Box::pin(exercise_streams(new_store)).await;
+}
+
+#[tokio::test]
+async fn the_postgres_store_carries_wishes() {
+    let server = Server::shared();
+    let new_store = async || open(&server.new_database()).await;
+    Box::pin(exercise_wishes(new_store)).await;
 }

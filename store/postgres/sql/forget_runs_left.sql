@@ -5,3 +5,4 @@ where run = any ($1)
        or exists (select 1 from task_value where task_value.run = dag_run.run)
        or exists (select 1 from task_try where task_try.run = dag_run.run)
        or exists (select 1 from task_instance where task_instance.run = dag_run.run))
+order by run

@@ -294,18 +294,18 @@ kept_backfills as (
     insert into backfill
         (backfill, dag, from_date, to_date, is_backwards,
          reprocess, max_active_runs, conf, is_paused, position,
-         created_at, updated_at, completed_at)
+         created_at, updated_at, completed_at, on_latest_version)
     select new.backfill, new.dag, new.from_date, new.to_date, new.is_backwards,
            new.reprocess, new.max_active_runs, new.conf, new.is_paused, new.position,
-           new.created_at, new.updated_at, new.completed_at
+           new.created_at, new.updated_at, new.completed_at, new.on_latest_version
     from fence cross join unnest(
         $133::bigint[], $134::bigint[], $135::bigint[], $136::bigint[], $137::boolean[],
         $138::text[], $139::bigint[], $140::text[], $141::boolean[], $142::bigint[],
-        $143::bigint[], $144::bigint[], $145::bigint[]
+        $143::bigint[], $144::bigint[], $145::bigint[], $181::boolean[]
     ) as new (
         backfill, dag, from_date, to_date, is_backwards,
         reprocess, max_active_runs, conf, is_paused, position,
-        created_at, updated_at, completed_at
+        created_at, updated_at, completed_at, on_latest_version
     )
     on conflict (backfill) do update set
         is_paused = excluded.is_paused,

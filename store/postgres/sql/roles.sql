@@ -44,14 +44,18 @@ grant select (run, task_no, map_index, epoch, state, worker, try_number, map_ite
 -- What a task reads of topics is fixed by its worker, before it reads.
 grant select, insert on task_span to :worker;
 grant select on task_read to :worker;
+-- Of runs that are over, only when those that succeeded were.
+grant select on run_success to :worker;
 
--- Pages: everything that they show, and one wish that needs no scheduler.
+-- Pages: everything that they show, one wish that needs no scheduler, and a row to ask the
+-- scheduler by: its own words are written there and not read again, and nobody takes it in its name.
 grant select on
     dag, dag_version, version_file, blob, task_name, dag_run, task_instance, task_try, task_value,
     task_note, change, import_error, backfill, backfill_date, pool, worker,
     asset, asset_event, asset_delivery, installation
 to :api;
 grant update (is_draining) on worker to :api;
+grant insert (asked), select (wish, asked_at, taken_by, answer), delete on wish to :api;
 
 -- A worker sees runs that are open; of others it needs nothing. The owner sees every row.
 alter table dag_run enable row level security;

@@ -170,6 +170,11 @@ impl<'p> Rows<'p> {
         statement.bind(column(self.dispatches, |row| row.sealed.clone()))
     }
 
+    /// Of each backfill: do its dates that run again go on by the current version?
+    pub(crate) fn on_latest_version(&self) -> Vec<bool> {
+        column(&self.backfills, |row| row.on_latest_version)
+    }
+
     /// Binds the alerts, after everything else.
     pub(crate) fn bind_alerts<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
         statement

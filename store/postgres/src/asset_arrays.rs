@@ -1,7 +1,7 @@
 //! Assets, their events and what became of them, as the arrays of a pass. No row comes twice.
 
 use crate::arrays::{Statement, column};
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use std::collections::BTreeMap;
 use tidemill_model::{DagNo, EventNo};
 use tidemill_store::{AssetDelivery, AssetEventRow, AssetRow, EventSource, Pass};
@@ -40,9 +40,7 @@ impl<'p> AssetRows<'p> {
             .bind(column(&self.assets, |row| stored(&row.name)))
             .bind(column(&self.assets, |row| stored(&row.uri)))
             .bind(column(&self.assets, |row| stored(&row.group)))
-            .bind(column(&self.assets, |row| {
-                row.description.as_deref().map(stored)
-            }))
+            .bind(column(&self.assets, |row| maybe_stored(&row.description)))
             .bind(column(&self.assets, |row| row.extra.to_string()))
             .bind(column(&self.assets, |row| row.created_at.0))
             .bind(column(&self.assets, |row| row.updated_at.0));
@@ -63,7 +61,7 @@ impl<'p> AssetRows<'p> {
                 event.source.as_ref().map_or(-1, |source| source.map_index)
             }))
             .bind(column(&self.events, |event| {
-                event.emitted_by.as_deref().map(stored)
+                maybe_stored(&event.emitted_by)
             }));
         statement
             .bind(column(self.dropped, |key| key.0.0))

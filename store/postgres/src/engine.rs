@@ -1,12 +1,13 @@
 //! The verbs of the engine.
 
 use crate::rows::{self, Cells};
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use crate::trouble::Trouble;
 use crate::{PostgresStore, SHARD, Work, sql, version};
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
+use std::ops::Range;
 use tidemill_model::{DagNo, RunNo, TaskNo, Ts};
 use tidemill_store::*;
 
@@ -110,7 +111,7 @@ impl EngineStore for PostgresStore {
                 .bind(dag.0)
                 .bind(stored(&key.run_id))
                 .bind(key.logical_date.map(|at| at.0))
-                .bind(key.cause.as_deref().map(stored)),
+                .bind(maybe_stored(&key.cause)),
             rows::run,
         )
         .await
@@ -171,6 +172,20 @@ impl EngineStore for PostgresStore {
             rows::value,
         )
         .await
+    }
+
+    async fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError> {
+        let query = sqlx::query(sql::INSTANCE_VALUES)
+            .bind(run.0)
+            .bind(task.0)
+            .bind(indexes.start)
+            .bind(indexes.end);
+        self.list(query, rows::instance_value).await
     }
 }
 

@@ -11,6 +11,8 @@
 //! - that workers whose lease is over are struck off, and unclaimed attempts that are to be ended
 //!   are marked so (`expire_workers`, `arrivals`): both follow from rows and the database's clock
 //!   alone, so it is the same whoever does it;
+//! - what is asked of a process that is not the scheduler (`wish`): it writes the wish and takes it
+//!   back. Taking and answering one is fenced;
 //! - the schema; and the versions, mistakes, secrets and alerts of a store that has never taken a
 //!   term, as when tests fill a new database. A process that stands by writes none of them.
 
@@ -25,6 +27,7 @@ mod marks;
 mod outside;
 mod pages;
 mod pass;
+mod past;
 mod roles;
 mod rows;
 mod schema;
@@ -38,6 +41,7 @@ mod tests;
 mod text;
 mod trouble;
 mod version;
+mod wish;
 mod worker;
 
 pub use address::{Address, is_postgres};

@@ -2,7 +2,7 @@
 
 use crate::engine::fence;
 use crate::rows;
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use crate::trouble::Trouble;
 use crate::{PostgresStore, sql};
 use async_trait::async_trait;
@@ -47,7 +47,6 @@ async fn write(
     term: Option<i64>,
     change: &OutsideChange,
 ) -> Result<(), Trouble> {
-    let maybe = |text: &Option<String>| text.as_deref().map(|text| stored(text).into_owned());
     let mut tx = conn.begin().await?;
     fence(&mut tx, term).await?;
     for id in &change.forget_connections {
@@ -62,11 +61,11 @@ async fn write(
         let query = sqlx::query(sql::CONNECTION_PUT)
             .bind(stored(&one.id))
             .bind(stored(&one.conn_type))
-            .bind(maybe(&one.description))
-            .bind(maybe(&one.host))
+            .bind(maybe_stored(&one.description))
+            .bind(maybe_stored(&one.host))
             .bind(one.port.map(i32::from))
-            .bind(maybe(&one.login))
-            .bind(maybe(&one.schema))
+            .bind(maybe_stored(&one.login))
+            .bind(maybe_stored(&one.schema))
             .bind(&one.password)
             .bind(&one.extra)
             .bind(one.updated_at.0);
@@ -75,7 +74,7 @@ async fn write(
     for one in &change.variables {
         let query = sqlx::query(sql::VARIABLE_PUT)
             .bind(stored(&one.key))
-            .bind(maybe(&one.description))
+            .bind(maybe_stored(&one.description))
             .bind(one.is_marked)
             .bind(&one.value)
             .bind(one.updated_at.0);

@@ -5,6 +5,7 @@ use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, forget_broken, session, sql};
 use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
@@ -256,7 +257,15 @@ impl PostgresStore {
 
 impl PostgresStore {
     async fn fetch(&self, query: Reading<'_>) -> Result<Vec<PgRow>, Trouble> {
-        let mut conn = self.conn().await?;
+        self.fetch_by(self.conn().await?, query).await
+    }
+
+    /// The same by this connection.
+    pub(crate) async fn fetch_by(
+        &self,
+        mut conn: PoolConnection<Postgres>,
+        query: Reading<'_>,
+    ) -> Result<Vec<PgRow>, Trouble> {
         let found = match self.address.is_pooled {
             false => session::within(query.fetch_all(&mut *conn)).await,
             true => session::within(session::fetch_pooled(&mut conn, query)).await,

@@ -261,6 +261,7 @@ pub(crate) fn bound<'q>(
         .bind(marks.stored());
     rows.bind_alerts(AssetRows::of(pass).bind(statement))
         .bind(pass.streams.to_json(text::stored).to_string())
+        .bind(rows.on_latest_version())
 }
 
 /// Ends another session and waits until it is gone. One that is gone already is not found.

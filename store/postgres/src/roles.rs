@@ -3,8 +3,8 @@
 
 const TEXT: &str = include_str!("../sql/roles.sql");
 
-/// The SQL that makes a role for workers and one for processes that only serve pages, and grants
-/// each what it needs and nothing else. It may be run again at any time.
+/// The SQL that makes a role for workers and one for processes that only serve pages and pass on what
+/// they are asked, and grants each what it needs and nothing else. It may be run again at any time.
 pub fn roles(worker: &str, api: &str) -> String {
     // The longer words first: `worker` is the beginning of `worker_text`.
     let words = [

@@ -9,10 +9,13 @@ mod snapshot;
 mod statement;
 mod term;
 mod tls;
+mod wish;
 
 use crate::{Address, PostgresStore};
 use std::time::{Duration, Instant};
-use tidemill_model::{Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, TriggerNo, Ts};
+use tidemill_model::{
+    Attempt, Epoch, MapIndex, RunNo, RunState, RunType, TaskNo, TaskState, TriggerNo, Ts,
+};
 use tidemill_store::*;
 use tidemill_store_conformance::server::Server;
 
@@ -88,26 +91,10 @@ fn a_run(run: i64, kept: &StoredVersion) -> RunRow {
 
 fn a_task(task_no: TaskNo, state: TaskState) -> TaskRow {
     TaskRow {
-        run: RunNo(1),
-        task_no,
-        map_index: MapIndex::NONE,
         state,
         try_number: 1,
-        max_tries: 1,
         epoch: Epoch(1),
-        worker: None,
-        losses: 0,
-        scheduled_at: None,
-        queued_at: None,
-        started_at: None,
-        ended_at: None,
-        not_before: None,
-        reason: None,
-        message: None,
-        exit_code: None,
-        followed: None,
-        map_item: None,
-        clears: 0,
+        ..TaskRow::new(RunNo(1), task_no, MapIndex::NONE, 1)
     }
 }
 
@@ -161,6 +148,28 @@ impl Scene {
             tasks: vec![a_task(self.kept.task_nos[0], state)],
             changes: vec![a_change(seq)],
             ..Pass::default()
+        }
+    }
+
+    /// A try of one of its tasks.
+    fn attempt(&self, task: usize, epoch: i64) -> Attempt {
+        Attempt {
+            run: RunNo(1),
+            task_no: self.kept.task_nos[task],
+            map_index: MapIndex::NONE,
+            epoch: Epoch(epoch),
+        }
+    }
+
+    /// A try that any worker may take.
+    fn dispatch(&self, attempt: Attempt) -> Dispatch {
+        Dispatch {
+            attempt,
+            queue: "default".to_string(),
+            priority: 1,
+            version: self.kept.version,
+            try_number: 1,
+            sealed: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::trouble::Trouble;
 use crate::{PostgresStore, SHARD, sql};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
+use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{
@@ -228,6 +229,15 @@ impl WorkerStore for PostgresStore {
         Ok((states, EngineStore::values(self, run, tasks).await?))
     }
 
+    async fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError> {
+        EngineStore::instance_values(self, run, task, indexes).await
+    }
+
     async fn task_numbers(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {
         PageStore::task_names(self, dag).await
     }
@@ -246,6 +256,8 @@ pub enum Rings {
     Work,
     /// Claims and reports: for the scheduler.
     Arrivals,
+    /// What is asked of other processes: for the scheduler.
+    Wishes,
 }
 
 /// A connection that hears what others say in the database. A word that is lost costs time and
@@ -282,6 +294,7 @@ impl Listener {
             ear.listen(match self.rings {
                 Rings::Work => "tidemill_work",
                 Rings::Arrivals => "tidemill_arrivals",
+                Rings::Wishes => "tidemill_wishes",
             })
             .await?;
             self.ear = Some(ear);

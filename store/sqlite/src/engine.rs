@@ -7,6 +7,7 @@ use crate::{SqliteStore, sql, version};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
+use std::ops::Range;
 use tidemill_model::{DagNo, RunNo, TaskNo, Ts};
 use tidemill_store::*;
 
@@ -128,6 +129,20 @@ impl EngineStore for SqliteStore {
             rows::value,
         )
         .await
+    }
+
+    async fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError> {
+        let query = sqlx::query(sql::INSTANCE_VALUES)
+            .bind(run.0)
+            .bind(task.0)
+            .bind(indexes.start)
+            .bind(indexes.end);
+        self.list(query, rows::instance_value).await
     }
 }
 

@@ -12,6 +12,7 @@ mod lock;
 mod outside;
 mod pages;
 mod pass;
+mod past;
 #[allow(unsafe_code, reason = "the only place that calls SQLite's C interface")]
 mod raw;
 mod rows;

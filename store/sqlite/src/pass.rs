@@ -410,6 +410,7 @@ fn put_backfill(
         Bind::Int(row.created_at.0),
         Bind::Int(row.updated_at.0),
         instant(row.completed_at),
+        Bind::Int(row.on_latest_version.into()),
     ];
     session.run(statement, &values)?;
     Ok(())

@@ -63,6 +63,7 @@ texts! {
     IMPORT_ERRORS = "import_errors",
     IMPORT_ERROR_FORGET = "import_error_forget",
     IMPORT_ERROR_PUT = "import_error_put",
+    INSTANCE_VALUES = "instance_values",
     LAST_CHANGE = "last_change",
     OLD_RUNS = "old_runs",
     PASS_BLOCK = "pass_block",
@@ -83,6 +84,7 @@ texts! {
     RUN_CONFLICTING = "run_conflicting",
     RUN_COUNTS = "run_counts",
     RUN_INSERT = "run_insert",
+    RUN_LAST_SUCCESS = "run_last_success",
     RUN_NEWEST = "run_newest",
     RUN_RECORD = "run_record",
     RUN_RECORD_BY_NAME = "run_record_by_name",
@@ -238,5 +240,15 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
         51,
         "stream hands",
         include_str!("../../../migrations/sqlite/0051_stream_hands.sql"),
+    ),
+    (
+        52,
+        "wish",
+        include_str!("../../../migrations/sqlite/0052_wish.sql"),
+    ),
+    (
+        53,
+        "earlier runs",
+        include_str!("../../../migrations/sqlite/0053_earlier_runs.sql"),
     ),
 ];

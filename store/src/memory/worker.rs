@@ -3,9 +3,10 @@
 use super::{MemoryStore, Tables, refused};
 use crate::record::*;
 use crate::worker::*;
-use crate::{PageStore, StoreError};
+use crate::{InstanceValue, PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill_model::{Attempt, DagNo, MapItem, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
@@ -313,6 +314,15 @@ impl WorkerStore for MemoryStore {
             .map(|task| (task.task_no, task.state));
         let values = tables.values_of(run, |task| tasks.contains(&task));
         Ok((states.collect(), values))
+    }
+
+    async fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError> {
+        Ok(self.lock().instance_values(run, task, indexes))
     }
 
     async fn task_numbers(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {

@@ -2,7 +2,9 @@
 
 use super::{Columns, Unreadable};
 use crate::*;
-use tidemill_model::{BackfillNo, DagNo, RunNo, RunState, TaskNo, TaskState, VersionNo};
+use tidemill_model::{
+    BackfillNo, DagNo, LastSuccess, RunNo, RunState, TaskNo, TaskState, VersionNo,
+};
 
 /// A DAG.
 pub fn dag(columns: &mut dyn Columns) -> Result<DagRecord, Unreadable> {
@@ -97,6 +99,15 @@ pub fn value(columns: &mut dyn Columns) -> Result<ValueRow, Unreadable> {
     })
 }
 
+/// An instance with one of its values, or with none.
+pub fn instance_value(columns: &mut dyn Columns) -> Result<InstanceValue, Unreadable> {
+    Ok(InstanceValue {
+        map_index: columns.take()?,
+        state: columns.take()?,
+        value: columns.maybe()?.zip(columns.maybe_json()?),
+    })
+}
+
 /// What somebody wrote about a task.
 pub fn task_note(columns: &mut dyn Columns) -> Result<TaskNote, Unreadable> {
     Ok(TaskNote {
@@ -134,6 +145,7 @@ pub fn backfill(columns: &mut dyn Columns) -> Result<BackfillRow, Unreadable> {
         created_at: columns.take()?,
         updated_at: columns.take()?,
         completed_at: columns.maybe()?,
+        on_latest_version: columns.take()?,
     })
 }
 
@@ -260,4 +272,14 @@ pub fn run_count(columns: &mut dyn Columns) -> Result<(DagNo, RunState, i64), Un
 /// A version of a DAG.
 pub fn version_of_dag(columns: &mut dyn Columns) -> Result<(DagNo, VersionNo), Unreadable> {
     Ok((columns.take()?, columns.take()?))
+}
+
+/// What is asked of a run that has succeeded.
+pub fn last_success(columns: &mut dyn Columns) -> Result<LastSuccess, Unreadable> {
+    Ok(LastSuccess {
+        data_interval_start: columns.maybe()?,
+        data_interval_end: columns.maybe()?,
+        started_at: columns.maybe()?,
+        ended_at: columns.maybe()?,
+    })
 }

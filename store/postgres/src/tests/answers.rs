@@ -1,7 +1,7 @@
 //! A commit whose answer is lost is settled by reading.
 
 use super::*;
-use tidemill_model::{Attempt, Outcome, Reason};
+use tidemill_model::{Outcome, Reason};
 use tidemill_store_conformance::proxy::{Cut, Proxy};
 
 /// Stands in the text of a pass alone.
@@ -194,23 +194,10 @@ async fn a_term_whose_answer_is_lost_is_taken_by_asking_again() {
 async fn at_work() -> (Cuttable, i64, [Attempt; 2]) {
     let cuttable = cuttable().await;
     let scene = &cuttable.scene;
-    let nos = &scene.kept.task_nos;
-    let attempts = [nos[0], nos[1]].map(|task_no| Attempt {
-        run: RunNo(1),
-        task_no,
-        map_index: MapIndex::NONE,
-        epoch: Epoch(1),
-    });
-    let dispatch = |attempt| Dispatch {
-        attempt,
-        queue: "default".to_string(),
-        priority: 1,
-        version: scene.kept.version,
-        try_number: 1,
-        sealed: None,
-    };
+    let attempts = [0, 1].map(|task| scene.attempt(task, 1));
+    let dispatches = attempts.map(|attempt| scene.dispatch(attempt));
     let pass = Pass {
-        dispatches: attempts.map(dispatch).to_vec(),
+        dispatches: dispatches.to_vec(),
         ..scene.pass(2, TaskState::Queued)
     };
     scene.store.commit_pass(&pass).await.unwrap();

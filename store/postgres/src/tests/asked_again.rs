@@ -5,6 +5,7 @@ use super::answers::{Cuttable, cuttable};
 use super::*;
 use std::fmt::Debug;
 use tidemill_store_conformance::proxy::Cut;
+use tidemill_store_conformance::{cursor, partition};
 
 const NEXT: [Cut; 2] = [Cut::Answer, Cut::Question];
 
@@ -38,28 +39,6 @@ impl Cuttable {
         let begun = store.begin_cursors(term, &[cursor(trigger, 0, 10)]).await;
         begun.unwrap();
         trigger
-    }
-}
-
-fn partition(partition: i32) -> Partition {
-    Partition {
-        topic: "orders".to_string(),
-        incarnation: "id1".to_string(),
-        partition,
-    }
-}
-
-fn cursor(trigger: TriggerNo, of: i32, next_offset: i64) -> Cursor {
-    Cursor {
-        trigger,
-        replay: LIVE,
-        generation: 0,
-        partition: partition(of),
-        next_offset,
-        end_offset: None,
-        halted: None,
-        counts: Counts::default(),
-        updated_at: Ts(1),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{Listener, Rings};
 use std::sync::Arc;
-use tidemill_model::{Attempt, Outcome, Reason};
+use tidemill_model::{Outcome, Reason};
 
 /// A floor that no test lives to see.
 const NEVER: Duration = Duration::from_secs(86_400);
@@ -24,22 +24,9 @@ async fn workers_hear_of_work_and_of_kills_and_the_scheduler_of_claims_and_repor
     for listener in [&mut work, &mut arrivals] {
         hear(listener, "its own beginning").await;
     }
-    let attempt = Attempt {
-        run: RunNo(1),
-        task_no: scene.kept.task_nos[0],
-        map_index: MapIndex::NONE,
-        epoch: Epoch(1),
-    };
-    let dispatch = Dispatch {
-        attempt,
-        queue: "default".to_string(),
-        priority: 1,
-        version: scene.kept.version,
-        try_number: 1,
-        sealed: None,
-    };
+    let attempt = scene.attempt(0, 1);
     let give_out = Pass {
-        dispatches: vec![dispatch],
+        dispatches: vec![scene.dispatch(attempt)],
         ..scene.pass(2, TaskState::Queued)
     };
     store.commit_pass(&give_out).await.unwrap();
@@ -68,4 +55,14 @@ async fn workers_hear_of_work_and_of_kills_and_the_scheduler_of_claims_and_repor
     };
     store.report(&[report]).await.unwrap();
     hear(&mut arrivals, "a report").await;
+}
+
+#[tokio::test]
+async fn the_scheduler_hears_of_what_other_processes_are_asked() {
+    let scene = scene(1).await;
+    let ear = Arc::new(open(&scene.url).await);
+    let mut wishes = Listener::new(ear, Rings::Wishes);
+    hear(&mut wishes, "its own beginning").await;
+    scene.store.put_wish("a wish").await.unwrap();
+    hear(&mut wishes, "a wish").await;
 }

@@ -4,33 +4,21 @@
 use super::*;
 use crate::session::{Role, connect};
 use sqlx::{ConnectOptions, Connection, Row};
-use tidemill_model::{Attempt, Outcome};
+use tidemill_model::Outcome;
 
 const AT_ONCE: usize = 16;
 
 /// One round of a worker: attempts are dispatched, claimed, reported and settled.
 async fn round(scene: &Scene, worker: (&PostgresStore, i64), number: i64) {
-    let attempt = |task_no: &TaskNo| Attempt {
-        run: RunNo(1),
-        task_no: *task_no,
-        map_index: MapIndex::NONE,
-        epoch: Epoch(number),
-    };
-    let attempts: Vec<Attempt> = scene.kept.task_nos.iter().map(attempt).collect();
-    let dispatch = |attempt: &Attempt| Dispatch {
-        attempt: *attempt,
-        queue: "default".to_string(),
-        priority: 1,
-        version: scene.kept.version,
-        try_number: 1,
-        sealed: None,
-    };
+    let tasks = 0..scene.kept.task_nos.len();
+    let attempts: Vec<Attempt> = tasks.map(|task| scene.attempt(task, number)).collect();
+    let dispatches = attempts.iter().map(|attempt| scene.dispatch(*attempt));
     let pass = Pass {
         term: scene.term,
         ..Pass::default()
     };
     let dispatched = Pass {
-        dispatches: attempts.iter().map(dispatch).collect(),
+        dispatches: dispatches.collect(),
         ..pass.clone()
     };
     scene.store.commit_pass(&dispatched).await.unwrap();

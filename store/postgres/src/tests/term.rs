@@ -1,6 +1,9 @@
 //! Who holds the term, and what those may write who do not.
 
 use super::*;
+use tidemill_store_conformance::partition;
+
+const END_LEASE: &str = "update term_lease set until = clock_timestamp() - interval '1 s'";
 
 async fn is_refused(store: &PostgresStore, holder: &str) -> String {
     match store.take_term(holder, Ts(2)).await {
@@ -17,6 +20,16 @@ async fn take(store: &PostgresStore, holder: &str) -> i64 {
             Err(StoreError::Owned { .. }) => None,
             Err(err) => panic!("{err}"),
         }
+    })
+    .await
+}
+
+/// Takes the term of a holder that is only silent, as if it had been stopped: its sessions are
+/// there, its renewals are not.
+async fn take_from_silent(scene: &Scene, store: &PostgresStore) -> i64 {
+    wait_for("the term", async || {
+        sql(&scene.url, END_LEASE);
+        store.take_term("the second", Ts(2)).await.ok()
     })
     .await
 }
@@ -69,13 +82,7 @@ async fn a_lease_that_is_over_frees_the_term_of_a_holder_that_is_only_silent() {
     let mut lost = scene.store.term_lost();
     let second = open(&scene.url).await;
     is_refused(&second, "the second").await;
-    // As if it had been stopped: its sessions are there, its renewals are not.
-    let silent = "update term_lease set until = clock_timestamp() - interval '1 s'";
-    let later = wait_for("the term", async || {
-        sql(&scene.url, silent);
-        second.take_term("the second", Ts(2)).await.ok()
-    })
-    .await;
+    let later = take_from_silent(&scene, &second).await;
     assert_eq!(later, scene.term + 1);
     lost.wait_for(|lost| *lost).await.unwrap();
 }
@@ -85,14 +92,7 @@ async fn a_free_lock_says_nothing_of_a_holder_that_never_had_it() {
     let scene = scene(1).await;
     let second = open(&scene.url).await;
     // The first has the lock; the second takes the term without it, when the lease is over.
-    wait_for("the term", async || {
-        sql(
-            &scene.url,
-            "update term_lease set until = clock_timestamp() - interval '1 s'",
-        );
-        second.take_term("the second", Ts(2)).await.ok()
-    })
-    .await;
+    take_from_silent(&scene, &second).await;
     drop(scene.store);
     let third = open(&scene.url).await;
     sql(&scene.url, "update term_lease set is_signed = false");
@@ -117,10 +117,7 @@ async fn a_holder_that_renews_keeps_the_term() {
 async fn no_write_of_a_store_whose_term_is_over_touches_a_row() {
     let scene = scene(2).await;
     let second = open(&scene.url).await;
-    sql(
-        &scene.url,
-        "update term_lease set until = clock_timestamp() - interval '1 s'",
-    );
+    sql(&scene.url, END_LEASE);
     let later = take(&second, "the second").await;
     assert!(later > scene.term);
     let rows = "select (select string_agg(t::text, ' ') from dag t),
@@ -161,11 +158,7 @@ async fn a_letter(scene: &Scene) -> (TriggerNo, i64) {
     let record = store.put_trigger(scene.kept.dag.dag, "in", Ts(1)).await;
     let trigger = record.unwrap().trigger;
     let poison = NewPoison {
-        partition: Partition {
-            topic: "orders".to_string(),
-            incarnation: "id1".to_string(),
-            partition: 0,
-        },
+        partition: partition(0),
         offset: 3,
         timestamp: None,
         class: "rejected".to_string(),
@@ -215,14 +208,7 @@ async fn what_is_written_of_streams_without_a_number_of_the_term_is_the_holder_s
         assert_eq!(sql(&scene.url, rows), before);
     };
     assert_is_refused(&second).await; // it stands by
-    wait_for("the term", async || {
-        sql(
-            &scene.url,
-            "update term_lease set until = clock_timestamp() - interval '1 s'",
-        );
-        second.take_term("the second", Ts(2)).await.ok()
-    })
-    .await;
+    take_from_silent(&scene, &second).await;
     assert_is_refused(&scene.store).await; // its term is over
     for written in write(&second).await {
         written.unwrap();
@@ -260,10 +246,7 @@ async fn a_take_over_waits_for_the_pass_in_flight() {
     };
     let taking = async {
         waiting("One pass, in one statement").await;
-        sql(
-            &scene.url,
-            "update term_lease set until = clock_timestamp() - interval '1 s'",
-        );
+        sql(&scene.url, END_LEASE);
         let term = take(&second, "the second").await;
         assert!(is_over.get(), "the take-over did not wait for the pass");
         term

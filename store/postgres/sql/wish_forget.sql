@@ -1,0 +1,1 @@
+delete from wish where wish = $1 returning answer
