@@ -19,7 +19,7 @@ pub use outside::*;
 pub use triggers::{Quarantine, Replay, Seek, Triggers, Unblock};
 #[cfg(feature = "wasm")]
 pub use wasm::Wasm;
-pub use worker::{Part, Worker, Workers};
+pub use worker::{Part, WorkArgs, Worker, Workers};
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -228,7 +228,7 @@ pub enum Db {
         /// The role of workers.
         #[arg(long, default_value = "tidemill_worker", value_name = "NAME")]
         worker: String,
-        /// The role of processes that only serve pages.
+        /// The role of processes that only serve pages and pass on what they are asked.
         #[arg(long, default_value = "tidemill_api", value_name = "NAME")]
         api: String,
     },
@@ -260,11 +260,6 @@ pub struct Serve {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
-    /// The folder that holds the runs' folders, which the tasks of a run share. Workers on several
-    /// machines need one that all see, named alike for each and for the server; in the home when
-    /// absent, so that each machine has its own.
-    #[arg(long, env = "TIDEMILL_RUNS", value_name = "DIR")]
-    pub runs: Option<PathBuf>,
     /// Only a part: the scheduler without a worker, or the pages without either. Needs a
     /// database that processes share.
     #[arg(long, value_enum, value_name = "PART")]
@@ -277,33 +272,9 @@ pub struct Serve {
         value_name = "NAMES"
     )]
     pub queues: Vec<String>,
-    /// Tasks at once.
-    #[arg(long, env = "TIDEMILL_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub slots: u32,
-    /// Seconds that running tasks may go on after SIGTERM.
-    #[arg(
-        long,
-        env = "TIDEMILL_SHUTDOWN_TIMEOUT",
-        default_value_t = 30,
-        value_name = "SECONDS"
-    )]
-    pub shutdown_timeout: u64,
-    /// Seconds between TERM and KILL of a task.
-    #[arg(
-        long,
-        env = "TIDEMILL_KILL_GRACE",
-        default_value_t = 10,
-        value_name = "SECONDS"
-    )]
-    pub kill_grace: u64,
-    /// Variables that tasks inherit besides PATH HOME USER LANG LC_* TZ TMPDIR.
-    #[arg(
-        long,
-        env = "TIDEMILL_ENV_PASSTHROUGH",
-        value_delimiter = ',',
-        value_name = "NAMES"
-    )]
-    pub env_passthrough: Vec<String>,
+    /// The tasks that it runs.
+    #[command(flatten)]
+    pub work: WorkArgs,
 }
 
 /// `run`.
@@ -361,7 +332,7 @@ pub enum Dags {
     },
     /// Make a run.
     #[command(
-        after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait"
+        after_help = "Examples:\n  tidemill dags trigger hello\n  tidemill dags trigger etl --param region=eu --wait\n  tidemill dags trigger etl --run-after 2026-12-01T22:00:00Z"
     )]
     Trigger(Trigger),
     /// When it will run, and what those runs will be about.
@@ -399,6 +370,9 @@ pub struct Trigger {
     /// The logical date: now when absent, `none` for none.
     #[arg(long, value_name = "DATE")]
     pub logical_date: Option<String>,
+    /// It waits until this date or instant. For a logical date to come it waits anyway.
+    #[arg(long, value_name = "INSTANT")]
+    pub run_after: Option<String>,
     /// The run's name.
     #[arg(long)]
     pub run_id: Option<String>,

@@ -246,6 +246,48 @@ fn a_cancelled_backfill_ends_its_runs_that_wait_and_the_one_that_runs_goes_on() 
 }
 
 #[test]
+fn a_date_that_runs_again_goes_on_by_the_current_version_unless_that_is_not_wished() {
+    let place = Place::new();
+    let write = |command: &str| {
+        let text = format!(
+            "[dag]\nschedule = {{ cron = '0 6 * * *', run_immediately = false }}\n[tasks]\nt = '{command}'\n"
+        );
+        place.write_dag("daily.toml", &text);
+    };
+    write("false");
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let day = |more: &[&str]| {
+        let dates = [
+            "--from",
+            "2026-01-02T06:00:00Z",
+            "--to",
+            "2026-01-02T06:00:00Z",
+        ];
+        let args = ["backfills", "create", "daily", "-o", "json"];
+        let made = place.call_json(&[&args[..], &dates[..], more].concat());
+        wait_until_over(&place, &made["id"]);
+        let run = &server.runs("daily")[0];
+        let version = run["dag_versions"][0]["version_number"].clone();
+        (
+            made["run_on_latest_version"].clone(),
+            version,
+            run["state"].clone(),
+        )
+    };
+    assert_eq!(day(&[]), (json!(true), json!(1), json!("failed")));
+    write("true");
+    until("the second version", || {
+        let source = server.body("/api/v2/dagSources/daily");
+        source["version_number"] == 2
+    });
+    let again = ["--reprocess", "failed"];
+    let by_its_own = [&again[..], &["--run-on-latest-version", "false"]].concat();
+    assert_eq!(day(&by_its_own), (json!(false), json!(1), json!("failed")));
+    assert_eq!(day(&again), (json!(true), json!(2), json!("success")));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let place = Place::new();
     daily(&place);

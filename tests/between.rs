@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::Value;
 use support::waiting::wait_for;
-use support::{PATIENCE, Place, Server};
+use support::{PATIENCE, Place, Server, http};
 
 /// A DAG whose task `a` looks back, and goes on when a file of its date is there.
 fn looks_back(place: &Place) {
@@ -251,4 +251,56 @@ fn a_task_starts_one_run_for_one_cause_and_ends_with_it() {
     assert_eq!(clear()["state"], "success");
     assert_eq!(server.runs("child").len(), 1);
     assert_eq!(server.run("child", &id)["state"], "success");
+}
+
+/// What a task has kept under a key.
+fn kept(server: &Server, run: &str, task: &str, key: &str) -> Value {
+    let run = http::escape(run);
+    let path = format!("/api/v2/dags/last/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}");
+    server.body(&path)["value"].clone()
+}
+
+#[test]
+fn templates_see_the_last_run_before_theirs_that_has_succeeded_and_how_many_they_are() {
+    let place = Place::new();
+    place.write_dag(
+        "last.toml",
+        "
+[params]
+how = 'well'
+[tasks.told]
+shell = 'test {{ params.how | quote }} = well'
+[tasks.told.outputs]
+about = '{{ prev_data_interval_end_success }}'
+is_first = '{{ prev_start_date_success is none and prev_end_date_success is none }}'
+is_alone = '{{ expanded_ti_count is none }}'
+[tasks.many]
+expand = { x = ['a', 'b', 'c'] }
+shell = 'true'
+outputs = { n = '{{ expanded_ti_count }}' }
+",
+    );
+    let server = place.serve();
+    server.wait_for_dag("last");
+    let dated = |date: &str, how: &str, state: &str| {
+        let run = place.trigger("last", &["--logical-date", date, "--param", how]);
+        assert_eq!(server.wait_for_end("last", &run)["state"], state);
+        run
+    };
+    dated("2026-01-02", "how=well", "success");
+    dated("2026-01-03", "how=badly", "failed");
+    dated("2026-01-06", "how=well", "success");
+    let after = dated("2026-01-04", "how=well", "success");
+    let about = kept(&server, &after, "told", "about");
+    assert!(about.as_str().unwrap().starts_with("2026-01-02"), "{about}");
+    assert_eq!(kept(&server, &after, "told", "is_first"), false);
+    assert_eq!(kept(&server, &after, "told", "is_alone"), true);
+    let instance = http::escape(&after);
+    let path = format!(
+        "/api/v2/dags/last/dagRuns/{instance}/taskInstances/many/xcomEntries/n?map_index=1"
+    );
+    assert_eq!(server.body(&path)["value"], 3);
+    let first = dated("2026-01-01", "how=well", "success");
+    assert_eq!(kept(&server, &first, "told", "about"), Value::Null);
+    assert_eq!(kept(&server, &first, "told", "is_first"), true);
 }

@@ -303,6 +303,134 @@ fn a_mapped_run_survives_a_kill_and_is_expanded_anew_when_it_is_cleared() {
     assert!(page.status.success(), "{}", told(&page));
 }
 
+const IN_STEP: &str = "
+[tasks.convert]
+on_lost = 'retry'
+expand = { n = [0, 1] }
+shell = 'test $TIDEMILL_MAP_N = 0 || until [ -e PLACE/go ]; do sleep 0.05; done; echo made $TIDEMILL_MAP_N'
+[tasks.resize]
+expand = { r = { each = 'convert' } }
+shell = 'echo resized $TIDEMILL_MAP_R'
+[tasks.all]
+depends_on = ['resize']
+env = { ALL = '{{ tasks.resize.outputs_file }}' }
+shell = { command = 'cat $ALL', output = 'stdout' }
+";
+
+#[test]
+fn an_instance_in_step_is_done_before_the_others_above_and_survives_a_kill() {
+    let place = Place::new();
+    let text = IN_STEP.replace("PLACE", place.folder().to_str().unwrap());
+    place.write_dag("steps.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("steps");
+    let run = place.trigger("steps", &[]);
+    let address = format!(
+        "/api/v2/dags/steps/dagRuns/{}/taskInstances",
+        http::escape(&run)
+    );
+    // What `convert[1]` waits for is not there before this is over.
+    support::waiting::wait_for("the first instance below", support::PATIENCE, || {
+        let all = states(&server.tasks("steps", &run));
+        let is_done = all.contains(&"resize[0] success".to_string());
+        (is_done && all.contains(&"convert[1] running".to_string())).then_some(())
+    });
+    let second = server.body(&format!("{address}/resize/1"));
+    assert_eq!(second["state"], Value::Null, "{second}");
+    server.signal(Signal::KILL);
+    server.wait_until_gone();
+    std::fs::write(place.folder().join("go"), "").unwrap();
+    let server = place.serve();
+    let ended = server.wait_for_end("steps", &run);
+    assert_eq!(ended["state"], "success", "{ended}");
+    let tries = |name: &str, index: i64| {
+        let task = server.body(&format!("{address}/{name}/{index}"));
+        task["try_number"].as_i64().unwrap()
+    };
+    assert_eq!((tries("resize", 0), tries("resize", 1)), (1, 1));
+    let value = server.body(&format!("{address}/all/xcomEntries/return_value"));
+    let expect = "{\"return_value\":\"resized made 0\"}\n{\"return_value\":\"resized made 1\"}";
+    assert_eq!(value["value"].as_str().unwrap().trim_end(), expect);
+
+    // One index again, with what is below it: the other one stays as it is.
+    let wish = json!({"dry_run": false, "dag_run_id": run, "task_ids": [["convert", 1]],
+                      "only_failed": false, "include_downstream": true});
+    let (status, answer) = server.send("POST", "/api/v2/dags/steps/clearTaskInstances", &wish);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["total_entries"], 3, "{answer}");
+    let ended = server.wait_for_end("steps", &run);
+    assert_eq!(ended["state"], "success", "{ended}");
+    assert_eq!((tries("resize", 0), tries("resize", 1)), (1, 2));
+}
+
+#[test]
+fn what_becomes_of_one_instance_is_its_own_index_alone() {
+    let (state, tasks) = run("
+[tasks.convert]
+expand = { status = [0, 1, 99] }
+shell = 'echo made $TIDEMILL_MAP_STATUS; exit $TIDEMILL_MAP_STATUS'
+[tasks.resize]
+expand = { r = { each = 'convert' } }
+shell = 'echo resized $TIDEMILL_MAP_R'
+[tasks.always]
+expand = { r = { each = 'convert' } }
+trigger_rule = 'all_done'
+env = { R = '{{ map.r }}' }
+outputs = { size = '{{ stdout | length }}' }
+shell = 'echo got $R'
+[tasks.all]
+depends_on = ['resize', 'always']
+trigger_rule = 'all_done'
+env = { A = '{{ tasks.resize.outputs_file }}', B = '{{ tasks.always.outputs_file }}' }
+shell = { command = 'cat $A $B', output = 'stdout' }
+[tasks.none]
+expand = { n = [] }
+on_empty = 'continue'
+shell = 'true'
+[tasks.below]
+expand = { r = { each = 'none' } }
+shell = 'true'
+[tasks.lines]
+depends_on = ['below']
+trigger_rule = 'all_done'
+env = { A = '{{ tasks.below.outputs_file }}' }
+shell = 'wc -l < $A'
+");
+    assert_eq!(state, "success");
+    let expect = [
+        "all success",
+        "always[0] success",
+        "always[1] success",
+        "always[2] success",
+        "below skipped",
+        "convert[0] success",
+        "convert[1] failed",
+        "convert[2] skipped",
+        "lines success",
+        "none success",
+        "resize[0] success",
+        "resize[1] upstream_failed",
+        "resize[2] skipped",
+    ];
+    assert_eq!(states(&tasks), expect);
+    let output = |name: &str| {
+        let task = tasks.iter().find(|task| task["task_id"] == name).unwrap();
+        task["output"].as_str().unwrap().trim_end().to_string()
+    };
+    let lines: Vec<Value> = output("all")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let expect = json!([
+        {"return_value": "resized made 0"}, null, null,
+        {"return_value": "got made 0", "size": 11},
+        {"return_value": "got None", "size": 9},
+        {"return_value": "got None", "size": 9},
+    ]);
+    assert_eq!(json!(lines), expect);
+    assert_eq!(output("lines"), "0");
+}
+
 #[test]
 fn a_run_with_a_parameter_that_does_not_fit_is_refused_with_the_reason() {
     let place = Place::new();

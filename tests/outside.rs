@@ -10,8 +10,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use support::mail::{Cover, mails, shows};
+use support::mail::{Cover, mails};
 use support::session::Session;
+use support::tls::shows;
 use support::{Place, Server, postgres, told};
 use tidemill_store_conformance::server::Certificate;
 

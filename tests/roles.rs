@@ -105,6 +105,7 @@ dispatch_mark select
 installation select
 kill select
 report insert(run epoch worker task_no map_index outcome), select(run epoch task_no map_index)
+run_success select
 stream_batch select
 task_instance select(run epoch worker task_no map_index state try_number map_item)
 task_name select
@@ -125,6 +126,13 @@ shell = 'echo {{ params.word }}'
 [tasks.second]
 depends_on = ["first"]
 shell = 'cat $TIDEMILL_DAG_DIR/pinned; echo "and {{ tasks.first.output }}"'
+[tasks.before]
+env = { BEFORE = "{{ prev_start_date_success is none }} {{ prev_data_interval_end_success }}" }
+shell = 'echo "first: $BEFORE"'
+[tasks.many]
+expand = { x = [1, 2] }
+env = { N = "{{ expanded_ti_count }}" }
+shell = 'test $N = 2'
 "#;
 
 #[test]
@@ -146,6 +154,24 @@ fn a_worker_with_its_own_role_runs_a_dag_with_values_and_files() {
         .call(&["tasks", "logs", &format!("passing/{run}"), "second"]);
     let log = stdout(&log);
     assert!(log.contains("pinned") && log.contains("and sea"), "{log}");
+    // Of a run that is over it sees when that was.
+    let next = roles.place.trigger("passing", &[]);
+    let ended = server.wait_for_end("passing", &next);
+    assert_eq!(ended["state"], "success", "{}", worker.log());
+    let told_of = |run: &str| {
+        let run = format!("passing/{run}");
+        stdout(&roles.place.call(&["tasks", "logs", &run, "before"]))
+    };
+    assert!(
+        told_of(&run).contains("first: True None"),
+        "{}",
+        told_of(&run)
+    );
+    assert!(
+        told_of(&next).contains("first: False 20"),
+        "{}",
+        told_of(&next)
+    );
     // It renews its lease, is told to end a task, and leaves in order.
     let text = "[tasks.long]\nqueue = 'far'\nshell = 'sleep 1000'\n";
     roles.place.write_dag("long.toml", text);
@@ -196,6 +222,8 @@ fn a_worker_s_role_can_do_what_stands_here_and_nothing_else() {
         "update report set outcome = ''",
         "delete from kill",
         "update worker set is_draining = true",
+        "select wish from wish",
+        "insert into wish (asked) values ('')",
         "insert into worker (worker) values (1)",
         "update dag_version set source = ''",
         "truncate worker",
@@ -233,7 +261,7 @@ fn a_worker_s_role_sees_runs_that_are_open_and_the_owner_sees_all() {
 }
 
 #[test]
-fn pages_are_served_with_a_role_that_writes_nothing() {
+fn pages_are_served_and_the_scheduler_is_asked_with_a_role_that_decides_nothing() {
     let roles = Roles::new();
     roles.sql("create table later_secret (name text, value text)");
     roles
@@ -279,8 +307,13 @@ fn pages_are_served_with_a_role_that_writes_nothing() {
         "{}",
         worker.log()
     );
+    let asked = beside.trigger("hello", &[]);
+    assert_eq!(leader.wait_for_end("hello", &asked)["state"], "success");
     for text in [
         "select * from later_secret",
+        "select asked from wish",
+        "insert into wish (asked, taken_by) values ('', 1)",
+        "update wish set answer = ''",
         "update dag_run set state = 'success'",
         "update task_instance set state = 'success'",
         "update worker set lease_until = clock_timestamp()",

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::session::Session;
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, told};
 use tidemill_store::PageStore;
@@ -83,6 +84,24 @@ fn a_start_date_in_the_past_makes_one_run_at_once_and_not_one_for_each_missed_ti
     let runs = scheduled_runs(&server, "past");
     let distance = next.as_second() - at(&runs[0], "logical_date").as_second();
     assert_eq!(distance, 3_600, "{next} {runs:?}");
+}
+
+#[test]
+fn a_run_about_a_period_is_due_at_the_end_of_it() {
+    let place = Place::new();
+    let start = seconds_ago(2 * 3_600 + 600);
+    place.write_dag(
+        "period.toml",
+        &format!(
+            "[dag]\nschedule = {{ every = '1h', interval = 'period' }}\nstart_date = {start}\n[tasks]\nt = 'true'\n"
+        ),
+    );
+    let server = place.serve();
+    server.wait_for_dag("period");
+    until("a run", || scheduled_runs(&server, "period").len() == 1);
+    let run = &scheduled_runs(&server, "period")[0];
+    assert_eq!(run["run_after"], run["data_interval_end"], "{run}");
+    assert!(at(run, "logical_date") < at(run, "run_after"), "{run}");
 }
 
 #[test]
@@ -228,11 +247,18 @@ fn a_new_dag_that_owes_more_than_three_runs_starts_paused_and_says_how_many() {
     assert!(detail.contains("owes 4 runs"), "{detail}");
     assert_eq!(condition(&server, "few", "owed"), None);
 
+    let person = Session::of(&place, &server);
+    for page in ["/dags", "/dags/many"] {
+        let page = person.get(page);
+        assert!(page.contains("it owes 4 runs"), "{page}");
+        assert!(!page.contains("it owes the run"), "{page}");
+    }
     assert!(place.call(&["dags", "unpause", "many"]).status.success());
     until("the runs that it owed", || {
         scheduled_runs(&server, "many").len() == 4
     });
     assert_eq!(condition(&server, "many", "owed"), None);
+    assert!(!person.get("/dags").contains("it owes"));
 }
 
 #[test]
@@ -318,6 +344,13 @@ fn a_dag_whose_runs_fail_in_a_row_is_paused_and_goes_on_when_a_person_says_so() 
     assert_eq!(scheduled_runs(&server, "broken").len(), 2);
     let log = place.serve_log();
     assert!(log.contains("failed in a row"), "{log}");
+    let failing = condition(&server, "broken", "failing").unwrap();
+    assert_eq!(failing["ok"], false, "{failing}");
+    let person = Session::of(&place, &server);
+    for page in ["/dags", "/dags/broken"] {
+        let page = person.get(page);
+        assert!(page.contains("its last 2 runs have failed"), "{page}");
+    }
     assert!(place.call(&["dags", "unpause", "broken"]).status.success());
     // The row goes on where it was: one more is too many again.
     until("the next pause", is_paused);

@@ -21,6 +21,8 @@ mod examples;
 mod flow;
 #[path = "hands.rs"]
 mod hands;
+#[path = "later.rs"]
+mod later;
 #[path = "limits.rs"]
 mod limits;
 #[path = "logs.rs"]

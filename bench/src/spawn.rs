@@ -147,6 +147,7 @@ fn spec(dag: &Arc<Dag>, folder: &Path, number: i64) -> AttemptSpec {
         run_dir: String::new(),
         result: None,
         asset_events: Default::default(),
+        looked_up: Default::default(),
         own: Default::default(),
         found: Arc::default(),
     };

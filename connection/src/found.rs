@@ -126,6 +126,7 @@ mod tests {
             connections: list(&["dw", "gone"]),
             variables: list(&["region", "api_token"]),
             optional_variables: list(&["maybe"]),
+            ..Uses::default()
         }
     }
 

@@ -189,17 +189,7 @@ impl Outcome {
             verdict,
             reason: Some(reason),
             message: Some(message.into()),
-            exit_code: None,
-            values: Vec::new(),
-            pid: None,
-            follows: None,
-            items: None,
-            child: None,
-            cpu_us: 0,
-            max_rss_kib: 0,
-            http_status: None,
-            again: None,
-            rejects: Vec::new(),
+            ..Outcome::success()
         }
     }
 

@@ -69,8 +69,9 @@ pub struct Dag {
     pub fail_fast: bool,
     /// How a failed run is tried again.
     pub retry: RunRetry,
-    /// Does a cleared run go on by the current version?
-    pub rerun_with_latest_version: bool,
+    /// Does a cleared run go on by the current version? Where nothing is said it does not, but for
+    /// the dates that a backfill runs again.
+    pub rerun_with_latest_version: Option<bool>,
     /// Streams that make runs of it, in the order of the file.
     pub triggers: Vec<Trigger>,
     /// Webhooks and files that make runs of it, in the order of the file.
@@ -250,6 +251,8 @@ pub struct Task {
     pub mapping: Option<Mapping>,
     /// Upstream tasks whose values its templates name; found by static analysis.
     pub reads: Vec<TaskIndex>,
+    /// Mapped tasks above it whose outputs its templates want as a file.
+    pub reads_files: Vec<TaskIndex>,
     /// The connections and variables that it names; found by static analysis.
     pub uses: Uses,
     /// Whom to tell what becomes of it.

@@ -2,7 +2,8 @@
 
 use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The place of a task in its [`crate::Dag`]. Never stored, never shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +22,11 @@ pub struct Graph {
     upstream: Adjacency,
     downstream: Adjacency,
     order: Vec<TaskIndex>,
+    labels: Labels,
 }
+
+/// What people call edges, by (upstream, downstream).
+pub type Labels = BTreeMap<(TaskIndex, TaskIndex), Arc<str>>;
 
 #[derive(Clone, Debug, Default)]
 struct Adjacency {
@@ -92,7 +97,21 @@ impl Graph {
                 .into_iter()
                 .map(|node| TaskIndex(node.index() as u32))
                 .collect(),
+            labels: Labels::new(),
         })
+    }
+
+    /// The same with names of its edges.
+    #[must_use]
+    pub fn with_labels(self, labels: Labels) -> Graph {
+        Graph { labels, ..self }
+    }
+
+    /// What people call an edge, where they do.
+    pub fn label(&self, upstream: TaskIndex, downstream: TaskIndex) -> Option<&str> {
+        self.labels
+            .get(&(upstream, downstream))
+            .map(|label| &**label)
     }
 
     /// How many tasks there are.

@@ -36,7 +36,7 @@ pub use graph::{Graph, TaskIndex};
 pub use id::{
     AssetNo, BackfillNo, DagNo, Epoch, EventNo, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo,
 };
-pub use row::{MapItem, RunRow, TaskRow};
+pub use row::{LastSuccess, MapItem, RunRow, TaskRow};
 pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};
 pub use time::Ts;
 pub use trigger::Trigger;

@@ -229,6 +229,23 @@ pub enum Over {
     Product(Vec<(String, Values)>),
     /// Each object of one list.
     Objects(Values),
+    /// The instances of another mapped task, one by one: `each`.
+    Each {
+        /// The name of the value.
+        name: String,
+        /// The other task, which is directly above.
+        task: String,
+    },
+}
+
+impl Mapping {
+    /// The name of its value and the task that it goes in step with, instance by instance.
+    pub fn each(&self) -> Option<(&str, &str)> {
+        match &self.over {
+            Over::Each { name, task } => Some((name, task)),
+            Over::Product(_) | Over::Objects(_) => None,
+        }
+    }
 }
 
 /// A list of values.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const UNCLAIMED: i64 = 0;
 
 /// A run, as it is stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
     /// Its number.
     pub run: RunNo,
@@ -50,6 +50,19 @@ pub struct RunRow {
     pub reason: Option<Reason>,
     /// How often it was tried again as a whole (`[dag] retries`).
     pub retries_used: i32,
+}
+
+/// When a run that has succeeded was, and what it was about: the last one before another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastSuccess {
+    /// The start of the data it was about.
+    pub data_interval_start: Option<Ts>,
+    /// The end of the data it was about.
+    pub data_interval_end: Option<Ts>,
+    /// When it began.
+    pub started_at: Option<Ts>,
+    /// When it was over.
+    pub ended_at: Option<Ts>,
 }
 
 /// A task instance, as it is stored. The current try is inline.

@@ -75,6 +75,39 @@ pub struct KafkaTrigger {
     pub config: Vec<(String, String)>,
 }
 
+impl KafkaTrigger {
+    /// A stream of these topics, of which nothing else is said: what the format takes then.
+    pub fn new(cluster: Cluster, topics: Vec<String>) -> KafkaTrigger {
+        KafkaTrigger {
+            cluster,
+            topics,
+            topic_pattern: None,
+            start: Start::Latest,
+            mode: StreamMode::Batch,
+            max_messages: 1_000,
+            max_bytes: 8 << 20,
+            window: Duration::from_secs(1),
+            batch_by: BatchBy::Partition,
+            ordering: Ordering::Partition,
+            on_lane_failure: OnLaneFailure::Continue,
+            on_run_failure: OnRunFailure::Keep,
+            when_paused: WhenPaused::Hold,
+            tombstones: Tombstones::Deliver,
+            max_record_bytes: 16 << 20,
+            key_format: Format::String,
+            value_format: Format::Json,
+            filter: None,
+            dedupe: None,
+            on_error: OnRecordError::Dlq,
+            dead_letter_topic: None,
+            on_data_loss: OnDataLoss::Fail,
+            isolation: Isolation::ReadCommitted,
+            group_id: None,
+            config: Vec::new(),
+        }
+    }
+}
+
 /// Where brokers are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cluster {

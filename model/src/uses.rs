@@ -1,4 +1,4 @@
-//! The connections and variables that a task names.
+//! What a task names that is not in its file: connections, variables, earlier runs.
 
 /// What a task needs from outside of its file, found by static analysis of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,10 +9,14 @@ pub struct Uses {
     pub variables: Vec<String>,
     /// Names of variables that may be missing: the file says what holds then.
     pub optional_variables: Vec<String>,
+    /// Does it look at the last run that has succeeded?
+    pub last_success: bool,
+    /// Does it ask how many instances it has?
+    pub n_instances: bool,
 }
 
 impl Uses {
-    /// Does it need nothing?
+    /// Does it need no connection and no variable?
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
             && self.variables.is_empty()

@@ -68,6 +68,10 @@ pub struct CreateBackfill {
         value_name = "WHICH"
     )]
     pub reprocess: ReprocessArg,
+    /// Do dates that run again go on by the current version of the file? As the DAG says when
+    /// absent, and else by the current one.
+    #[arg(long, value_name = "true|false")]
+    pub run_on_latest_version: Option<bool>,
     /// A parameter of its runs; JSON where its type asks for it.
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,

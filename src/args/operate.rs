@@ -1,6 +1,6 @@
 //! What people do with runs, tasks and pools of a server.
 
-use clap::Subcommand;
+use clap::{Args as ClapArgs, Subcommand};
 
 /// `runs`.
 #[derive(Subcommand, Debug)]
@@ -127,6 +127,23 @@ pub enum Pools {
     },
 }
 
+/// Tasks that a wish for some of them is about too.
+#[derive(ClapArgs, Debug)]
+pub struct OtherTasks {
+    /// And all that wait for them.
+    #[arg(long)]
+    pub downstream: bool,
+    /// And all that they wait for.
+    #[arg(long)]
+    pub upstream: bool,
+    /// And the same in all runs with an earlier logical date.
+    #[arg(long)]
+    pub past: bool,
+    /// And the same in all runs with a later one.
+    #[arg(long)]
+    pub future: bool,
+}
+
 /// `tasks`.
 #[derive(Subcommand, Debug)]
 pub enum Tasks {
@@ -178,18 +195,9 @@ pub enum Tasks {
         /// Which tasks or groups.
         #[arg(required = true)]
         tasks: Vec<String>,
-        /// And all that wait for them.
-        #[arg(long)]
-        downstream: bool,
-        /// And all that they wait for.
-        #[arg(long)]
-        upstream: bool,
-        /// And the same in all runs with an earlier logical date.
-        #[arg(long)]
-        past: bool,
-        /// And the same in all runs with a later one.
-        #[arg(long)]
-        future: bool,
+        /// And which others.
+        #[command(flatten)]
+        others: OtherTasks,
         /// Print the list and change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -215,18 +223,9 @@ pub enum Tasks {
         /// Only those that failed or were blocked by a failure.
         #[arg(long)]
         only_failed: bool,
-        /// And all that wait for them.
-        #[arg(long)]
-        downstream: bool,
-        /// And all that they wait for.
-        #[arg(long)]
-        upstream: bool,
-        /// And the same in all runs with an earlier logical date.
-        #[arg(long)]
-        past: bool,
-        /// And the same in all runs with a later one.
-        #[arg(long)]
-        future: bool,
+        /// And which others.
+        #[command(flatten)]
+        others: OtherTasks,
         /// By the current version of the file; the runs must be over.
         #[arg(long)]
         latest_version: bool,

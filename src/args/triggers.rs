@@ -66,7 +66,7 @@ pub struct Seek {
     /// The first record that is not older than this instant.
     #[arg(long, value_name = "INSTANT", group = "to")]
     pub to_time: Option<String>,
-    /// Offsets by partition: p0=120,p1=88.
+    /// Offsets by partition: p0=120,p1=88; orders/0=120 where there are several topics.
     #[arg(long, value_name = "OFFSETS", group = "to")]
     pub to_offset: Option<String>,
     /// The oldest record that is there.
@@ -88,10 +88,11 @@ pub struct Replay {
     /// The run whose records are read again.
     #[arg(conflicts_with_all = ["from", "to"])]
     pub run: Option<String>,
-    /// The first record: an offset, p0=120,p1=88, an instant, or `earliest`.
+    /// The first record: an offset, p0=120,p1=88, orders/0=120, an instant, or `earliest`.
     #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
-    /// What comes after the last record: an offset, p0=120,p1=88, an instant, or `latest`.
+    /// What comes after the last record: an offset, p0=120,p1=88, orders/0=120, an instant, or
+    /// `latest`.
     #[arg(long, value_name = "PLACE")]
     pub to: Option<String>,
     /// Only of these partitions.

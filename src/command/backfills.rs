@@ -36,6 +36,7 @@ async fn create(
         "from_date": values::instant(&options.from, &zone)?,
         "to_date": values::instant(&options.to, &zone)?,
         "run_backwards": options.run_backwards,
+        "run_on_latest_version": options.run_on_latest_version,
         "reprocess_behavior": options.reprocess.name(),
         "max_active_runs": options.max_active_runs,
         "dag_run_conf": conf,

@@ -139,8 +139,11 @@ async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Resul
     )
     .await?;
     let logical_date = values::logical_date(trigger.logical_date.as_deref())?;
+    let run_after = trigger.run_after.as_deref();
+    let run_after = run_after.map(|text| values::instant(text, &jiff::tz::TimeZone::UTC));
     let body = json!({
-        "dag_run_id": trigger.run_id, "logical_date": logical_date, "conf": conf, "note": trigger.note,
+        "dag_run_id": trigger.run_id, "logical_date": logical_date, "run_after": run_after.transpose()?,
+        "conf": conf, "note": trigger.note,
     });
     let path = format!("/api/v2/dags/{}/dagRuns", escape(&trigger.dag));
     let run = client

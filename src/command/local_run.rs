@@ -188,6 +188,7 @@ impl Running {
             versions: home.versions(),
             runs: home.runs(),
             no_retry: options.no_retry,
+            at_once: true,
             places,
             keeper,
             alert_bell: Arc::default(), // a run without a server tells nobody
@@ -240,6 +241,7 @@ impl Running {
             run_id: None,
             logical_date,
             data_interval: None,
+            run_after: None,
             conf,
             note: None,
             idempotency_key: None,

@@ -30,17 +30,17 @@ pub fn serve(at: &Where, options: args::Serve) -> Result<Exit, Failure> {
         home: at.home.clone(),
         database: place,
         dags: options.dags.canonicalize().map_err(unexpected)?,
-        runs: options.runs,
+        runs: options.work.runs,
         listen: options.listen,
         slots: match options.only {
             Some(_) => 0,
-            None => options.slots,
+            None => options.work.slots,
         },
         queues,
         only: options.only,
-        shutdown_grace: Duration::from_secs(options.shutdown_timeout),
-        kill_grace: Duration::from_secs(options.kill_grace),
-        env_passthrough: options.env_passthrough,
+        shutdown_grace: Duration::from_secs(options.work.shutdown_timeout),
+        kill_grace: Duration::from_secs(options.work.kill_grace),
+        env_passthrough: options.work.env_passthrough,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

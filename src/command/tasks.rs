@@ -3,7 +3,7 @@
 use super::client::{Client, RunRef, Where, escape};
 use super::print::{Printer, confirmed, json, line, text};
 use super::why;
-use crate::args::Tasks;
+use crate::args::{OtherTasks, Tasks};
 use crate::exit::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -48,17 +48,11 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             run,
             state,
             tasks,
-            downstream,
-            upstream,
-            past,
-            future,
+            others,
             dry_run,
         } => {
             let run = RunRef::find(&client, &run).await?;
-            let wish = json!({
-                "new_state": state, "include_downstream": downstream, "include_upstream": upstream,
-                "include_past": past, "include_future": future,
-            });
+            let wish = with_others(json!({ "new_state": state }), &others);
             mark(printer, &client, &run, &tasks, &wish, dry_run).await
         }
         Tasks::Note { run, task, note } => {
@@ -74,24 +68,29 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             run,
             tasks,
             only_failed,
-            downstream,
-            upstream,
-            past,
-            future,
+            others,
             latest_version,
             dry_run,
             yes,
         } => {
             let run = RunRef::find(&client, &run).await?;
             let wish = json!({
-                "dag_run_id": run.run_id, "only_failed": only_failed, "include_downstream": downstream,
-                "include_upstream": upstream, "include_past": past, "include_future": future,
-                "run_on_latest_version": latest_version.then_some(true), "reset_dag_runs": true,
+                "dag_run_id": run.run_id, "only_failed": only_failed, "reset_dag_runs": true,
+                "run_on_latest_version": latest_version.then_some(true),
                 "task_ids": if tasks.is_empty() { Value::Null } else { json!(tasks) },
             });
+            let wish = with_others(wish, &others);
             clear(printer, &client, &run, wish, dry_run, yes).await
         }
     }
+}
+
+fn with_others(mut wish: Value, others: &OtherTasks) -> Value {
+    wish["include_downstream"] = json!(others.downstream);
+    wish["include_upstream"] = json!(others.upstream);
+    wish["include_past"] = json!(others.past);
+    wish["include_future"] = json!(others.future);
+    wish
 }
 
 pub(super) async fn instances(client: &Client, run: &RunRef) -> Result<Vec<Value>, Failure> {

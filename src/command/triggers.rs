@@ -315,19 +315,25 @@ async fn unblock(client: &Client, options: Unblock) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `p0=120,p1=88`.
+/// `p0=120,p1=88`, with the topic before it where there are several: `orders/0=120`.
 fn offsets_of(text: &str) -> Result<Map<String, Value>, Failure> {
     let odd = |part: &str| {
         let message = format!("`{part}` is not PARTITION=OFFSET");
-        Failure::new(Exit::Usage, message).hint("write it like --to-offset p0=120,p1=88")
+        Failure::new(Exit::Usage, message).hint("write it like p0=120,p1=88, or like orders/0=120")
     };
     let mut offsets = Map::new();
     for part in text.split(',') {
-        let (partition, offset) = part.split_once('=').ok_or_else(|| odd(part))?;
-        let partition = partition.trim().trim_start_matches('p');
+        let (place, offset) = part.split_once('=').ok_or_else(|| odd(part))?;
+        let place = place.trim();
+        let number = place.rsplit_once('/').map_or(place, |(_, number)| number);
+        let number = number.trim_start_matches('p');
+        number.parse::<u32>().map_err(|_| odd(part))?;
+        let place = match place.rsplit_once('/') {
+            Some((topic, _)) => format!("{topic}/{number}"),
+            None => number.to_string(),
+        };
         let offset: i64 = offset.trim().parse().map_err(|_| odd(part))?;
-        partition.parse::<i32>().map_err(|_| odd(part))?;
-        offsets.insert(partition.to_string(), Value::from(offset));
+        offsets.insert(place, Value::from(offset));
     }
     Ok(offsets)
 }

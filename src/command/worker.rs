@@ -53,15 +53,15 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
         )
         .hint("name it with --database postgres://…; without one, `tidemill serve` runs the tasks itself")
     })?;
-    let home = with_runs(home, options.runs.as_deref(), &config, &database).await?;
+    let home = with_runs(home, options.work.runs.as_deref(), &config, &database).await?;
     let lease = Duration::from_secs(options.lease);
     let settings = tidemill_executor::WorkerOptions {
         lease,
         ..worker_options(
             &home,
-            options.slots,
-            Duration::from_secs(options.kill_grace),
-            options.env_passthrough.clone(),
+            options.work.slots,
+            Duration::from_secs(options.work.kill_grace),
+            options.work.env_passthrough.clone(),
             &database,
         )
     };
@@ -92,7 +92,7 @@ async fn work(at: &Where, options: args::Worker) -> Result<Exit, Failure> {
             let _ = of_thread.send(entered.map(RemoteWorker::run));
         })
         .map_err(unexpected)?;
-    let grace = Duration::from_secs(options.shutdown_timeout);
+    let grace = Duration::from_secs(options.work.shutdown_timeout);
     let mut thread_ended = thread_ended;
     let ended = tokio::select! {
         ended = &mut thread_ended => ended,
@@ -149,7 +149,7 @@ async fn identity(
             .to_string_lossy()
             .into_owned(),
         pid: std::process::id(),
-        slots: options.slots,
+        slots: options.work.slots,
         queues: options.queues.clone(),
         logs: Some(LogDoor { url, token }),
         lease,

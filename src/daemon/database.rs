@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidemill_store::{
     AlertStore, DispatchStore, EngineStore, OutsideStore, PageStore, SpanStore, StreamStore,
+    WishStore,
 };
 #[cfg(feature = "postgres")]
 use tidemill_store_postgres::{Address, PostgresStore};
@@ -136,6 +137,8 @@ pub struct Database {
     pub alerts: Arc<dyn AlertStore>,
     /// For workers in other processes; a file has none.
     pub dispatch: Option<Arc<dyn DispatchStore>>,
+    /// For what other processes ask of the scheduler; of a file there is no other.
+    pub wishes: Option<Arc<dyn WishStore>>,
     #[cfg(feature = "postgres")]
     shared: Option<Arc<PostgresStore>>,
 }
@@ -153,6 +156,7 @@ where
             alerts: Arc::<S>::clone(&store),
             engine: store,
             dispatch: None,
+            wishes: None,
             #[cfg(feature = "postgres")]
             shared: None,
         }
@@ -223,6 +227,7 @@ impl Database {
         Database {
             shared: Some(Arc::clone(&store)),
             dispatch: Some(Arc::<PostgresStore>::clone(&store)),
+            wishes: Some(Arc::<PostgresStore>::clone(&store)),
             ..store.into()
         }
     }

@@ -4,13 +4,14 @@
 use crate::daemon::engine::{HAPPENING, RUN_ITSELF, TRIGGERING_EVENTS};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidemill_connection::Found;
 use tidemill_model::{Dag, RunNo, RunRow, Task, TaskIndex, TaskState};
 use tidemill_store::ValueRow;
-use tidemill_template::{Facts, Own, TaskFacts};
+use tidemill_template::{Facts, LookedUp, Own, TaskFacts};
 
 /// The last number that was given to a draft of records.
 static LAST_DRAFT: AtomicU64 = AtomicU64::new(0);
@@ -94,6 +95,7 @@ pub fn of_run(row: &RunRow, dag: &Dag) -> Facts {
         result: None,
         found: Arc::default(),
         asset_events: Map::new(),
+        looked_up: LookedUp::default(),
         own: Own::default(),
     }
 }
@@ -120,6 +122,7 @@ pub fn of_batch(dag: &Dag, trigger: &Value) -> Facts {
         result: None,
         found: Arc::default(),
         asset_events: Map::new(),
+        looked_up: LookedUp::default(),
         own: Own::default(),
     }
 }
@@ -173,12 +176,23 @@ pub fn records_file(runs: &Path, run: RunNo) -> PathBuf {
     runs.join(run.to_string()).join("records.ndjson")
 }
 
-/// Writes the records of a run, so that the file appears whole. Others may write the same file at
-/// the same time, where workers share the folder.
+/// Writes the records of a run, as [`lay_out`].
 ///
 /// # Errors
 /// When the run's folder cannot be written.
 pub fn lay_out_records(file: &Path, records: &[u8]) -> std::io::Result<()> {
+    lay_out(file, |draft| draft.write_all(records))
+}
+
+/// Writes a file for the tasks of a run, so that it appears whole. Others may write the same file
+/// at the same time, where workers share the folder.
+///
+/// # Errors
+/// When the run's folder cannot be written, or as `write`.
+pub fn lay_out(
+    file: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -191,8 +205,13 @@ pub fn lay_out_records(file: &Path, records: &[u8]) -> std::io::Result<()> {
         LAST_DRAFT.fetch_add(1, Ordering::Relaxed),
     );
     let draft = file.with_extension(format!("new-{host}-{pid}-{number}"));
-    std::fs::write(&draft, records)?;
-    std::fs::rename(draft, file)
+    let written = std::fs::File::create(&draft)
+        .and_then(|mut draft| write(&mut draft))
+        .and_then(|()| std::fs::rename(&draft, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&draft); // it may not even be there
+    }
+    written
 }
 
 /// What templates see as `trigger`, with the place of the records.
@@ -226,6 +245,12 @@ pub fn asset_events(values: &[ValueRow]) -> Map<String, Value> {
     let found = own.find(|value| value.key == TRIGGERING_EVENTS);
     let events = found.and_then(|found| found.value.as_object());
     events.cloned().unwrap_or_default()
+}
+
+/// How many instances a mapped task has, by their states.
+pub fn n_instances(states: impl Iterator<Item = TaskState>) -> u32 {
+    let there = states.filter(|state| *state != TaskState::Removed).count();
+    u32::try_from(there).unwrap_or(u32::MAX)
 }
 
 /// What templates see of one upstream task: `states` are those of its instances, by map index.

@@ -9,11 +9,12 @@ use crate::daemon::log_fetch;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::outside::Keeper;
 use crate::daemon::server::{ServeOptions, unexpected};
+use crate::daemon::wishes::Asker;
 use crate::exit::{Exit, Failure};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use tidemill_store::{Change, Command, CommandDoor, Refusal, StreamDoor, StreamWish};
 use tidemill_web::{HookDoor, NotTaken};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -23,7 +24,7 @@ use tokio::sync::broadcast;
 const CHANGES_KEPT: usize = 1024;
 
 /// The front of a server. It is open before there is a scheduler behind it: pages are read from
-/// the database, and commands are refused with the reason.
+/// the database, and commands are carried by the database to the process that is the scheduler.
 pub struct Front {
     url: String,
     link: String,
@@ -31,8 +32,6 @@ pub struct Front {
     streams: Arc<OnceLock<StreamDoor>>,
     hooks: Arc<OnceLock<HookDoor>>,
     is_ready: Arc<AtomicBool>,
-    /// Why commands are refused while no scheduler is behind this front.
-    why_not: Arc<RwLock<String>>,
     /// Changes, as the engine tells them.
     pub changes: broadcast::Sender<Arc<Change>>,
     /// What is counted here.
@@ -65,16 +64,21 @@ impl Front {
         let is_ready = Arc::new(AtomicBool::new(false));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let metrics = Arc::new(Metrics::new());
-        let why_not = Arc::new(RwLock::new("it starts".to_string()));
-        let commands = late_door(&engine, keeper, &why_not);
-        let stream_door = late_stream_door(&streams);
+        let asker = database.wishes.clone().map(Asker::new).map(Arc::new);
+        let commands = late_door(&engine, keeper, asker.clone());
+        let stream_door = late_stream_door(&streams, asker.clone());
+        // What this process counts is asked of this process.
+        let own = (
+            late_door(&engine, keeper, None),
+            late_stream_door(&streams, None),
+        );
         let doors = tidemill_web::Doors {
             pages: Arc::clone(&database.pages),
-            metrics: Some(metrics_door(&metrics, database, &commands, &stream_door)),
+            metrics: Some(metrics_door(&metrics, database, &own.0, &own.1)),
             commands,
             streams: Arc::clone(&database.streams),
             stream_door: Some(stream_door),
-            hooks: Some(late_hook_door(&hooks)),
+            hooks: Some(late_hook_door(&hooks, asker)),
             changes: changes.clone(),
             logs: home.logs(),
             elsewhere: Some(log_fetch::elsewhere(
@@ -110,7 +114,6 @@ impl Front {
             streams,
             hooks,
             is_ready,
-            why_not,
             changes,
             metrics,
         })
@@ -131,11 +134,6 @@ impl Front {
         let _ = self.hooks.set(door); // a process leads once
     }
 
-    /// Says why commands are refused here for now.
-    pub fn refuse_because(&self, why: &str) {
-        *self.why_not.write().unwrap_or_else(PoisonError::into_inner) = why.to_string();
-    }
-
     /// The address of its pages.
     pub fn url(&self) -> &str {
         &self.url
@@ -144,6 +142,12 @@ impl Front {
     /// Says whether the server does its work.
     pub fn set_ready(&self, is_ready: bool) {
         self.is_ready.store(is_ready, Ordering::Release);
+    }
+
+    /// Tells whether the server does its work, whenever it is asked.
+    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let is_ready = Arc::clone(&self.is_ready);
+        move || is_ready.load(Ordering::Acquire)
     }
 
     /// Writes down where this server is reached.
@@ -228,62 +232,61 @@ fn metrics_door(
     })
 }
 
-/// A door to an engine that may come later, and to the keeper of the secrets.
+/// A door to an engine that may come later, and to the keeper of the secrets. Until then it leads
+/// to the scheduler of another process, if the database carries wishes.
 fn late_door(
     engine: &Arc<OnceLock<EngineDoor>>,
     keeper: &Arc<Keeper>,
-    why_not: &Arc<RwLock<String>>,
+    asker: Option<Arc<Asker>>,
 ) -> CommandDoor {
     let (engine, keeper) = (Arc::clone(engine), Arc::clone(keeper));
-    let why_not = Arc::clone(why_not);
     Arc::new(move |command: Command| {
         let (engine, keeper) = (engine.get().cloned(), Arc::clone(&keeper));
-        let why = why_not
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let asker = asker.clone();
         Box::pin(async move {
-            // The engine has nothing to decide about them.
+            // The engine has nothing to decide about them, and nobody carries them.
             if let Command::Outside(wish) = command {
                 return keeper.answer(wish, engine.is_some()).await;
             }
-            match engine {
-                Some(engine) => engine.ask(command).await,
-                None => Err(Refusal::Unavailable {
-                    what: format!("this server is not the scheduler: {why}"),
+            match (engine, asker) {
+                (Some(engine), _) => engine.ask(command).await,
+                (None, Some(asker)) => asker.command(command).await,
+                (None, None) => Err(Refusal::Unavailable {
+                    what: "this server is not the scheduler: it starts".to_string(),
                 }),
             }
         })
     })
 }
 
-/// A door for calls of webhooks that may be taken later.
-fn late_hook_door(hooks: &Arc<OnceLock<HookDoor>>) -> HookDoor {
+/// A door for calls of webhooks that may be taken later here, and elsewhere until then.
+fn late_hook_door(hooks: &Arc<OnceLock<HookDoor>>, asker: Option<Arc<Asker>>) -> HookDoor {
     let hooks = Arc::clone(hooks);
     Arc::new(move |call| {
-        let hooks = hooks.get().cloned();
+        let (hooks, asker) = (hooks.get().cloned(), asker.clone());
         Box::pin(async move {
-            match hooks {
-                Some(door) => door(call).await,
-                None => Err(NotTaken::Later {
-                    why: "this server starts, or stands by".to_string(),
+            match (hooks, asker) {
+                (Some(door), _) => door(call).await,
+                (None, Some(asker)) => asker.call(call).await,
+                (None, None) => Err(NotTaken::Later {
+                    why: "this server starts".to_string(),
                 }),
             }
         })
     })
 }
 
-/// A door to streams that may be read later.
-fn late_stream_door(streams: &Arc<OnceLock<StreamDoor>>) -> StreamDoor {
+/// A door to streams that may be read later here, and elsewhere until then.
+fn late_stream_door(streams: &Arc<OnceLock<StreamDoor>>, asker: Option<Arc<Asker>>) -> StreamDoor {
     let streams = Arc::clone(streams);
     Arc::new(move |wish: StreamWish| {
-        let streams = streams.get().cloned();
+        let (streams, asker) = (streams.get().cloned(), asker.clone());
         Box::pin(async move {
-            match streams {
-                Some(door) => door(wish).await,
-                None => Err(Refusal::Unavailable {
-                    what: "this server reads no streams: it starts, stands by, or was built without Kafka"
-                        .to_string(),
+            match (streams, asker) {
+                (Some(door), _) => door(wish).await,
+                (None, Some(asker)) => asker.stream(wish).await,
+                (None, None) => Err(Refusal::Unavailable {
+                    what: "this server reads no streams yet: it starts".to_string(),
                 }),
             }
         })

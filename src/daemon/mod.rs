@@ -18,6 +18,7 @@ pub mod log_fetch;
 pub mod metrics;
 #[cfg(feature = "kafka")]
 pub mod operator;
+pub mod outputs;
 pub mod outside;
 pub mod retention;
 pub mod server;
@@ -30,5 +31,6 @@ pub mod stream_login;
 pub mod stream_metrics;
 #[cfg(feature = "kafka")]
 pub mod streams;
+pub mod wishes;
 pub mod worker;
 pub mod worker_settings;

@@ -15,6 +15,7 @@ use crate::daemon::outside::{Keeper, KeyPlace};
 use crate::daemon::retention;
 use crate::daemon::signals::{Signals, Wish};
 use crate::daemon::stand_by;
+use crate::daemon::wishes::{Attending, Doors};
 use crate::daemon::worker_settings::{with_kept_logs, with_runs, worker_options};
 use crate::exit::{Exit, Failure, chain};
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError};
-use tidemill_store::{Change, StoreError};
+use tidemill_store::{Change, CommandDoor, StoreError};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 /// A starting server waits so long for the tasks of a dead one to be gone.
@@ -94,14 +95,13 @@ pub async fn serve(options: ServeOptions) -> Result<Exit, Failure> {
     }
     let front = Front::open(options.listen, &home, &database, &keeper, &archive).await?;
     if options.only == Some(Part::Api) {
-        front.refuse_because("it only shows pages; send commands to the scheduler's own server");
         let _following = Following::of(&database, &front).await;
         front.announce(&home)?;
         front.set_ready(true);
         front.greet(
             &options,
             &home,
-            Some("pages only: commands go to the scheduler"),
+            Some("decides nothing: commands go to the scheduler by the database"),
         );
         signals.stop().await;
         forget(&home);
@@ -152,7 +152,6 @@ async fn become_leader(
         Err(err @ StoreError::Owned { .. }) => err,
         Err(err) => return Err(store_failure(err)),
     };
-    front.refuse_because(&format!("it stands by, since {holder}"));
     let _following = Following::of(database, front).await;
     front.announce(home)?;
     front.greet(options, home, Some(&format!("stands by: {holder}")));
@@ -231,8 +230,14 @@ impl Leader<'_> {
             Arc::clone(self.keeper),
         )
         .map_err(unexpected)?;
-        self.front.stream_to(events.door(wishes));
-        self.front.call_to(events.hooks());
+        let doors = Doors {
+            commands: commands_of(&door),
+            streams: events.door(wishes),
+            hooks: events.hooks(),
+        };
+        self.front.stream_to(Arc::clone(&doors.streams));
+        self.front.call_to(Arc::clone(&doors.hooks));
+        let attending = Attending::start(self.database, term, doors, self.front.readiness());
         tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),
@@ -252,6 +257,9 @@ impl Leader<'_> {
         #[cfg(feature = "kafka")]
         tokio::task::block_in_place(|| streams.stop());
         self.front.set_ready(false);
+        if let Some(attending) = attending {
+            attending.finish().await;
+        }
         match ended {
             Ok(Ok(())) => Ok(Exit::Ok),
             Ok(Err(err)) => Err(store_failure(err)),
@@ -295,6 +303,7 @@ impl Leader<'_> {
             versions: self.home.versions(),
             runs: self.home.runs(),
             no_retry: false,
+            at_once: false,
             places: Places::of_process(),
             keeper: Some(Arc::clone(self.keeper)),
             alert_bell: Arc::clone(&self.alert_bell),
@@ -353,6 +362,15 @@ impl Leader<'_> {
         door.send(Input::StopNow);
         engine.await
     }
+}
+
+/// The way in for what other processes are asked.
+fn commands_of(door: &EngineDoor) -> CommandDoor {
+    let door = door.clone();
+    Arc::new(move |command| {
+        let door = door.clone();
+        Box::pin(async move { door.ask(command).await })
+    })
 }
 
 /// Who keeps the connections and variables of a database.

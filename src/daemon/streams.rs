@@ -130,6 +130,11 @@ impl Streams {
                         trigger,
                         poison,
                     } => shared.retry(dag, &trigger, poison).await,
+                    StreamWish::Drop { trigger, poison } => {
+                        let streams = &shared.database.streams;
+                        let dropped = streams.drop_poison(trigger, poison).await;
+                        dropped.map(Value::Bool).map_err(away)
+                    }
                 }
             })
         })

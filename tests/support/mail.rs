@@ -2,14 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use tidemill_store_conformance::server::Certificate;
 
 /// How what is said is covered.
 pub enum Cover {
@@ -23,22 +20,6 @@ pub enum Cover {
 
 /// Marks, in what is handed on, where TLS began.
 pub const SECURED: &str = "(by TLS)\n";
-
-/// What a server with this certificate shows.
-pub fn shows(certificate: &Certificate) -> Arc<ServerConfig> {
-    let [good, _] = certificate.certificates();
-    let chain = CertificateDer::pem_file_iter(good).unwrap();
-    let chain: Vec<_> = chain.map(|one| one.unwrap()).collect();
-    let key = PrivateKeyDer::from_pem_file(certificate.key()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    Arc::new(config)
-}
 
 /// A server that lets everybody in, or only who has this name and password; its port, and what it
 /// is told in one connection after the other.

@@ -12,6 +12,7 @@ pub mod pooler;
 pub mod processes;
 pub mod session;
 pub mod strace;
+pub mod tls;
 pub mod waiting;
 pub mod worker;
 

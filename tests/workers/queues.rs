@@ -98,6 +98,38 @@ fn a_mapped_task_is_expanded_and_its_instances_run_on_workers_elsewhere() {
     assert_eq!(value(&server, "mapped", &run, "sum", -1), "3");
 }
 
+#[test]
+fn instances_in_step_and_the_file_of_their_outputs_are_made_on_workers_elsewhere() {
+    let place = place();
+    let go = place.folder().join("go");
+    let text = "[default_args]\nqueue = 'far'\n\
+                [tasks.convert]\nexpand = { n = [0, 1] }\n\
+                shell = 'test $TIDEMILL_MAP_N = 0 || until [ -e GO ]; do sleep 0.05; done; echo made $TIDEMILL_MAP_N'\n\
+                [tasks.resize]\nexpand = { r = { each = 'convert' } }\n\
+                shell = 'echo resized $TIDEMILL_MAP_R'\n\
+                [tasks.all]\ndepends_on = ['resize']\n\
+                shell = { command = 'cat {{ tasks.resize.outputs_file }}', output = 'stdout' }\n";
+    place.write_dag("steps.toml", &text.replace("GO", go.to_str().unwrap()));
+    let server = place.serve();
+    server.wait_for_dag("steps");
+    let worker = WorkerProcess::start(&place, &["--queues", "far", "--slots", "4"]);
+    let run = place.trigger("steps", &[]);
+    wait_for("the first instance below", PATIENCE, || {
+        let all = server.tasks("steps", &run);
+        let is_done = |task: &&Value| {
+            task["task_id"] == "resize" && task["map_index"] == 0 && task["state"] == "success"
+        };
+        all.iter().find(is_done).map(|_| ())
+    });
+    std::fs::write(go, "").unwrap();
+    let ended = server.wait_for_end("steps", &run);
+    assert_eq!(ended["state"], "success", "{}", worker.log());
+    assert_eq!(value(&server, "steps", &run, "resize", 1), "resized made 1");
+    let lines = value(&server, "steps", &run, "all", -1);
+    let expect = "{\"return_value\":\"resized made 0\"}\n{\"return_value\":\"resized made 1\"}";
+    assert_eq!(lines.as_str().unwrap().trim_end(), expect);
+}
+
 /// What lies in a folder that all databases share, of the one that there is.
 fn folders_of_runs(shared: &std::path::Path) -> usize {
     let databases = std::fs::read_dir(shared).unwrap().flatten();

@@ -82,7 +82,7 @@ impl From<StoreError> for Fault {
     fn from(err: StoreError) -> Fault {
         if matches!(err, StoreError::TermLost) {
             let detail =
-                "this server is not the scheduler: it starts, stands by or only shows pages";
+                "this server is not the scheduler: it starts, stands by or only serves pages";
             return Fault::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         }
         let unavailable = matches!(err, StoreError::Unavailable { .. });

@@ -3,6 +3,7 @@
 
 mod api;
 mod fixture;
+mod graph;
 mod logs;
 mod pages;
 

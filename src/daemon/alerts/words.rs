@@ -170,6 +170,7 @@ fn facts(event: &Value) -> Facts {
         result: Some(Arc::new(told)),
         found: Arc::default(),
         asset_events: Map::new(),
+        looked_up: Default::default(),
         own: Default::default(),
     }
 }

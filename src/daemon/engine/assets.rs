@@ -48,6 +48,13 @@ impl Assets {
         waiting.map(|(name, _)| name.clone()).collect()
     }
 
+    /// A run of a DAG is over: events that the policy `skip` has kept waiting look again.
+    pub(super) fn look_again(&mut self, dag: DagNo) {
+        if self.waiting.contains_key(&dag) {
+            self.due.insert(dag);
+        }
+    }
+
     fn row(&self, name: &str) -> Option<&AssetRow> {
         self.rows.get(name)
     }
@@ -221,6 +228,7 @@ impl Engine {
             },
             run_type: RunType::AssetTriggered,
             data_interval: None,
+            run_after: None,
             conf: json!({}),
             triggered_by: Some("asset".to_string()),
             note: None,

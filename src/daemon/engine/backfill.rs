@@ -7,7 +7,7 @@ use crate::daemon::clock;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use tidemill_model::schedule::Tick;
-use tidemill_model::{BackfillNo, DagNo, RunNo, RunType, TaskIndex};
+use tidemill_model::{BackfillNo, DagNo, RunNo, RunType};
 use tidemill_scheduler::{
     BackfillRange, ClearChoice, DateFate, Event, check_backfill, date_fate, next_backfill_tick,
     plan_clear,
@@ -110,6 +110,7 @@ impl Engine {
             created_at: range.until,
             updated_at: range.until,
             completed_at: None,
+            on_latest_version: self.wants_latest_version(dag_no, wish.on_latest_version),
         };
         self.draft.rows.backfills.push(row.clone());
         let no = row.backfill;
@@ -280,13 +281,14 @@ impl Engine {
                 date.skipped = Some(reason);
             }
             (DateFate::Again, Some(run)) => {
-                date.run = self.run_again(no, row.dag, &run.run_id);
+                date.run = self.run_again(&row, &run.run_id);
             }
             (DateFate::Again, None) | (DateFate::Make, _) => {
                 let new = NewRun {
                     key,
                     run_type: RunType::Backfill,
                     data_interval: Some(tick.data_interval),
+                    run_after: Some(tick.at),
                     conf: row.conf,
                     triggered_by: Some("backfill".to_string()),
                     note: None,
@@ -316,12 +318,32 @@ impl Engine {
         }
     }
 
-    fn run_again(&mut self, no: BackfillNo, dag_no: DagNo, run_id: &str) -> Option<RunNo> {
-        let run_no = self.load_run(dag_no, run_id)?;
-        self.join_backfill(no, run_no);
-        let chosen: Vec<TaskIndex> = plan_clear(self.runs.get(&run_no)?, &ClearChoice::default());
+    fn run_again(&mut self, row: &BackfillRow, run_id: &str) -> Option<RunNo> {
+        let run_no = self.load_run(row.dag, run_id)?;
+        self.join_backfill(row.backfill, run_no);
+        let mut chosen = plan_clear(self.runs.get(&run_no)?, &ClearChoice::default());
+        if row.on_latest_version {
+            chosen = match self.repin(run_no, Some(true), chosen.clone()) {
+                Ok(there) => there,
+                Err(why) => {
+                    tracing::warn!(backfill = %row.backfill, %why, "A date runs again by its own version");
+                    chosen
+                }
+            };
+        }
         self.step(run_no, Event::Clear(chosen));
         Some(run_no)
+    }
+
+    /// Do dates that run again go on by the current version? The wish, the DAG's word, or yes, as
+    /// in Airflow.
+    fn wants_latest_version(&self, dag_no: DagNo, wished: Option<bool>) -> bool {
+        let definition = self
+            .dags
+            .get(&dag_no)
+            .and_then(|dag| dag.definition.as_ref());
+        let of_dag = definition.and_then(|known| known.dag.rerun_with_latest_version);
+        wished.or(of_dag).unwrap_or(true)
     }
 
     fn join_backfill(&mut self, no: BackfillNo, run_no: RunNo) {

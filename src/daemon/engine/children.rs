@@ -106,6 +106,7 @@ impl Engine {
             key: wanted,
             run_type: RunType::Manual,
             data_interval: date.map(|at| (at, at)),
+            run_after: None,
             conf: serde_json::Value::Object(wish.conf),
             triggered_by: Some("operator".to_string()),
             note: wish.note,

@@ -81,6 +81,7 @@ impl Engine {
             Command::DeletePool { name } => self.delete_pool(&name),
             Command::Pools => Ok(self.tell_pools()),
             Command::Why(of) => self.why(&of),
+            Command::WhyPaused { dag_ids } => Ok(self.why_paused(&dag_ids)),
             Command::ForgetRuns { .. } => Ok(Answer::Done),
             Command::Outside(_) => Err(Refusal::Invalid {
                 what: "connections and variables are kept by the server's front".to_string(),
@@ -105,6 +106,7 @@ impl Engine {
             run_id,
             logical_date,
             data_interval,
+            run_after,
             conf,
             note,
             idempotency_key,
@@ -158,6 +160,7 @@ impl Engine {
             key,
             run_type: RunType::Manual,
             data_interval,
+            run_after,
             conf,
             triggered_by: Some(triggered_by),
             note,

@@ -43,9 +43,9 @@ impl Engine {
     /// When a run should be over; `None` where nothing says so.
     fn due(&mut self, dag_id: &str, row: &RunRow, deadline: &Deadline) -> Option<Ts> {
         let since = match deadline.since {
-            Since::QueuedAt => row.queued_at,
+            Since::QueuedAt => due_at(row),
             Since::LogicalDate => row.logical_date?,
-            Since::AverageRuntime => row.queued_at.after(self.average_runtime(dag_id)?),
+            Since::AverageRuntime => due_at(row).after(self.average_runtime(dag_id)?),
         };
         Some(since.after(deadline.interval))
     }
@@ -115,5 +115,13 @@ impl Engine {
             &mut rows,
         );
         self.draft.rows.alerts.extend(rows);
+    }
+}
+
+/// From when on a run could go: when it was queued, or later where it was made for later.
+fn due_at(row: &RunRow) -> Ts {
+    match row.retries_used {
+        0 => row.queued_at.max(row.run_after),
+        _ => row.queued_at, // the wait for a next try is part of its time
     }
 }

@@ -3,14 +3,14 @@
 use super::Engine;
 use super::RUN_ITSELF;
 use super::remote::dispatch_of;
-use crate::daemon::{clock, definition, facts, outside};
+use crate::daemon::{clock, definition, facts, outputs, outside};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_connection::Found;
 use tidemill_executor::AttemptSpec;
-use tidemill_model::{Attempt, RunNo, RunType, TaskIndex, TaskNo, TaskState, Ts, Uses};
+use tidemill_model::{Attempt, MapIndex, RunNo, RunType, TaskIndex, TaskNo, TaskState, Ts, Uses};
 use tidemill_store::ValueRow;
-use tidemill_template::{Facts, TaskFacts};
+use tidemill_template::{Facts, LookedUp, TaskFacts};
 
 impl Engine {
     /// Gives free slots to waiting tasks, in the transaction that is being made.
@@ -58,6 +58,8 @@ impl Engine {
         let trigger = self.trigger_facts(run_no);
         let mut facts = self.facts(run_no, at, &values, found);
         facts.trigger = trigger.or_else(|| facts::of_happening(&values));
+        facts.looked_up = self.looked_up(run_no, at);
+        self.add_outputs(run_no, at, &mut facts);
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };
@@ -76,6 +78,55 @@ impl Engine {
             run_dir: self.options.runs.join(run_no.to_string()),
         };
         self.worker.launch(spec);
+    }
+
+    /// What the task uses of single instances of a mapped task. Where that cannot be had the
+    /// attempt is told so, and does not start.
+    fn add_outputs(&mut self, run_no: RunNo, at: TaskIndex, facts: &mut Facts) {
+        let Some(run) = self.runs.get(&run_no) else {
+            return;
+        };
+        let (dag, at) = (Arc::clone(&run.dag), run.index_of(at));
+        let own = run.tasks.iter().take(dag.tasks.len());
+        let task_nos: Vec<TaskNo> = match outputs::are_used(dag.task(at)) {
+            true => own.map(|row| row.task_no).collect(),
+            false => return,
+        };
+        let task_no = |at: TaskIndex| task_nos[at.at()];
+        let added = outputs::add(facts, &dag, at, task_no, |task_no, indexes| {
+            let store = Arc::clone(&self.store);
+            let ask = || store.instance_values(run_no, task_no, indexes.clone());
+            let read = self.insist("Reading outputs", ask);
+            read.map_err(|err| crate::exit::chain(&err))
+        });
+        if let Err(why) = added {
+            Arc::make_mut(&mut facts.found).wrong.push(why);
+        }
+    }
+
+    /// What the task's templates ask of earlier runs, and of its own instances.
+    fn looked_up(&mut self, run_no: RunNo, at: TaskIndex) -> LookedUp {
+        let mut found = LookedUp::default();
+        let Some(run) = self.runs.get(&run_no) else {
+            return found;
+        };
+        let uses = &run.task(at).uses;
+        if uses.n_instances && run.tasks[at.at()].map_index != MapIndex::NONE {
+            let places = run.instances(run.index_of(at)).iter();
+            let states = places.map(|place| run.tasks[place.at()].state);
+            found.n_instances = Some(facts::n_instances(states));
+        }
+        if let Some(date) = run.row.logical_date.filter(|_| uses.last_success) {
+            let (store, dag) = (Arc::clone(&self.store), run.row.dag);
+            let last = self.insist("Looking for the last success", || {
+                store.last_success(dag, date)
+            });
+            let last = last.inspect_err(|err| {
+                tracing::error!(%err, "Cannot look for the last run that has succeeded");
+            });
+            found.last_success = last.ok().flatten().unwrap_or_default();
+        }
+        found
     }
 
     /// What an attempt before this one has kept while it waited.

@@ -52,6 +52,7 @@ impl Engine {
             key,
             run_type: RunType::AssetTriggered,
             data_interval: None,
+            run_after: None,
             conf,
             triggered_by: Some(trigger.source.name().to_string()),
             note: None,

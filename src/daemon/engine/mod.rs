@@ -15,6 +15,7 @@ mod forget;
 mod hand_over;
 mod happened;
 mod lanes;
+mod options;
 mod pass;
 mod past;
 mod people;
@@ -33,13 +34,13 @@ mod why_elsewhere;
 use crate::daemon::clock;
 use crate::daemon::database::Database;
 use crate::daemon::metrics::Metrics;
-use crate::daemon::outside::Keeper;
 pub use assets::{RUN_ITSELF, TRIGGERING_EVENTS};
 use backfill::Backfill;
 pub use elsewhere::EarlierWorkers;
 use forget::ToForget;
 pub use hand_over::log_path;
 pub use happened::HAPPENING;
+pub use options::EngineOptions;
 use pass::PassDraft;
 pub use pools::open_pool;
 use remote::Remote;
@@ -49,12 +50,10 @@ use state::{DagState, Timer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 pub use streams::{StreamRun, WantedStreams};
-use tidemill_connection::Places;
 use tidemill_executor::Worker;
 use tidemill_model::{Attempt, BackfillNo, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
@@ -141,35 +140,6 @@ impl EngineDoor {
             })
         })
     }
-}
-
-/// Settings of an engine.
-#[derive(Clone)]
-pub struct EngineOptions {
-    /// Attempts of this process's own worker at once.
-    pub slots: u32,
-    /// The queues that it serves; all when `None`.
-    pub queues: Option<Vec<String>>,
-    /// Where logs go.
-    pub logs: PathBuf,
-    /// Where pinned files lie.
-    pub versions: PathBuf,
-    /// Where run folders lie.
-    pub runs: PathBuf,
-    /// Pools that the configuration file declares.
-    pub pools: Vec<PoolRecord>,
-    /// Forget a task's retries: for `tidemill run --no-retry`.
-    pub no_retry: bool,
-    /// Where connections and variables are looked for first.
-    pub places: Places,
-    /// Who keeps those of the database.
-    pub keeper: Option<Arc<Keeper>>,
-    /// Rung when there is something to tell people.
-    pub alert_bell: Arc<tokio::sync::Notify>,
-    /// Whose attempts are gone already.
-    pub earlier: EarlierWorkers,
-    /// What it counts.
-    pub metrics: Arc<Metrics>,
 }
 
 /// The engine. [`Engine::run`] is its thread.
@@ -400,7 +370,7 @@ impl Engine {
         for (at, timer) in due {
             match timer {
                 Timer::Task(run, at) => self.step(run, Event::TimerDue(at)),
-                Timer::Begin(run) => self.queue_again(run),
+                Timer::Begin(run) => self.queue_due(run),
                 Timer::RunTimeout(run) => self.step(run, Event::RunTimedOut),
                 Timer::Schedule(dag) if self.is_armed(dag, at) => self.tick(dag),
                 Timer::Schedule(_) => {}

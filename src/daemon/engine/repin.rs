@@ -64,7 +64,7 @@ impl Engine {
         let Some(current) = state.definition.clone() else {
             return Ok(None);
         };
-        let is_wished = wished.unwrap_or(current.dag.rerun_with_latest_version);
+        let is_wished = wished.or(current.dag.rerun_with_latest_version) == Some(true);
         if !is_wished || run.row.version == state.record.version {
             return Ok(None);
         }

@@ -8,8 +8,8 @@ use super::why::stand;
 use crate::daemon::clock;
 use std::cmp::Reverse;
 use tidemill_model::schedule::Tick;
-use tidemill_model::{DagNo, RunNo, RunState, RunType, Ts};
-use tidemill_scheduler::{Run, due, may_tick};
+use tidemill_model::{Dag, DagNo, RunNo, RunState, RunType, Ts};
+use tidemill_scheduler::{Run, due, may_tick, run_after, waits_to_begin};
 use tidemill_store::{DagRecord, RunKey, RunRow};
 
 /// Runs that one schedule, or one backfill, makes in one pass; the next pass goes on.
@@ -20,13 +20,15 @@ pub(super) struct NewRun {
     pub key: RunKey,
     pub run_type: RunType,
     pub data_interval: Option<(Ts, Ts)>,
+    /// The instant before which it does not begin, where somebody says which.
+    pub run_after: Option<Ts>,
     pub conf: serde_json::Value,
     pub triggered_by: Option<String>,
     pub note: Option<String>,
 }
 
 impl NewRun {
-    fn of_tick(tick: &Tick) -> NewRun {
+    fn of_tick(dag: &Dag, tick: &Tick) -> NewRun {
         NewRun {
             key: RunKey {
                 run_id: format!("scheduled__{}", tick.at),
@@ -35,6 +37,7 @@ impl NewRun {
             },
             run_type: RunType::Scheduled,
             data_interval: Some(tick.data_interval),
+            run_after: Some(tick.at.after(dag.schedule.offset(&dag.id))),
             conf: serde_json::json!({}),
             triggered_by: None,
             note: None,
@@ -53,7 +56,7 @@ impl NewRun {
             logical_date: self.key.logical_date,
             data_interval_start: self.data_interval.map(|interval| interval.0),
             data_interval_end: self.data_interval.map(|interval| interval.1),
-            run_after: self.key.logical_date.unwrap_or(now).min(now),
+            run_after: run_after(self.run_after, self.key.logical_date, now),
             queued_at: now,
             started_at: None,
             ended_at: None,
@@ -72,7 +75,7 @@ pub(super) fn key_of_next(state: &DagState, at: Option<Ts>) -> Option<String> {
     let now = clock::now();
     let dag = &state.definition.as_ref()?.dag;
     let at = at.or(state.record.next_run).unwrap_or(now);
-    let mut new = NewRun::of_tick(&dag.schedule.about(at));
+    let mut new = NewRun::of_tick(dag, &dag.schedule.about(at));
     if dag.schedule.is_manual() {
         new.run_type = RunType::AssetTriggered;
         new.key.logical_date = None;
@@ -153,7 +156,7 @@ impl Engine {
             self.arm(dag_no, next.max(now));
         }
         for tick in owed.ticks {
-            self.run_tick(dag_no, tick);
+            self.run_tick(dag_no, NewRun::of_tick(dag, &tick), tick.at);
         }
         self.begin_runs(dag_no);
     }
@@ -183,19 +186,18 @@ impl Engine {
             .is_some_and(|state| state.armed == Some(at))
     }
 
-    fn run_tick(&mut self, dag_no: DagNo, tick: Tick) {
-        let key = NewRun::of_tick(&tick).key;
-        if let Some(row) = self.existing_run(dag_no, &key) {
-            if row.cause != key.cause {
-                tracing::warn!(run.id = %row.run_id, tick = %tick.at, "This tick makes no run: there is one for its logical date");
+    fn run_tick(&mut self, dag_no: DagNo, new: NewRun, tick: Ts) {
+        if let Some(row) = self.existing_run(dag_no, &new.key) {
+            if row.cause != new.key.cause {
+                tracing::warn!(run.id = %row.run_id, %tick, "This tick makes no run: there is one for its logical date");
             }
             return;
         }
-        if let Err(why) = self.make_run(dag_no, NewRun::of_tick(&tick)) {
-            tracing::info!(dag = %dag_no, tick = %tick.at, %why, "A tick has made no run");
+        if let Err(why) = self.make_run(dag_no, new) {
+            tracing::info!(dag = %dag_no, %tick, %why, "A tick has made no run");
             let skipped = Skipped {
-                first: tick.at,
-                last: tick.at,
+                first: tick,
+                last: tick,
                 reason: why.to_string(),
             };
             self.draft.skip(dag_no, skipped);
@@ -239,9 +241,14 @@ impl Engine {
         let now = clock::now();
         let state = self.dags.get_mut(&dag_no).ok_or(NotMade::Unreadable)?;
         let definition = state.definition.clone().ok_or(NotMade::Unreadable)?;
-        let row = new.into_row(run_no, &state.record, now);
+        let mut row = new.into_row(run_no, &state.record, now);
+        if self.options.at_once {
+            row.run_after = row.run_after.min(now);
+        }
+        let begins_later = waits_to_begin(&row, now);
         let key = key_of(&definition.dag, &row).map_err(NotMade::Key)?;
-        if self.is_skipped(dag_no, &definition.dag, &key) {
+        // What waits for its instant has no place among the others yet, so it needs no room.
+        if !begins_later && self.is_skipped(dag_no, &definition.dag, &key) {
             return Err(NotMade::Skipped { key });
         }
         let mut run = Run::new(row, definition.dag, &definition.task_nos, Vec::new());

@@ -20,17 +20,12 @@ pub(super) struct DagState {
     pub turns: Turns,
 }
 
-/// Is it a run that is tried again as a whole, and whose wait is not over?
-pub(super) fn waits_to_begin(row: &tidemill_store::RunRow, now: Ts) -> bool {
-    row.state == RunState::Queued && row.retries_used > 0 && row.run_after > now
-}
-
 /// What the clock will bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// The wait of an instance is over.
     Task(RunNo, TaskIndex),
-    /// A run that is tried again may begin.
+    /// The instant has come before which a run does not begin.
     Begin(RunNo),
     /// A run has taken too long.
     RunTimeout(RunNo),
@@ -114,15 +109,9 @@ impl Engine {
         self.elsewhere
             .extend(elsewhere.into_iter().map(|(_, attempt)| attempt));
         let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
-        let begins_later = waits_to_begin(&run.row, now);
-        let run_after = run.row.run_after;
         self.admission.follow_all(&run);
         self.runs.insert(run_no, run);
         self.take_turn(run_no);
-        if begins_later {
-            let timer = Timer::Begin(run_no);
-            self.timers.push(Reverse((run_after, timer)));
-        }
         if let Some((timeout, started)) = timeout {
             self.timers
                 .push(Reverse((started.after(timeout), Timer::RunTimeout(run_no))));
@@ -268,7 +257,6 @@ impl Engine {
                     self.watches.resolve.insert((run_no, at));
                 }
                 Effect::MakeChild(at, wish) => self.watches.wishes.push(((run_no, at), wish)),
-                Effect::BeginAt(due) => self.timers.push(Reverse((due, Timer::Begin(run_no)))),
                 Effect::Kill(attempt, reason) => self.draft.kills.push((attempt, reason)),
                 Effect::KeepTry(task) => self
                     .draft

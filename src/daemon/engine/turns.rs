@@ -1,11 +1,11 @@
 //! Whose turn it is among the queued runs of a DAG, and what a new run with the same key ends.
 
-use super::state::{DagState, Timer, waits_to_begin};
+use super::state::{DagState, Timer};
 use super::{Engine, lanes};
 use crate::daemon::{clock, facts};
 use std::cmp::Reverse;
 use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
-use tidemill_scheduler::Event;
+use tidemill_scheduler::{Event, waits_to_begin};
 use tidemill_template::TemplateError;
 
 impl Engine {
@@ -24,8 +24,7 @@ impl Engine {
             (RunState::Success | RunState::Failed, _) => {
                 self.draft.over.push(run_no);
                 self.leave_backfill(run_no);
-                // Events that the policy `skip` has kept waiting look again.
-                self.assets.due.insert(dag_no);
+                self.assets.look_again(dag_no);
                 if state == RunState::Failed {
                     self.pause_if_failing(run_no);
                 }
@@ -42,7 +41,8 @@ impl Engine {
         }
     }
 
-    /// A run's row is new or has another state: its DAG's queue follows.
+    /// A run's row is new or has another state: its DAG's queue follows. A run that waits for its
+    /// instant is not in the queue, and a timer brings it there.
     pub(super) fn take_turn(&mut self, run_no: RunNo) {
         self.follow_deadlines(run_no);
         let Some(run) = self.runs.get(&run_no) else {
@@ -53,6 +53,10 @@ impl Engine {
             String::new()
         });
         let begins_later = waits_to_begin(&run.row, clock::now());
+        if begins_later {
+            let timer = Timer::Begin(run_no);
+            self.timers.push(Reverse((run.row.run_after, timer)));
+        }
         if let Some(dag) = self.dags.get_mut(&run.row.dag) {
             let is_of_backfill = self.backfill_of.contains_key(&run_no);
             let lane = self
@@ -71,12 +75,18 @@ impl Engine {
         }
     }
 
-    /// The wait of a run that is tried again is over: it queues like any other.
-    pub(super) fn queue_again(&mut self, run_no: RunNo) {
-        if let Some(dag_no) = self.runs.get(&run_no).map(|run| run.row.dag) {
-            self.take_turn(run_no);
-            self.begin_runs(dag_no);
+    /// A run's instant has come: it queues like any other. A new one takes the places then that
+    /// the policy `replace` gives it; one that is tried again has had them.
+    pub(super) fn queue_due(&mut self, run_no: RunNo) {
+        let Some(run) = self.runs.get(&run_no) else {
+            return;
+        };
+        let (dag_no, is_new) = (run.row.dag, run.row.retries_used == 0);
+        self.take_turn(run_no);
+        if is_new {
+            self.end_replaced(run_no);
         }
+        self.begin_runs(dag_no);
     }
 
     /// Begins queued runs of a DAG, as many as its limits let, by their turn.

@@ -7,15 +7,17 @@ use super::why_elsewhere::past_words;
 use crate::daemon::clock;
 use std::collections::BTreeSet;
 use tidemill_model::time::human;
-use tidemill_model::{MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
 use tidemill_scheduler::{
-    Check, CheckKind, DagStand, FIRST_RUNS_MAX, Gate, GateKind, OWED_MAX, Place, Run, TurnGate,
-    TurnGateKind, why_dag, why_run, why_task,
+    Check, CheckKind, DagStand, FIRST_RUNS_MAX, Gate, GateKind, Place, Run, TurnGate, TurnGateKind,
+    why_dag, why_paused, why_run, why_task,
 };
 use tidemill_store::{Answer, Condition, Holder, Refusal, WhyOf};
 
 /// Holders that one condition names.
 const HOLDERS_MAX: usize = 10;
+/// Runs that a DAG owes are counted up to this where many DAGs are asked at once.
+const OWED_LISTED_MAX: usize = 100;
 
 /// A condition in words, and who holds what it needs.
 pub(super) type Said = (&'static str, String, Vec<Holder>);
@@ -38,7 +40,8 @@ impl Engine {
                 let run = &self.runs[&run_no];
                 let dag = self.dag_of(run);
                 let is_paused = dag.record.is_paused;
-                let checks = why_task(run, at, &self.admission, &dag.turns, is_paused);
+                let (turns, now) = (&dag.turns, clock::now());
+                let checks = why_task(run, at, &self.admission, turns, is_paused, now);
                 task = Some((run_no, at));
                 (checks, Some(run_no))
             }
@@ -46,14 +49,19 @@ impl Engine {
                 let run_no = self.find(dag_id, run_id)?;
                 let run = &self.runs[&run_no];
                 let dag = self.dag_of(run);
-                (why_run(run, &dag.turns, dag.record.is_paused), Some(run_no))
+                let is_paused = dag.record.is_paused;
+                let checks = why_run(run, &dag.turns, is_paused, clock::now());
+                (checks, Some(run_no))
             }
             WhyOf::Dag { dag_id, at } => {
-                let state = &self.dags[&self.dag_no(dag_id)?];
+                let dag_no = self.dag_no(dag_id)?;
+                let n_failed = self.n_failed_if_paused(dag_no);
+                let state = &self.dags[&dag_no];
                 let has_events = self.assets.waiting_for(state.record.dag);
                 let key = key_of_next(state, *at);
                 let stand = DagStand {
                     key: key.as_deref(),
+                    n_failed,
                     ..stand(state, &has_events)
                 };
                 (why_dag(&stand, &state.turns, *at, clock::now()), None)
@@ -68,6 +76,34 @@ impl Engine {
             self.forget_if_over(run_no);
         }
         Ok(Answer::Why(conditions))
+    }
+
+    /// Why DAGs that are paused are so without anybody's doing, and what they owe.
+    pub(super) fn why_paused(&mut self, dag_ids: &[String]) -> Answer {
+        let mut told = Vec::new();
+        for dag_id in dag_ids {
+            let Ok(dag_no) = self.dag_no(dag_id) else {
+                continue;
+            };
+            let n_failed = self.n_failed_if_paused(dag_no);
+            let none = BTreeSet::new();
+            let stand = DagStand {
+                n_failed,
+                ..stand(&self.dags[&dag_no], &none)
+            };
+            let checks = why_paused(&stand, clock::now(), OWED_LISTED_MAX);
+            let conditions = checks.iter().map(|check| self.condition(check, None, None));
+            let conditions: Vec<Condition> = conditions.collect();
+            if !conditions.is_empty() {
+                told.push((dag_id.clone(), conditions));
+            }
+        }
+        Answer::WhyPaused(told)
+    }
+
+    fn n_failed_if_paused(&mut self, dag_no: DagNo) -> Option<u32> {
+        let is_paused = self.dags.get(&dag_no)?.record.is_paused;
+        is_paused.then(|| self.n_failed(dag_no)).flatten()
     }
 
     /// The conditions of a run that is over and not in memory: there is nothing more to ask, so
@@ -182,7 +218,7 @@ pub(super) fn told((condition, detail, mut holders): Said, ok: bool) -> Conditio
     let more = holders.len().saturating_sub(HOLDERS_MAX);
     holders.truncate(HOLDERS_MAX);
     Condition {
-        condition,
+        condition: condition.into(),
         ok,
         detail,
         holders,
@@ -199,6 +235,7 @@ pub(super) fn stand<'s>(state: &'s DagState, has_events: &'s BTreeSet<String>) -
         high: state.record.schedule_high,
         next: state.record.next_run,
         has_events,
+        n_failed: None,
         key: None,
     }
 }
@@ -209,6 +246,10 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
     let yes_no = |name, yes: &str, no: &str| plain(name, if is_ok { yes } else { no });
     match kind {
         CheckKind::RunOpen(state) => plain("run_running", run_words(*state)),
+        CheckKind::RunAfter(at) => plain(
+            "run_after",
+            &format!("its run is not to begin before {at}, {}", from_now(*at)),
+        ),
         CheckKind::TaskOpen(state) => plain("task_waiting", task_words(*state)),
         CheckKind::Upstream { .. } => upstream(kind, run),
         CheckKind::Past { gate, .. } => plain("depends_on_past", past_words(*gate)),
@@ -237,7 +278,10 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
             "it is not paused",
             "it is paused: `tidemill dags unpause` resumes it",
         ),
-        CheckKind::Owed { n } => plain("owed", &owed_words(*n, is_ok)),
+        CheckKind::Failing { n } => plain("failing", &failing_words(*n)),
+        CheckKind::Owed { n, max, is_catchup } => {
+            plain("owed", &owed_words(*n, *max, *is_catchup, is_ok))
+        }
         CheckKind::HasSchedule => yes_no(
             "schedule",
             "it has a schedule",
@@ -311,11 +355,22 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
     }
 }
 
-fn owed_words(n: usize, is_ok: bool) -> String {
-    let n = if n < OWED_MAX {
+fn failing_words(n: u32) -> String {
+    let runs = match n {
+        1 => "its last run has".to_string(),
+        n => format!("its last {n} runs have"),
+    };
+    format!("{runs} failed: `max_consecutive_failed_dag_runs` = {n} pauses it then")
+}
+
+fn owed_words(n: usize, max: usize, is_catchup: bool, is_ok: bool) -> String {
+    if !is_catchup {
+        return "it owes the run of its latest tick, and makes it when it is unpaused".to_string();
+    }
+    let n = if n < max {
         n.to_string()
     } else {
-        format!("{OWED_MAX} or more")
+        format!("{max} or more")
     };
     let owes = format!("with `catchup` it owes {n} runs, and makes them when it is unpaused");
     if is_ok {

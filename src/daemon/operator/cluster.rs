@@ -8,6 +8,7 @@ use tidemill_executor::operator::{Failure, Job};
 use tidemill_kafka::Login;
 use tidemill_kafka::task::Edge;
 use tidemill_model::trigger::{Format, Isolation};
+use tidemill_store::NamedOffset;
 
 /// `connection` or `brokers`.
 #[derive(Debug, Deserialize)]
@@ -73,7 +74,11 @@ pub(super) fn edge(job: &Job, key: &str, value: &Value) -> Result<Edge, Failure>
                     Value::String(text) => text.trim().parse().ok(),
                     other => other.as_i64(),
                 };
-                Some((partition.parse().ok()?, offset.filter(|at| *at >= 0)?))
+                Some(NamedOffset {
+                    topic: None,
+                    partition: partition.parse().ok()?,
+                    offset: offset.filter(|at| *at >= 0)?,
+                })
             });
             Ok(Edge::Offsets(pairs.collect::<Option<_>>().ok_or_else(odd)?))
         }

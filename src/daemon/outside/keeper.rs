@@ -132,7 +132,7 @@ impl Keeper {
     /// Why not, for people.
     pub async fn answer(&self, wish: OutsideWish, may_write: bool) -> Result<Answer, Refusal> {
         if wish.changes() && !may_write {
-            let what = "this server is not the scheduler: it starts, or stands by for another";
+            let what = "this server is not the scheduler, and no database carries secrets there: change connections and variables at the scheduler's own server";
             return Err(Refusal::Unavailable {
                 what: what.to_string(),
             });

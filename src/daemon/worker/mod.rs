@@ -19,6 +19,7 @@ use crate::daemon::definition::{self, Definition, TaskNames};
 use crate::daemon::engine::log_path;
 use crate::daemon::facts;
 use crate::daemon::home::Home;
+use crate::daemon::outputs;
 use crate::daemon::outside;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{HashMap, HashSet};
@@ -31,7 +32,7 @@ use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Attempt, Outcome, Reason, TaskIndex};
 use tidemill_store::{
-    Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore, while_it_waits,
+    Claim, NewWorker, PastStore, StoreError, StreamStore, WorkerReport, WorkerStore, while_it_waits,
 };
 
 /// Without a bell, the store is asked so often.
@@ -119,7 +120,7 @@ pub struct RemoteWorker<S> {
     doubts_claims: Option<Instant>,
 }
 
-impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
     /// Enters the store as a new worker. Results that an earlier process could not deliver are
     /// delivered first.
     ///
@@ -374,12 +375,20 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
         let sealed = claim.sealed.as_deref();
         let found = outside::of_worker(uses, &self.places, attempt, sealed, keys);
         let kept = self.kept(&known, at, claim)?;
+        let looked_up = self.looked_up(&known, at, claim)?;
         let mut facts = facts::of_attempt(run, &known.dag, at, place, &run_dir, upstream, found);
         facts.asset_events = facts::asset_events(&own);
+        facts.looked_up = looked_up;
         facts.trigger = match facts::of_happening(&own) {
             Some(told) => Some(told),
             None => self.trigger_facts(run)?,
         };
+        let task_no = |at: TaskIndex| known.task_nos[at.at()];
+        outputs::add(&mut facts, &known.dag, at, task_no, |task_no, indexes| {
+            let read = self.store.instance_values(run.run, task_no, indexes);
+            let read = self.runtime.block_on(read);
+            read.map_err(|err| crate::exit::chain(&err))
+        })?;
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();
         Ok(AttemptSpec {

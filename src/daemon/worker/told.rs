@@ -7,11 +7,11 @@ use crate::daemon::facts;
 use crate::exit::chain;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use tidemill_model::{RunRow, RunType, TaskIndex, TaskNo, TaskState};
-use tidemill_store::{Claim, StoreError, StreamStore, ValueRow, WorkerStore};
-use tidemill_template::TaskFacts;
+use tidemill_model::{MapIndex, RunRow, RunType, TaskIndex, TaskNo, TaskState};
+use tidemill_store::{Claim, PastStore, StoreError, StreamStore, ValueRow, WorkerStore};
+use tidemill_template::{LookedUp, TaskFacts};
 
-impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
     /// What templates of a run of a stream see as `trigger`; its records are laid out for it.
     pub(super) fn trigger_facts(&self, run: &RunRow) -> Result<Option<Map<String, Value>>, String> {
         if !facts::is_of_stream(run) {
@@ -58,6 +58,30 @@ impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
             (task.id.clone(), facts::of_upstream(task, &states, mine))
         });
         Ok((facts.collect(), values))
+    }
+
+    /// What the task's templates ask of earlier runs, and of its own instances.
+    pub(super) fn looked_up(
+        &self,
+        known: &Definition,
+        at: TaskIndex,
+        claim: &Claim,
+    ) -> Result<LookedUp, String> {
+        let mut found = LookedUp::default();
+        let (uses, attempt) = (&known.dag.task(at).uses, claim.attempt);
+        if uses.n_instances && attempt.map_index != MapIndex::NONE {
+            let own = [attempt.task_no];
+            let asked = self.store.upstream(attempt.run, &own);
+            let (states, _) = self.runtime.block_on(asked).map_err(|err| chain(&err))?;
+            let states = states.into_iter().map(|(_, state)| state);
+            found.n_instances = Some(facts::n_instances(states));
+        }
+        if let Some(date) = claim.run.logical_date.filter(|_| uses.last_success) {
+            let asked = self.store.last_success(claim.run.dag, date);
+            let last = self.runtime.block_on(asked).map_err(|err| chain(&err))?;
+            found.last_success = last.unwrap_or_default();
+        }
+        Ok(found)
     }
 
     /// What an attempt before this one has kept while it waited.

@@ -116,8 +116,6 @@ async fn wish(web: &Web, bytes: &Bytes) -> Result<BackfillWish, Fault> {
             ));
         }
     };
-    // New runs are of the current version anyway; runs again keep theirs.
-    wish.flag("run_on_latest_version", true)?;
     Ok(BackfillWish {
         dag_id,
         from_date: wish
@@ -127,6 +125,7 @@ async fn wish(web: &Web, bytes: &Bytes) -> Result<BackfillWish, Fault> {
         is_backwards: wish.flag("run_backwards", false)?,
         reprocess,
         max_active_runs,
+        on_latest_version: wish.maybe_flag("run_on_latest_version")?,
         conf,
     })
 }

@@ -114,6 +114,8 @@ pub(crate) fn backfill(record: &BackfillRecord, dag: Option<&Dag>) -> Value {
         "is_paused": row.is_paused,
         "reprocess_behavior": row.reprocess,
         "max_active_runs": row.max_active_runs,
+        // Not of Airflow's answer.
+        "run_on_latest_version": row.on_latest_version,
         "created_at": row.created_at,
         "completed_at": row.completed_at,
         "updated_at": row.updated_at,
@@ -143,7 +145,7 @@ pub(crate) fn dag_details(record: &DagRecord, dag: Option<&Dag>, has_errors: boo
         "timezone": dag.map_or("UTC", |dag| dag.timezone.as_str()),
         "last_parsed": record.updated_at,
         "default_args": {},
-        "rerun_with_latest_version": dag.is_some_and(|dag| dag.rerun_with_latest_version),
+        "rerun_with_latest_version": dag.is_some_and(|dag| dag.rerun_with_latest_version == Some(true)),
         "owner_links": {},
         "is_favorite": false,
         "active_runs_count": 0,

@@ -44,14 +44,11 @@ pub(crate) async fn list(
     query: Pairs,
 ) -> ApiResult {
     let record = find(&web, &dag, &name).await?;
-    let limit = match query.get("limit") {
-        None => NEWEST,
-        Some(text) => {
-            let limit = text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n));
-            let message = format!("a number from 1 to {LIMIT_MAX}");
-            limit.ok_or_else(|| Fault::invalid("query", "limit", &message))?
-        }
-    };
+    let limit = query.number("limit", NEWEST)?;
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let message = format!("a number from 1 to {LIMIT_MAX}");
+        return Err(Fault::invalid("query", "limit", &message).into());
+    }
     let held = web.doors.streams.quarantine(record.trigger, limit).await?;
     let held: Vec<Value> = held.iter().map(poison).collect();
     Ok(Json(json!({ "quarantine": held })).into_response())
@@ -116,8 +113,12 @@ pub(crate) async fn drop(
 
 pub(crate) async fn drop_one(web: &Web, dag: &str, name: &str, id: i64) -> Result<(), Fault> {
     let record = find(web, dag, name).await?;
-    match web.doors.streams.drop_poison(record.trigger, id).await? {
-        true => Ok(()),
-        false => Err(not_held(dag, name, id)),
+    let asked = StreamWish::Drop {
+        trigger: record.trigger,
+        poison: id,
+    };
+    match wish(web, asked).await? {
+        Value::Bool(true) => Ok(()),
+        _ => Err(not_held(dag, name, id)),
     }
 }

@@ -62,7 +62,7 @@ impl Pairs {
             .map(|(_, value)| value.as_str())
     }
 
-    fn number(&self, key: &str, default: u32) -> Result<u32, Fault> {
+    pub(crate) fn number(&self, key: &str, default: u32) -> Result<u32, Fault> {
         match self.get(key) {
             None => Ok(default),
             Some(text) => text
@@ -201,9 +201,13 @@ impl Body {
     }
 
     pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool, Fault> {
+        Ok(self.maybe_flag(key)?.unwrap_or(default))
+    }
+
+    pub(crate) fn maybe_flag(&self, key: &str) -> Result<Option<bool>, Fault> {
         match self.get(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(_) => Err(Fault::invalid("body", key, "true or false is wanted")),
         }
     }

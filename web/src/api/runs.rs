@@ -111,7 +111,7 @@ pub(crate) async fn trigger(
 
 /// Makes the run that a body wishes for.
 pub(crate) async fn make(web: &Web, dag_id: String, headers: &HeaderMap, wish: &Body) -> ApiResult {
-    wish.refuse(&["run_after", "partition_key"])?;
+    wish.refuse(&["partition_key"])?;
     let data_interval = match (
         wish.instant("data_interval_start")?,
         wish.instant("data_interval_end")?,
@@ -144,6 +144,7 @@ pub(crate) async fn make(web: &Web, dag_id: String, headers: &HeaderMap, wish: &
         run_id: wish.text("dag_run_id")?,
         logical_date: wish.instant("logical_date")?,
         data_interval,
+        run_after: wish.instant("run_after")?,
         conf,
         note: wish.text("note")?,
         idempotency_key: header("idempotency-key"),

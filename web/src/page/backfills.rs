@@ -99,6 +99,7 @@ impl Filled {
             reprocess: Reprocess::from_name(&self.reprocess)
                 .ok_or("what happens with dates that have a run: none, failed or completed")?,
             max_active_runs: max_active_runs.ok_or("runs at once: a number from 1 to 10000")?,
+            on_latest_version: None,
             conf: serde_json::Map::new(),
         })
     }

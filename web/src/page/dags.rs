@@ -1,7 +1,7 @@
 //! The list of DAGs, and the switch that pauses one.
 
 use super::code::DiagnosticLine;
-use super::{Frame, PageResult, ask, code, go, schedule_text, show};
+use super::{Frame, PageResult, ask, code, go, schedule_text, show, why_paused};
 use crate::Web;
 use crate::error::Fault;
 use crate::view::grid::{self, RunBar};
@@ -29,6 +29,8 @@ struct Line {
     next: Option<(When, String)>,
     is_paused: bool,
     is_stale: bool,
+    /// Why it is paused without anybody's doing, and what it owes.
+    of_pause: Vec<String>,
     bars: Vec<RunBar>,
     counts: Vec<(Badge, i64)>,
     failing: Option<(String, String)>,
@@ -69,12 +71,16 @@ pub(crate) async fn list(
     }
     let mut lines = Vec::new();
     let mut running = false;
-    for dag in dags.iter().skip(offset).take(DAGS_PER_PAGE) {
+    let shown = || dags.iter().skip(offset).take(DAGS_PER_PAGE);
+    let mut of_pause = why_paused(&web, shown()).await;
+    for dag in shown() {
         let counts = counts.remove(&dag.dag).unwrap_or_default();
         running |= counts
             .iter()
             .any(|(state, n)| !state.is_terminal() && *n > 0);
-        lines.push(line(&web, dag, counts).await?);
+        let mut line = line(&web, dag, counts).await?;
+        line.of_pause = of_pause.remove(&dag.dag_id).unwrap_or_default();
+        lines.push(line);
     }
     let mut frame = Frame::new("DAGs", Some(String::new()), web.doors.version);
     frame.refresh = running;
@@ -142,6 +148,7 @@ async fn line(
         next: next.map(|at| (at.into(), view::relative(at, now))),
         is_paused: record.is_paused,
         is_stale: record.is_stale,
+        of_pause: Vec::new(),
         bars: grid::bars(&runs, now),
         counts: counts
             .into_iter()

@@ -12,6 +12,9 @@ use tidemill_model::{Dag, MapIndex, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{RunFilter, RunRecord};
 
 const LIST_MAX: usize = 1_000;
+/// Letters of an edge's label that are drawn, and about how wide one is.
+const LABEL_MAX: usize = 28;
+const LETTER: f64 = 6.6;
 
 struct Node {
     title: String,
@@ -30,6 +33,14 @@ struct Drawn {
     width: String,
     height: String,
     edges: Vec<String>,
+    labels: Vec<EdgeLabel>,
+}
+
+/// What people call an edge, and the middle of its place.
+struct EdgeLabel {
+    text: String,
+    x: String,
+    y: String,
 }
 
 #[derive(Template)]
@@ -137,13 +148,13 @@ fn nodes(
     let node = |(at, task): (usize, &tidemill_model::Task)| {
         let title = text::inert(task.display_name.as_deref().unwrap_or(&task.id));
         let above = dag.graph.upstream(TaskIndex(at as u32));
-        let mut waits: Vec<&str> = above
+        let mut waits: Vec<String> = above
             .iter()
             .take(8)
-            .map(|up| dag.task(*up).id.as_str())
+            .map(|up| waited_for(dag, *up, TaskIndex(at as u32)))
             .collect();
         if above.len() > 8 {
-            waits.push("…");
+            waits.push("…".to_string());
         }
         Node {
             label: text::cut(&title, 28),
@@ -184,11 +195,43 @@ fn drawn(dag: &Dag, nodes: &mut [Node]) -> Option<Drawn> {
         node.y = format!("{y:.1}");
         node.width = format!("{width:.1}");
     }
+    let (labels, right) = labels(dag, &drawing.edges);
     Some(Drawn {
-        width: format!("{:.0}", drawing.width),
+        width: format!("{:.0}", drawing.width.max(right)),
         height: format!("{:.0}", drawing.height),
         edges: drawing.edges.iter().map(|points| curve(points)).collect(),
+        labels,
     })
+}
+
+/// A task that is waited for, with what people call the edge.
+fn waited_for(dag: &Dag, upstream: TaskIndex, own: TaskIndex) -> String {
+    let id = &dag.task(upstream).id;
+    match dag.graph.label(upstream, own) {
+        None => id.clone(),
+        Some(label) => format!("{id} ({})", text::inert(label)),
+    }
+}
+
+/// The labels of edges, each on the last piece of its line, and how far they reach to the right.
+fn labels(dag: &Dag, lines: &[Vec<(f64, f64)>]) -> (Vec<EdgeLabel>, f64) {
+    let mut right = 0.0f64;
+    let mut labels = Vec::new();
+    for ((from, to), line) in dag.graph.edges().zip(lines) {
+        let (Some(label), [.., above, below]) = (dag.graph.label(from, to), line.as_slice()) else {
+            continue;
+        };
+        let text = text::cut(&text::inert(label), LABEL_MAX);
+        let half = text.chars().count() as f64 * LETTER / 2.0 + 2.0;
+        let x = f64::midpoint(above.0, below.0).max(half);
+        right = right.max(x + half);
+        labels.push(EdgeLabel {
+            text,
+            x: format!("{x:.1}"),
+            y: format!("{:.1}", f64::midpoint(above.1, below.1) + 4.0),
+        });
+    }
+    (labels, right)
 }
 
 /// A smooth line through points that only go down.

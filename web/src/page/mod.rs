@@ -25,11 +25,12 @@ use crate::{Web, statics};
 use askama::Template;
 use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tidemill_model::Dag;
 use tidemill_model::dag::DEFAULT_POOL;
-use tidemill_store::{Answer, Command, DagRecord, RunRecord};
+use tidemill_store::{Answer, Command, Condition, DagRecord, RunRecord};
 
 /// What every page has around it.
 pub(crate) struct Frame {
@@ -215,6 +216,8 @@ pub(crate) struct DagHead {
     pub(crate) errors: Vec<code::DiagnosticLine>,
     /// What keeps its tasks from running, though its file is right.
     pub(crate) warnings: Vec<String>,
+    /// Why it is paused without anybody's doing, and what it owes.
+    pub(crate) of_pause: Vec<String>,
 }
 
 /// The head for a DAG, with what is wrong in its file now.
@@ -250,7 +253,35 @@ pub(crate) async fn dag_head(
         tab,
         errors: code::diagnostics(web, Some(&record.file)).await?,
         warnings: missing_pools(web, dag).await?,
+        of_pause: why_paused(web, [record].into_iter())
+            .await
+            .remove(&record.dag_id)
+            .unwrap_or_default(),
     })
+}
+
+/// How long a page waits for what the scheduler says of DAGs that are paused.
+const WHY_PAUSED_WAIT: Duration = Duration::from_secs(2);
+
+/// Why those of some DAGs that are paused are so without anybody's doing, and what they owe, by
+/// DAG. Nothing where the scheduler does not say so soon: a page can be without it.
+pub(crate) async fn why_paused(
+    web: &Web,
+    dags: impl Iterator<Item = &DagRecord>,
+) -> HashMap<String, Vec<String>> {
+    let paused = dags.filter(|dag| dag.is_paused && !dag.is_stale);
+    let dag_ids: Vec<String> = paused.map(|dag| dag.dag_id.clone()).collect();
+    if dag_ids.is_empty() {
+        return HashMap::new();
+    }
+    let asked = ask(web, Command::WhyPaused { dag_ids });
+    let Ok(Ok(Answer::WhyPaused(told))) = tokio::time::timeout(WHY_PAUSED_WAIT, asked).await else {
+        return HashMap::new();
+    };
+    let words = |all: Vec<Condition>| all.iter().map(|one| text::inert(&one.detail)).collect();
+    told.into_iter()
+        .map(|(dag_id, all)| (dag_id, words(all)))
+        .collect()
 }
 
 /// A warning for each pool that tasks name and nobody has made: those tasks wait.

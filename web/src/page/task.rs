@@ -96,8 +96,7 @@ pub(crate) async fn find(
             && is_untouched(web, &run, task, no).await?
         {
             // It has no row yet: nothing has happened to it.
-            let retries = i32::try_from(task.retry.retries).unwrap_or(i32::MAX);
-            row = Some(rows::blank(run.row.run, no, retries));
+            row = Some(TaskRow::new(run.row.run, no, map, task.retry.retries));
         }
     }
     match row {

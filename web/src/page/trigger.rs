@@ -291,6 +291,7 @@ fn wish(dag: &Dag, texts: &Texts) -> (Command, HashMap<String, String>) {
         run_id: filled("run_id"),
         logical_date,
         data_interval: None,
+        run_after: None,
         conf,
         note: filled("note"),
         idempotency_key: None,

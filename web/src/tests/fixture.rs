@@ -75,6 +75,7 @@ fn task(id: &str) -> Task {
         on_lost: OnLost::Fail,
         mapping: None,
         reads: Vec::new(),
+        reads_files: Vec::new(),
         uses: tidemill_model::Uses::default(),
         alerts: Vec::new(),
         line: 4,
@@ -115,7 +116,7 @@ pub(crate) fn dag(id: &str, tasks: &[&str], edges: Vec<(u32, u32)>) -> Dag {
             delay: Duration::ZERO,
             scope: tidemill_model::dag::RetryScope::Failed,
         },
-        rerun_with_latest_version: false,
+        rerun_with_latest_version: None,
         max_consecutive_failed_runs: 0,
         triggers: Vec::new(),
         event_triggers: Vec::new(),
@@ -235,7 +236,10 @@ pub(crate) async fn fixture() -> Fixture {
     let store = Arc::new(MemoryStore::new());
     let definitions = Definitions::default();
     let logs = tempfile::tempdir().unwrap();
-    let hello = dag("hello", &["greet", "wave", "join"], vec![(0, 2), (1, 2)]);
+    let mut hello = dag("hello", &["greet", "wave", "join"], vec![(0, 2), (1, 2)]);
+    let edge = (TaskIndex(0), TaskIndex(2));
+    let labels = [(edge, format!("if {HOSTILE}").into())].into();
+    hello.graph = hello.graph.with_labels(labels);
     let stored = add_dag(&store, &definitions, hello).await;
     let term = store.take_term("test", Ts(DAY)).await.unwrap();
     let states = |no: i64| match no {
@@ -445,7 +449,7 @@ fn full_pool() -> PoolState {
 
 fn blocked() -> Condition {
     Condition {
-        condition: "pool_slots",
+        condition: "pool_slots".into(),
         ok: false,
         detail: format!("2 of 2 slots are taken {HOSTILE}"),
         holders: vec![holder()],

@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::{Badge, When, span_text, text, urgency};
 use std::collections::{HashMap, HashSet};
-use tidemill_model::{Dag, Epoch, MapIndex, RunNo, Task, TaskNo, TaskState, Ts};
+use tidemill_model::{Dag, MapIndex, Task, TaskNo, TaskState, Ts};
 use tidemill_store::{RunRecord, TaskRow};
 
 /// A task of a DAG, as a line of a page.
@@ -74,51 +74,19 @@ pub(crate) fn instances(
         return rows;
     }
     let touched: HashSet<TaskNo> = rows.iter().map(|row| row.task_no).collect();
-    let retries: HashMap<&str, i32> = dag
-        .into_iter()
-        .flat_map(|dag| &dag.tasks)
-        .map(|task| {
-            (
-                task.id.as_str(),
-                i32::try_from(task.retry.retries).unwrap_or(i32::MAX),
-            )
-        })
+    let tasks = dag.into_iter().flat_map(|dag| &dag.tasks);
+    let retries: HashMap<&str, u32> = tasks
+        .map(|task| (task.id.as_str(), task.retry.retries))
         .collect();
     let untouched = lines.iter().filter(|line| !touched.contains(&line.no));
     let blanks = untouched.map(|line| {
         let retries = retries.get(line.id.as_str()).copied().unwrap_or(0);
-        blank(run.row.run, line.no, retries)
+        TaskRow::new(run.row.run, line.no, MapIndex::NONE, retries)
     });
     let mut all: Vec<TaskRow> = blanks.collect();
     all.extend(rows);
     all.sort_by_key(|row| (row.task_no, row.map_index));
     all
-}
-
-/// An instance that nothing has happened to.
-pub(crate) fn blank(run: RunNo, task_no: TaskNo, retries: i32) -> TaskRow {
-    TaskRow {
-        run,
-        task_no,
-        map_index: MapIndex::NONE,
-        state: TaskState::None,
-        try_number: 0,
-        max_tries: retries,
-        epoch: Epoch(0),
-        worker: None,
-        losses: 0,
-        scheduled_at: None,
-        queued_at: None,
-        started_at: None,
-        ended_at: None,
-        not_before: None,
-        reason: None,
-        message: None,
-        exit_code: None,
-        followed: None,
-        map_item: None,
-        clears: 0,
-    }
 }
 
 /// How many instances are in which state, worst first.
