@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidemill_model::attempt::{Again, Verdict};
 use tidemill_model::dag::{OnLost, Pattern, RetryAction, RetryRule, RetryScope, RunRetry};
 use tidemill_model::{Outcome, Reason, RunState, TaskIndex, TaskState, TriggerRule, Ts};
-use tidemill_scheduler::{Effect, Event};
+use tidemill_scheduler::{Effect, Event, Run};
 
 fn failed(exit_code: i32, message: &str) -> Outcome {
     Outcome {
@@ -252,4 +252,39 @@ fn the_wait_before_a_try_grows_with_tries_that_failed_and_not_with_attempts_that
         player.now = due;
         player.step(Event::TimerDue(TaskIndex(0)));
     }
+}
+
+#[test]
+fn after_a_crash_a_try_waits_for_the_instant_for_which_it_was_put_off() {
+    let (mut player, _) = after(failed(75, "busy"));
+    let task_nos: Vec<_> = player.run.tasks.iter().map(|task| task.task_no).collect();
+    let (row, rows) = (player.run.row.clone(), player.run.tasks.clone());
+    let due = player.now.after(Duration::from_secs(77));
+    player.run = Run::new(row, Arc::clone(&player.run.dag), &task_nos, rows);
+    player.timers.clear();
+    player.step(Event::Resume);
+    assert_eq!(player.timers, [(due, TaskIndex(0))]);
+}
+
+#[test]
+fn the_next_try_keeps_the_one_before_and_the_first_has_none() {
+    let mut sketch = Sketch::default();
+    sketch.add("task", &[]).retry.retries = 1;
+    let mut player = Player::new(Arc::new(sketch.build()), 0, &[]);
+    player.step(Event::Begin);
+    let kept = |effects: &[Effect]| -> Vec<i32> {
+        let kept = effects.iter().filter_map(|effect| match effect {
+            Effect::KeepTry(row) => Some(row.try_number),
+            _ => None,
+        });
+        kept.collect()
+    };
+    let (attempt, effects) = player.run.launch(TaskIndex(0), 1, player.now);
+    assert!(kept(&effects).is_empty(), "nothing was before");
+    player.report(attempt, failed(1, "no"));
+    let (due, at) = player.timers.pop().unwrap();
+    player.now = due;
+    player.step(Event::TimerDue(at));
+    let (_, effects) = player.run.launch(TaskIndex(0), 1, player.now);
+    assert_eq!(kept(&effects), [1]);
 }

@@ -143,6 +143,8 @@ fn a_time_sensor_waits_without_a_slot_and_goes_with_its_instant() {
     player.now = Ts(60_000_000);
     player.step(Event::TimerDue(FIRST));
     assert_eq!(player.states()["a"], TaskState::Success);
+    let ended = &player.run.tasks[0];
+    assert_eq!((ended.ended_at, ended.not_before), (Some(player.now), None));
     player.timers.clear();
     player.play();
     assert_eq!(player.run.row.state, RunState::Success);
