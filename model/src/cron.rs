@@ -88,7 +88,7 @@ impl Cron {
             preset.map(|(_, expression)| *expression).ok_or_else(|| {
                 let names: Vec<&str> = Cron::presets().collect();
                 whole(format!(
-                    "`{trimmed}` is not a preset; there are {}",
+                    "`{trimmed}` is not a preset; there are {}, and as a whole schedule `@every 15m`, @once and @continuous",
                     names.join(" ")
                 ))
             })?
@@ -256,7 +256,10 @@ fn check_field(at: usize, field: &str) -> Result<(), CronError> {
     let (name, allowed) = FIELDS[at];
     let refuse = || CronError {
         field: Some(at),
-        message: format!("`{field}` cannot be the {name}: {allowed}"),
+        message: format!(
+            "`{field}` cannot be the {name}: {allowed}{}",
+            step_words(at, field)
+        ),
     };
     if field.split(',').any(str::is_empty) {
         return Err(CronError {
@@ -279,6 +282,20 @@ fn check_field(at: usize, field: &str) -> Result<(), CronError> {
         .parse(&alone.join(" "))
         .map(drop)
         .map_err(|_| refuse())
+}
+
+/// Quartz, and Airflow too, take `5/15` for `5-59/15`; crontab(5) has no step behind a number.
+fn step_words(at: usize, field: &str) -> String {
+    const LAST: [&str; 5] = ["59", "23", "31", "12", "6"];
+    let from_number = |item: &str| {
+        let (first, step) = item.split_once('/')?;
+        let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| format!("{first}-{}/{step}", LAST[at]))
+    };
+    let range = field.split(',').find_map(from_number);
+    range.map_or(String::new(), |range| {
+        format!("; a step stands behind a range, as in `{range}`")
+    })
 }
 
 fn is_word_of(field: usize, word: &str) -> bool {

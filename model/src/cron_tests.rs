@@ -104,14 +104,33 @@ fn sunday_is_0_and_7_and_the_two_day_fields_mean_or() {
 }
 
 #[test]
+fn a_step_behind_a_number_is_refused_with_the_range_that_is_meant() {
+    let why = |expression: &str| Cron::parse(expression).unwrap_err().message;
+    assert!(why("5/15 * * * *").ends_with("as in `5-59/15`"));
+    assert!(why("0 8,12/4 * * *").ends_with("as in `12-23/4`"));
+    assert!(!why("5-90/15 * * * *").contains("as in"));
+    assert!(why("@often").contains("@once"));
+}
+
+/// Source: Airflow's `utils/dates.py: cron_presets`; `@midnight` and `@annually` are cron(8)'s.
+#[test]
 fn presets_stand_for_expressions() {
-    for preset in Cron::presets() {
-        Cron::parse(preset).unwrap();
+    let table = [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@quarterly", "0 0 1 */3 *"),
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+    ];
+    assert!(Cron::presets().eq(table.map(|(preset, _)| preset)));
+    for (preset, expression) in table {
+        let next = |text: &str| fires(text, NEW_YORK, "2026-11-21T00:00:00Z", 9);
+        assert_eq!(next(preset), next(expression), "{preset}");
+        assert_eq!(next(&preset.to_uppercase()), next(expression), "{preset}");
     }
-    assert_eq!(
-        fires("@quarterly", "UTC", "2026-11-21T00:00:00Z", 1),
-        ["01-01 00:00+00:00"]
-    );
     assert_eq!(Cron::parse("@often").unwrap_err().field, None);
 }
 

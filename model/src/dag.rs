@@ -158,9 +158,9 @@ impl Dag {
         conf: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<(), String> {
         self.params.iter().try_for_each(|param| {
-            let value = conf.get(&param.name).unwrap_or(&param.default);
-            param
-                .accepts(value)
+            let given = conf.get(&param.name);
+            given
+                .map_or_else(|| param.accepts_silence(), |value| param.accepts(value))
                 .map_err(|why| format!("parameter `{}` {why}", param.name))
         })
     }

@@ -1,5 +1,6 @@
 //! Identities. Rows are keyed by integers; names are what people type.
 
+use crate::state::RunType;
 use serde::{Deserialize, Serialize};
 
 macro_rules! number {
@@ -74,6 +75,40 @@ impl RunNo {
     }
 }
 
+/// The longest name of a run, as in Airflow.
+const RUN_ID_MAX: usize = 250;
+
+/// Can a person or a task give a run this name? Airflow's rules (`serialization/definitions/dag.py:
+/// create_dagrun`, `[scheduler] allowed_run_id_pattern`). A name of another type's is refused since
+/// the tick, or whatever would make the run of that name, could make none.
+///
+/// # Errors
+/// One sentence that says why not.
+pub fn check_run_id(text: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.~:+-".contains(&byte);
+    if text.is_empty() || text.len() > RUN_ID_MAX || !text.bytes().all(fits) {
+        return Err(format!(
+            "`{text}` cannot be the name of a run: A-Z a-z 0-9 _ . ~ : + and - only, up to {RUN_ID_MAX} of them"
+        ));
+    }
+    if text.contains("..") {
+        return Err(format!("`{text}` cannot be the name of a run: no `..`"));
+    }
+    let others = RunType::ALL
+        .iter()
+        .filter(|other| **other != RunType::Manual);
+    let is_of = |other: &&RunType| {
+        let rest = text.strip_prefix(other.name());
+        rest.is_some_and(|rest| rest.starts_with("__"))
+    };
+    match others.copied().find(|other| is_of(&other)) {
+        Some(other) => Err(format!(
+            "`{text}` cannot be the name of this run: names that begin with `{other}__` are kept for {other} runs"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn scramble(number: u64) -> u64 {
     let once = number.wrapping_mul(SHORT_MULTIPLIER) & SHORT_MASK;
     let folded = once ^ (once >> 20);
@@ -97,9 +132,46 @@ fn inverse_of_multiplier() -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Source: Airflow's `config_templates/config.yml: allowed_run_id_pattern`,
+    /// `models/dagrun.py: validate_run_id`, `utils/types.py: DagRunType.from_run_id`.
+    #[test]
+    fn a_run_has_a_name_that_airflow_would_take() {
+        let longest = "a".repeat(RUN_ID_MAX);
+        let good = [
+            "a",
+            "manual__2026-11-22T08:00:00+00:00",
+            "A.z_0~9:+-",
+            "scheduled",
+            "scheduled_by_hand",
+            "not_scheduled__x",
+            &longest,
+        ];
+        for name in good {
+            assert_eq!(check_run_id(name), Ok(()), "{name}");
+        }
+        let longer = "a".repeat(RUN_ID_MAX + 1);
+        let bad = [
+            ("", "A-Z"),
+            ("a b", "A-Z"),
+            ("a/b", "A-Z"),
+            ("a@b", "A-Z"),
+            ("\u{e9}", "A-Z"),
+            (&longer, "A-Z"),
+            ("a..b", "`..`"),
+            ("scheduled__2026-11-22T08:00:00+00:00", "scheduled runs"),
+            ("backfill__x", "backfill runs"),
+            ("asset_triggered__x", "asset_triggered runs"),
+        ];
+        for (name, why) in bad {
+            let told = check_run_id(name).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -35,6 +35,7 @@ pub use dag::{Dag, Operator, Task};
 pub use graph::{Graph, TaskIndex};
 pub use id::{
     AssetNo, BackfillNo, DagNo, Epoch, EventNo, MapIndex, RunNo, TaskNo, TriggerNo, VersionNo,
+    check_run_id,
 };
 pub use row::{LastSuccess, MapItem, RunRow, TaskRow};
 pub use state::{Reprocess, RunState, RunType, SkipReason, TaskEvent, TaskState, TriggerRule};

@@ -38,6 +38,28 @@ impl Param {
     pub fn accepts(&self, value: &serde_json::Value) -> Result<(), String> {
         json_schema::check(&self.schema, value)
     }
+
+    /// Can a run go without saying anything of it? A default must fit. Where there is none, a run
+    /// has to name a value (Airflow's `Param.resolve`), unless the type says that it may be null,
+    /// which a file cannot write as a default.
+    ///
+    /// # Errors
+    /// What is wrong, to be read after the parameter's name.
+    pub fn accepts_silence(&self) -> Result<(), String> {
+        if self.default.is_null() && !self.may_be_null() {
+            return Err("needs a value".to_string());
+        }
+        self.accepts(&self.default)
+    }
+
+    /// Does its type name null?
+    pub fn may_be_null(&self) -> bool {
+        match self.schema.get("type") {
+            Some(serde_json::Value::Array(types)) => types.iter().any(|name| name == "null"),
+            Some(name) => name == "null",
+            None => false,
+        }
+    }
 }
 
 #[cfg(test)]

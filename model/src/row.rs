@@ -52,6 +52,19 @@ pub struct RunRow {
     pub retries_used: i32,
 }
 
+impl RunRow {
+    /// Was it to begin later than it was made? So is one that is tried again as a whole.
+    pub fn is_delayed(&self) -> bool {
+        self.run_after > self.queued_at
+    }
+
+    /// Does it wait for its instant, and so for nothing else yet? What was due when it was made
+    /// waits for none, even if the clock has gone back since.
+    pub fn waits_to_begin(&self, now: Ts) -> bool {
+        self.state == RunState::Queued && self.is_delayed() && self.run_after > now
+    }
+}
+
 /// When a run that has succeeded was, and what it was about: the last one before another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastSuccess {

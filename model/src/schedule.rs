@@ -170,6 +170,19 @@ impl Schedule {
         }
     }
 
+    /// The data of a run that somebody asks for, about an instant: what a run of the schedule
+    /// would have if it ticked then, or the last period that was over (Airflow's
+    /// `infer_manual_data_interval`).
+    pub fn asked_for(&self, at: Ts) -> (Ts, Ts) {
+        match self.interval {
+            Interval::Tick | Interval::Fixed(_) => self.about(at).data_interval,
+            Interval::Previous | Interval::Period => {
+                let end = self.previous_before(Ts(at.0.saturating_add(1)));
+                end.map_or((at, at), |end| self.about(end).data_interval)
+            }
+        }
+    }
+
     /// How much later than its ticks a DAG runs: from zero to `jitter`, by the DAG's name, so
     /// that it is the same for each tick and on each machine. Whole seconds, where there are any.
     pub fn offset(&self, dag_id: &str) -> Duration {
@@ -183,7 +196,7 @@ impl Schedule {
 
 /// A number that a name always has, spread evenly (FNV-1a and SplitMix64's last step). The
 /// standard library's hash may change with its version; this must not.
-fn spread(name: &str) -> u64 {
+pub fn spread(name: &str) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     for byte in name.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);

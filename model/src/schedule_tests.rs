@@ -72,6 +72,45 @@ fn each_interval_says_what_a_run_is_about() {
     assert_eq!(end.since(start), hour * 25);
 }
 
+/// Source: Airflow's `infer_manual_data_interval` of `timetables/trigger.py: _TriggerTimetable`,
+/// `timetables/interval.py: CronDataIntervalTimetable` and `timetables/simple.py`.
+#[test]
+fn a_run_that_is_asked_for_is_about_the_last_whole_period() {
+    let hour = Duration::from_secs(3_600);
+    let (one, two, three) = (Ts(3_600_000_000), Ts(7_200_000_000), Ts(10_800_000_000));
+    let half_past = three.after(hour / 2);
+    let cases = [
+        (Interval::Tick, half_past, (half_past, half_past)),
+        (Interval::Tick, three, (three, three)),
+        (
+            Interval::Fixed(hour),
+            half_past,
+            (half_past.before(hour), half_past),
+        ),
+        (Interval::Previous, half_past, (two, three)),
+        (Interval::Period, half_past, (two, three)),
+        // At a tick the period that ends there is whole.
+        (Interval::Period, three, (two, three)),
+        (Interval::Period, Ts(three.0 - 1), (one, two)),
+    ];
+    for (interval, at, expected) in cases {
+        let mut hourly = crons(&["0 * * * *"], "UTC");
+        hourly.interval = interval;
+        assert_eq!(hourly.asked_for(at), expected, "{interval:?} {at}");
+    }
+    // Without ticks before it there is no period.
+    for ticks in [
+        Ticks::Manual,
+        Ticks::Continuous,
+        Ticks::Once(None),
+        Ticks::At(vec![three]),
+    ] {
+        let mut other = Schedule::of(ticks, TimeZone::UTC);
+        other.interval = Interval::Period;
+        assert_eq!(other.asked_for(two), (two, two));
+    }
+}
+
 #[test]
 fn the_first_of_the_explicit_instants_is_about_nothing_before_it() {
     let mut schedule = Schedule::of(Ticks::At(vec![Ts(7)]), TimeZone::UTC);

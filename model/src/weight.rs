@@ -140,6 +140,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Source: Airflow's `task/priority_strategy.py`, the three `get_weight`.
     #[test]
     fn a_diamond_counts_its_join_once() {
         let graph = Graph::new(4, vec![(0, 1), (0, 2), (1, 3), (2, 3)]).unwrap();
@@ -150,12 +151,17 @@ mod tests {
         assert_eq!(all(WeightRule::Absolute), own);
     }
 
+    /// Source: Airflow's `bases/operator.py: db_safe_priority`.
     #[test]
     fn a_total_stays_within_32_bits() {
         let graph = Graph::new(2, vec![(0, 1)]).unwrap();
-        let big = i64::from(i32::MAX);
-        let found = totals(&graph, &[big, big], &[WeightRule::Downstream; 2]);
-        assert_eq!(found, [big, big]);
+        let (most, least) = (i64::from(i32::MAX), i64::from(i32::MIN));
+        for (own, bound) in [(most, most), (-most, least)] {
+            let down = totals(&graph, &[own, own], &[WeightRule::Downstream; 2]);
+            assert_eq!(down, [bound, own]);
+            let up = totals(&graph, &[own, own], &[WeightRule::Upstream; 2]);
+            assert_eq!(up, [own, bound]);
+        }
     }
 
     proptest! {

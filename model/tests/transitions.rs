@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 use std::fmt::Write;
-use tidemill_model::{TaskEvent, TaskState};
+use tidemill_model::{RunState, RunType, TaskEvent, TaskState};
 
 fn table() -> String {
     let mut text = String::new();
@@ -45,6 +45,51 @@ fn a_state_that_is_over_is_left_only_by_people_or_by_the_file() {
             );
         }
     }
+}
+
+/// Source: Airflow's `utils/state.py: TaskInstanceState, DagRunState, State.failed_states` and
+/// `utils/types.py: DagRunType`. Not here: `awaiting_input`, and the run types
+/// `operator_triggered` and `asset_materialization`, whose runs are `manual`.
+#[test]
+fn states_and_run_types_have_airflows_names_and_meanings() {
+    let table = [
+        ("none", "open"),
+        ("scheduled", "open"),
+        ("queued", "open"),
+        ("running", "open"),
+        ("success", "over"),
+        ("failed", "failed"),
+        ("upstream_failed", "failed"),
+        ("skipped", "over"),
+        ("up_for_retry", "open"),
+        ("up_for_reschedule", "open"),
+        ("deferred", "open"),
+        ("restarting", "open"),
+        ("removed", "over"),
+    ];
+    let found = TaskState::ALL.iter().map(|state| {
+        let meaning = match (state.is_terminal(), state.is_failure()) {
+            (false, false) => "open",
+            (true, false) => "over",
+            (true, true) => "failed",
+            (false, true) => "never",
+        };
+        (state.name(), meaning)
+    });
+    assert_eq!(found.collect::<Vec<_>>(), table);
+    let runs = RunState::ALL
+        .iter()
+        .map(|state| (state.name(), state.is_terminal()));
+    let expected = [
+        ("queued", false),
+        ("running", false),
+        ("success", true),
+        ("failed", true),
+    ];
+    assert_eq!(runs.collect::<Vec<_>>(), expected);
+    let types = RunType::ALL.iter().map(|run_type| run_type.name());
+    let expected = ["manual", "scheduled", "backfill", "asset_triggered"];
+    assert_eq!(types.collect::<Vec<_>>(), expected);
 }
 
 #[test]

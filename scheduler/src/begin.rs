@@ -1,6 +1,6 @@
 //! When a run may begin at the earliest.
 
-use tidemill_model::{RunRow, RunState, Ts};
+use tidemill_model::Ts;
 
 /// The instant before which a run that is made now does not begin. A run is due when that comes
 /// which it is about, or at once where it is about nothing; somebody may wish for another
@@ -12,17 +12,6 @@ pub fn run_after(wished: Option<Ts>, logical_date: Option<Ts>, now: Ts) -> Ts {
         Some(wished) => wished,
         None => due,
     }
-}
-
-/// Does a queued run wait for its instant, and so for nothing else yet? What was due when it was
-/// made waits for none, even if the clock has gone back since.
-pub fn waits_to_begin(row: &RunRow, now: Ts) -> bool {
-    row.state == RunState::Queued && is_delayed(row) && row.run_after > now
-}
-
-/// Was a run to begin later than it was made? So is one that is tried again as a whole.
-pub(crate) fn is_delayed(row: &RunRow) -> bool {
-    row.run_after > row.queued_at
 }
 
 #[cfg(test)]

@@ -66,7 +66,10 @@ pub(crate) fn attempt_ended(
     task.exit_code = outcome.exit_code;
     task.message = outcome.message;
     task.reason = outcome.reason;
+    let would_go_on =
+        outcome.child.is_some() || outcome.items.is_some() || run.task(at).operator.is_wait();
     match outcome.verdict {
+        Verdict::Success if would_go_on && run.is_ending(at) => stop(run, at, now, effects),
         Verdict::Success if outcome.child.is_some() => {
             wait::for_child(run, at, outcome.child, now, effects);
         }
@@ -329,11 +332,23 @@ fn settle_without_verdict(
     }
     if state == TaskState::Restarting {
         run.apply(at, TaskEvent::Lose);
+        if run.is_ending(at) {
+            stop(run, at, now, effects);
+            return true;
+        }
         effects.push(Effect::Task(at));
         look_at(run, vec![run.index_of(at)], now, effects);
         return true;
     }
     false
+}
+
+/// In a run that is being ended nothing begins any more: no wait, no instances of a mapped task,
+/// and no other attempt of what was cleared before.
+fn stop(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
+    run.apply(at, TaskEvent::Skip);
+    run.tasks[at.at()].reason = run.row.reason;
+    over(run, at, now, effects);
 }
 
 /// An instance is over: tell its row, and look at what waited for it.

@@ -110,11 +110,10 @@ pub(crate) fn keep(run: &mut Run, task: TaskIndex, effects: &mut Vec<Effect>) ->
             own.state == TaskState::None && !own.is_live() && !run.is_held_back(task)
         }
     };
-    let n_before = effects.len();
     if is_due {
         lay_out(run, task, n_wanted, effects);
     }
-    effects.len() > n_before
+    is_due
 }
 
 /// An attempt that was to say that there is nothing to map over has ended. Answers whether the
@@ -158,9 +157,7 @@ fn lay_out(run: &mut Run, task: TaskIndex, n_wanted: usize, effects: &mut Vec<Ef
         let row = &mut run.tasks[place.at()];
         row.epoch = row.epoch.max(epoch);
         row.map_item = None;
-        if row.state == TaskState::Removed {
-            run.apply(place, TaskEvent::Clear);
-        }
+        run.bring_back(place);
         effects.push(Effect::Task(place));
     }
 }

@@ -72,6 +72,21 @@ impl Run {
         at
     }
 
+    /// An instance that was gone is there again, with all of its tries before it.
+    pub(crate) fn bring_back(&mut self, at: TaskIndex) {
+        if self.tasks[at.at()].state != TaskState::Removed {
+            return;
+        }
+        self.apply(at, TaskEvent::Clear);
+        let own = &self.tasks[self.index_of(at).at()];
+        let retries = i32::try_from(self.task(at).retry.retries).unwrap_or(i32::MAX);
+        // As in `add_instance`.
+        let retries = retries.min(own.max_tries);
+        let row = &mut self.tasks[at.at()];
+        row.max_tries = row.max_tries.max(row.try_number.saturating_add(retries));
+        row.losses = 0;
+    }
+
     /// Before all instances of a mapped task run again, its values are looked at anew: its own
     /// instance comes back, and the others wait for what it finds.
     pub(crate) fn collapse(&mut self, task: TaskIndex) {
@@ -110,9 +125,7 @@ pub(crate) fn expand(
         let row = &mut run.tasks[place.at()];
         // The row of the task goes; its epoch lives on in those of its instances.
         row.epoch = row.epoch.max(epoch);
-        if run.tasks[place.at()].state == TaskState::Removed {
-            run.apply(place, TaskEvent::Clear);
-        }
+        run.bring_back(place);
         run.tasks[place.at()].map_item = Some(Box::new(item));
         if !run.tasks[place.at()].is_live() && run.apply(place, TaskEvent::Schedule) {
             run.tasks[place.at()].scheduled_at = Some(now);
@@ -125,7 +138,7 @@ pub(crate) fn expand(
 /// A mapped task that was to be expanded anew has ended without it: marked, blocked, failed. Its
 /// instances, which waited for that, are gone.
 pub(crate) fn remove_orphans(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
-    while let Some(task) = run.orphaned.pop() {
+    while let Some(task) = run.moved_above.pop() {
         let is_over = run.tasks[task.at()].state.is_terminal();
         if !is_over || run.is_expanded(task) {
             continue;

@@ -26,7 +26,7 @@ mod why;
 
 pub use admit::{Admission, FAIR_SHARE, Gate, GateKind, Place, PoolLimit, PoolUse};
 pub use backfill::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
-pub use begin::{run_after, waits_to_begin};
+pub use begin::run_after;
 pub use clear::{ClearChoice, plan_clear, with_neighbours};
 pub use due::{Due, FIRST_RUNS_MAX, OWED_MAX, due, n_owed, next_tick, owes_many, previous_tick};
 pub use failing::is_failing;

@@ -98,7 +98,7 @@ fn after(mut row: TaskRow, event: TaskEvent) -> TaskRow {
 /// report of its last expansion can be taken for one of its next attempt. Answers which.
 fn keep_epochs(run: &mut Run, gone: &[TaskRow]) -> Vec<TaskIndex> {
     let mut raised = Vec::new();
-    for row in gone.iter().filter(|row| row.epoch.0 > 0) {
+    for row in gone {
         let Some(at) = run.place(row.task_no, MapIndex::NONE) else {
             continue;
         };

@@ -68,8 +68,8 @@ pub struct Run {
     pub(crate) n_open: u32,
     pub(crate) n_live: u32,
     pub(crate) n_waiting: u32,
-    /// Mapped tasks that ended without being expanded anew.
-    pub(crate) orphaned: Vec<TaskIndex>,
+    /// Mapped tasks with instances whose own one has moved: see `instances::remove_orphans`.
+    pub(crate) moved_above: Vec<TaskIndex>,
     taken: Option<Taken>,
 }
 
@@ -116,7 +116,7 @@ impl Run {
             n_open: 0,
             n_live: 0,
             n_waiting: 0,
-            orphaned: Vec::new(),
+            moved_above: Vec::new(),
             taken: None,
         };
         run.take_mapped(mapped);
@@ -155,8 +155,8 @@ impl Run {
         if let Some(taken) = &mut self.taken {
             *taken.entry((old, event)).or_default() += 1;
         }
-        if new.is_terminal() && new != TaskState::Removed && !self.instances(at).is_empty() {
-            self.orphaned.push(at);
+        if !self.instances(at).is_empty() {
+            self.moved_above.push(at);
         }
         match (old.is_terminal(), new.is_terminal()) {
             (false, true) => self.n_open -= 1,

@@ -105,7 +105,7 @@ fn resume(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
     for at in (0..run.tasks.len() as u32).map(TaskIndex) {
         let task = &run.tasks[at.at()];
         match task.state {
-            TaskState::Scheduled if !task.is_live() => wait::ready(run, at, now, effects),
+            TaskState::Scheduled => wait::ready(run, at, now, effects),
             TaskState::Deferred if !task.is_live() => wait::resume(run, at, effects),
             TaskState::UpForRetry => {
                 effects.push(Effect::Wake(at, task.not_before.unwrap_or(Ts(0))))
@@ -127,8 +127,12 @@ fn timed_out(run: &mut Run, now: Ts, effects: &mut Vec<Effect>) {
 }
 
 fn timer_due(run: &mut Run, at: TaskIndex, now: Ts, effects: &mut Vec<Effect>) {
-    let task = &run.tasks[at.at()];
-    if task.not_before.is_some_and(|due| due > now) {
+    // It may be of an earlier try, or of a version in which the run had more instances.
+    let Some(task) = run.tasks.get(at.at()) else {
+        return;
+    };
+    let waits_for_ever = task.state == TaskState::Deferred && task.not_before.is_none();
+    if waits_for_ever || task.not_before.is_some_and(|due| due > now) {
         return;
     }
     if task.state == TaskState::Deferred {

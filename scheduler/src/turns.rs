@@ -5,15 +5,16 @@ use tidemill_model::dag::ConcurrencyPolicy;
 use tidemill_model::{Dag, RunNo, RunRow, RunState, Ts};
 
 /// Smaller begins first (Airflow's `get_queued_dag_runs_to_set_running`): other runs before those
-/// of a backfill (which has a limit of its own), then the one that was due earlier, then the older one.
+/// of a backfill (which has a limit of its own), then the one that was due earlier, or later where
+/// the backfill runs backwards, then the older one.
 type Turn = (bool, Ts, RunNo);
 
 /// The runs of one DAG that are running or wait for their turn, by the key of `[dag.concurrency]`.
 /// Derived from the rows of runs by [`Turns::follow`].
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
-    /// And is it of a backfill?
-    keys: BTreeMap<RunNo, (String, bool)>,
+    /// And its turn, which says whether it is of a backfill.
+    keys: BTreeMap<RunNo, (String, Turn)>,
     running: BTreeMap<String, BTreeSet<RunNo>>,
     queued: BTreeMap<String, BTreeSet<Turn>>,
     /// Keys of which one run is running at a time, whatever the DAG says of others: the lanes of
@@ -53,9 +54,18 @@ impl Turns {
     /// Takes in a run's row: is it running, queued or neither? Called twice it changes nothing.
     /// The runs of a backfill do not count under `max_active_runs`: it has a limit of its own.
     pub fn follow(&mut self, row: &RunRow, key: &str, is_of_backfill: bool) {
+        self.follow_at(row, key, (is_of_backfill, row.run_after, row.run));
+    }
+
+    /// As [`Turns::follow`], for a run of a backfill that begins with its latest date.
+    pub fn follow_backwards(&mut self, row: &RunRow, key: &str) {
+        let from_the_end = Ts(row.run_after.0.saturating_neg());
+        self.follow_at(row, key, (true, from_the_end, row.run));
+    }
+
+    fn follow_at(&mut self, row: &RunRow, key: &str, turn: Turn) {
         self.forget(row);
-        let turn = turn(row, is_of_backfill);
-        let counts = usize::from(!is_of_backfill);
+        let counts = usize::from(!turn.0);
         match row.state {
             RunState::Running => {
                 self.running
@@ -70,7 +80,7 @@ impl Turns {
             }
             RunState::Success | RunState::Failed => return,
         }
-        self.keys.insert(row.run, (key.to_string(), is_of_backfill));
+        self.keys.insert(row.run, (key.to_string(), turn));
     }
 
     /// As [`Turns::follow`], for a run of a stream in a lane: one of its runs is running at a time.
@@ -87,7 +97,7 @@ impl Turns {
         let lane = lane.to_string();
         self.running.entry(lane.clone()).or_default().insert(run);
         self.lanes.insert(lane.clone());
-        self.keys.insert(run, (lane, true));
+        self.keys.insert(run, (lane, (true, Ts(0), run)));
     }
 
     /// A failed run keeps its lane no more.
@@ -112,18 +122,18 @@ impl Turns {
 
     /// A run neither runs nor waits for its turn.
     pub fn forget(&mut self, row: &RunRow) {
-        let Some((key, is_of_backfill)) = self.keys.remove(&row.run) else {
+        let Some((key, turn)) = self.keys.remove(&row.run) else {
             return;
         };
+        let counts = usize::from(!turn.0);
         if let Some(runs) = self.running.get_mut(&key) {
-            self.n_running -= usize::from(runs.remove(&row.run) && !is_of_backfill);
+            self.n_running -= counts * usize::from(runs.remove(&row.run));
             if runs.is_empty() {
                 self.running.remove(&key);
             }
         }
         if let Some(turns) = self.queued.get_mut(&key) {
-            let was_there = turns.remove(&turn(row, is_of_backfill));
-            self.n_queued -= usize::from(was_there && !is_of_backfill);
+            self.n_queued -= counts * usize::from(turns.remove(&turn));
             if turns.is_empty() {
                 self.queued.remove(&key);
             }
@@ -185,15 +195,15 @@ impl Turns {
     /// Every condition of a queued run, `None` when it is not queued. All are met exactly when
     /// [`Turns::next`] names it.
     pub fn gates(&self, row: &RunRow, dag: &Dag) -> Option<Vec<TurnGate>> {
-        let (key, is_of_backfill) = self.keys.get(&row.run)?;
-        let mine = turn(row, *is_of_backfill);
+        let (key, mine) = self.keys.get(&row.run)?;
+        let (mine, is_of_backfill) = (*mine, mine.0);
         if !self.queued.get(key)?.contains(&mine) {
             return None;
         }
         let is_full = self.n_running >= dag.max_active_runs as usize;
         let mut gates = Vec::new();
         if !is_of_backfill {
-            let counts = |run: &&RunNo| self.keys.get(run).is_some_and(|(_, other)| !other);
+            let counts = |run: &&RunNo| self.keys.get(run).is_some_and(|(_, turn)| !turn.0);
             let running = self.running.values().flatten().filter(counts);
             gates.push(TurnGate {
                 kind: TurnGateKind::ActiveRuns,
@@ -269,10 +279,6 @@ impl Turns {
         ended.extend(running.into_iter().flatten().take(too_many));
         ended
     }
-}
-
-fn turn(row: &RunRow, is_of_backfill: bool) -> Turn {
-    (is_of_backfill, row.run_after, row.run)
 }
 
 /// No run of a backfill has an earlier turn.

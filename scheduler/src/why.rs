@@ -1,14 +1,14 @@
 //! Why something has not happened: every condition, met or not, from the functions that decide.
 
 use crate::admit::{Admission, Gate};
-use crate::begin::{is_delayed, waits_to_begin};
-use crate::due::{FIRST_RUNS_MAX, OWED_MAX, due};
+use crate::due::{FIRST_RUNS_MAX, OWED_MAX, due, next_tick, previous_tick};
 use crate::past::{PastGate, PastTask};
 use crate::rule::{Decision, UpstreamCounts};
 use crate::run::Run;
 use crate::turns::{TurnGate, Turns};
 use std::collections::BTreeSet;
 use tidemill_model::dag::{AssetCondition, ConcurrencyPolicy};
+use tidemill_model::schedule::Ticks;
 use tidemill_model::{Dag, RunState, RunType, TaskIndex, TaskState, TriggerRule, Ts};
 
 /// One condition of a task, a run or a DAG.
@@ -127,10 +127,14 @@ pub enum CheckKind {
         /// The fire time before it, where it is none itself.
         before: Option<Ts>,
     },
-    /// The instant lies between the start and the end date.
+    /// The logical date of a run for the instant lies between the start and the end date.
     InDates {
-        /// The instant.
+        /// The logical date.
         at: Ts,
+        /// The start date, when it is before that.
+        start_date: Option<Ts>,
+        /// The end date, when it is after that.
+        end_date: Option<Ts>,
     },
     /// Missed fire times before the latest one are made up for.
     MadeUp {
@@ -185,8 +189,8 @@ fn why_begun(run: &Run, turns: &Turns, is_paused: bool, now: Ts) -> Vec<Check> {
     let mut checks = vec![check(CheckKind::RunOpen(run.row.state), is_open)];
     if run.row.state == RunState::Queued {
         checks.push(check(CheckKind::NotPaused, !is_paused));
-        if is_delayed(&run.row) {
-            let has_come = !waits_to_begin(&run.row, now);
+        if run.row.is_delayed() {
+            let has_come = !run.row.waits_to_begin(now);
             checks.push(check(CheckKind::RunAfter(run.row.run_after), has_come));
         }
     }
@@ -310,18 +314,17 @@ fn assets(condition: &AssetCondition, stand: &DagStand<'_>) -> Check {
 /// Why a DAG has no new run now, or had none for an instant.
 pub fn why_dag(stand: &DagStand<'_>, turns: &Turns, at: Option<Ts>, now: Ts) -> Vec<Check> {
     let mut checks = may_tick(stand);
+    checks.extend(why_paused(stand, now, OWED_MAX));
     let Some(dag) = stand.dag.filter(|dag| has_schedule_of_its_own(dag)) else {
         return checks;
     };
-    checks.extend(why_paused(stand, now, OWED_MAX));
     match at {
         Some(at) => checks.extend(why_instant(dag, stand, at, now)),
         None if dag.schedule.is_manual() => {}
         None => {
-            let next = dag.schedule.next_after(stand.high.unwrap_or(now));
-            let is_past_end = |next: Ts| dag.end_date.is_some_and(|end| next > end);
-            let end_date = dag.end_date.filter(|_| next.is_some_and(is_past_end));
-            let next = next.filter(|next| !is_past_end(*next));
+            let next = next_of(dag, stand, now);
+            let goes_on = dag.schedule.next_after(stand.high.unwrap_or(now)).is_some();
+            let end_date = dag.end_date.filter(|_| next.is_none() && goes_on);
             let is_due = next.is_some_and(|next| next <= now);
             checks.push(check(CheckKind::Due { next, end_date }, is_due));
         }
@@ -387,14 +390,38 @@ fn key_room(dag: &Dag, turns: &Turns, key: &str) -> Option<Check> {
     skips.then(|| check(kind, !turns.is_skipped(dag, key)))
 }
 
+/// The tick whose run comes next. A schedule without ticks of its own has the one that it owes.
+fn next_of(dag: &Dag, stand: &DagStand<'_>, now: Ts) -> Option<Ts> {
+    if !matches!(dag.schedule.ticks, Ticks::Continuous | Ticks::Once(None)) {
+        return next_tick(dag, stand.high.unwrap_or(now)).map(|tick| tick.at);
+    }
+    let due = due(dag, stand.high, now, 1);
+    due.ticks.first().map(|tick| tick.at).or(due.next)
+}
+
 fn why_instant(dag: &Dag, stand: &DagStand<'_>, at: Ts, now: Ts) -> Vec<Check> {
     let before = dag.schedule.previous_before(Ts(at.0.saturating_add(1)));
     let fires = before == Some(at);
-    let is_in_dates =
-        dag.start_date.is_none_or(|start| start <= at) && dag.end_date.is_none_or(|end| at <= end);
-    // Without catch-up only the latest missed fire time makes a run.
-    let latest = dag.schedule.previous_before(Ts(now.0.saturating_add(1)));
-    let is_made_up = dag.catchup || at > now || latest == Some(at);
+    let logical_date = dag.schedule.about(at).logical_date;
+    let dates = CheckKind::InDates {
+        at: logical_date,
+        start_date: dag.start_date.filter(|start| logical_date < *start),
+        end_date: dag.end_date.filter(|end| logical_date > *end),
+    };
+    let is_in_dates = matches!(
+        dates,
+        CheckKind::InDates {
+            start_date: None,
+            end_date: None,
+            ..
+        }
+    );
+    // Without catch-up only the latest missed fire time makes a run; the last one before the end
+    // date does, however long ago that was.
+    let until = Ts(now.0.saturating_add(1));
+    let latest = dag.schedule.previous_before(until);
+    let last = previous_tick(dag, until).map(|tick| tick.at);
+    let is_made_up = dag.catchup || at > now || [latest, last].contains(&Some(at));
     let due = CheckKind::Due {
         next: Some(at),
         end_date: None,
@@ -407,7 +434,7 @@ fn why_instant(dag: &Dag, stand: &DagStand<'_>, at: Ts, now: Ts) -> Vec<Check> {
             },
             fires,
         ),
-        check(CheckKind::InDates { at }, is_in_dates),
+        check(dates, is_in_dates),
         check(due, at <= now),
         check(
             CheckKind::MadeUp {

@@ -129,20 +129,26 @@ def choose(one, tasks, chance):
 
 def fast(chance):
     """Layers, each above all of the next; only a task that is alone in its layer may fail, so that
-    what is over at the first failure does not hang on an order."""
+    what is over at the first failure does not hang on an order. One of them does, and has a layer
+    below it that the failure stops."""
     layers, tasks = [], []
-    for depth in range(chance.randint(3, 5)):
-        names = [f"t{depth}{chr(97 + n)}" for n in range(chance.choice([1, 1, 2, 3]))]
+    n_layers = chance.randint(3, 5)
+    fails_at = chance.randrange(n_layers - 1)
+    for depth in range(n_layers):
+        n_tasks = 1 if depth == fails_at else chance.choice([1, 1, 2, 3])
+        names = [f"t{depth}{chr(97 + n)}" for n in range(n_tasks)]
         above = layers[-1] if layers else []
         for name in names:
             one = task(name, chance, after=above)
-            if len(names) > 1:
-                one["fate"] = chance.choice(["S0", "S0", "S1", "K0"])
+            if depth == fails_at:
+                one["fate"] = "F0"
+            elif len(names) > 1 or depth < fails_at:
+                one["fate"] = chance.choice(["S0", "S0", "S1"] if depth < fails_at else ["S0", "S0", "S1", "K0"])
                 one["retries"] = max(one["retries"], int(one["fate"][1]))
             tasks.append(one)
         layers.append(names)
     if chance.random() < 0.6:
-        first = dict(task("begin", chance, kind="setup"), fate=chance.choice(["S0", "S0", "S0", "F0", "K0"]))
+        first = dict(task("begin", chance, kind="setup"), fate=chance.choice(["S0", "S0", "S0", "F0"]))
         tasks.insert(0, first)
         for one in tasks[1:]:
             one["after"] = one["after"] or ["begin"]

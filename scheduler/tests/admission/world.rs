@@ -1,6 +1,7 @@
 //! Runs whose rows are set by chance, and the limits that they are under.
 
 use crate::support::{self, Chance, Sketch};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidemill_model::dag::{Dag, Operator, Task};
 use tidemill_model::{
@@ -73,6 +74,8 @@ pub struct World {
     pub now: Ts,
     pub slots: u32,
     pub pools: Vec<PoolLimit>,
+    /// Worker queues without room.
+    pub closed: BTreeSet<String>,
     pub runs: Vec<Run>,
     pub admission: Admission,
 }
@@ -86,6 +89,7 @@ impl World {
             now: Ts(1_000),
             slots,
             pools,
+            closed: BTreeSet::new(),
             runs,
             admission,
         }
@@ -113,11 +117,26 @@ impl World {
     pub fn set(&mut self, run: usize, at: u32, state: TaskState) {
         let row = &mut self.runs[run].tasks[at as usize];
         row.state = state;
-        row.worker = (state == TaskState::Running).then_some(1);
+        // One that is deferred may be with its worker still.
+        let is_with_worker = match state {
+            TaskState::Running => true,
+            TaskState::Deferred => self.chance.once_in(2),
+            _ => false,
+        };
+        row.worker = is_with_worker.then_some(1);
         self.now = Ts(self.now.0 + 1);
         match state {
             TaskState::Scheduled => row.scheduled_at = Some(self.now),
-            TaskState::Running => row.started_at = Some(self.now),
+            // A worker may take what was given to it much later.
+            TaskState::Running => {
+                let later = Ts(self.now.0 + 10);
+                let instants = [
+                    (Some(self.now), Some(later)),
+                    (None, Some(self.now)),
+                    (None, None),
+                ];
+                (row.queued_at, row.started_at) = *self.chance.pick(&instants);
+            }
             _ => {}
         }
         self.admission.follow(&self.runs[run], TaskIndex(at));
@@ -134,6 +153,7 @@ impl World {
             (TaskState::Running, 0..3) => TaskState::None,
             (TaskState::Running, 3) => TaskState::Deferred,
             (TaskState::Deferred, 0..4) => TaskState::Scheduled,
+            (_, 6) if self.chance.below(10) == 0 => return self.turn_workers(),
             (_, 7) if self.chance.below(10) == 0 => {
                 self.pools = random_pools(&mut self.chance);
                 self.admission.set_pools(&self.pools);
@@ -146,6 +166,15 @@ impl World {
             }
         };
         self.set(run, at, next);
+    }
+
+    /// The workers of a queue have no room any more, or have again.
+    fn turn_workers(&mut self) {
+        let had_none = self.closed.remove("gpu");
+        if !had_none {
+            self.closed.insert("gpu".to_string());
+        }
+        self.admission.set_room("gpu", had_none);
     }
 
     fn set_same(&mut self, run: usize, at: u32, state: TaskState) {
@@ -168,6 +197,7 @@ fn random_task(chance: &mut Chance, at: u64) -> Task {
         pool: chance
             .pick(&["default_pool", "small", "nowhere"])
             .to_string(),
+        queue: chance.pick(&["default", "default", "gpu"]).to_string(),
         pool_slots: *chance.pick(&[1, 1, 1, 2, 3]),
         total_weight: chance.below(4) as i64,
         max_active_tis_per_dag: limit(chance),

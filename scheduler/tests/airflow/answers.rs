@@ -20,7 +20,6 @@ struct Head {
 /// A DAG and how it ended.
 #[derive(Debug, Deserialize)]
 pub struct Case {
-    pub what: String,
     #[serde(default)]
     pub fast: bool,
     pub tasks: Vec<Asked>,

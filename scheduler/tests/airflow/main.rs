@@ -19,6 +19,7 @@ mod table;
 
 use answers::{Answer, Case};
 use std::collections::BTreeMap;
+use support::tell;
 
 /// Orders in which each DAG is played.
 const ORDERS: u64 = 5;
@@ -47,12 +48,12 @@ fn every_generated_dag_ends_as_in_airflow_but_where_a_failure_meets_a_skip() {
         n_permitted += permitted.len();
         others.extend(wrong);
     }
-    println!(
-        "{} DAGs by Airflow {} and seed {}: {n_permitted} permitted differences",
+    tell(&format!(
+        "\n{} DAGs by Airflow {} and seed {}: {n_permitted} permitted differences\n",
         recording.cases.len(),
         recording.airflow,
         recording.seed
-    );
+    ));
     assert!(others.is_empty(), "{others:#?}");
     assert!(n_permitted > 0, "the permitted difference does not occur");
 }
@@ -109,9 +110,11 @@ fn the_recording_is_airflows_and_large_enough() {
     let version: Vec<&str> = recording.airflow.split('.').collect();
     assert!(version.len() == 3 && version[0] == "3", "{version:?}");
     assert!(recording.cases.len() >= 300);
-    let mut n_of = BTreeMap::<&str, usize>::new();
     for case in &recording.cases {
-        *n_of.entry(case.what.as_str()).or_default() += 1;
+        let mut asked: Vec<&String> = case.tasks.iter().map(|task| &task.id).collect();
+        asked.sort_unstable();
+        let answered: Vec<&String> = case.answer.states.keys().collect();
+        assert_eq!(asked, answered, "a task has no answer");
         for task in case.answer.states.keys() {
             let names_it =
                 |line: &String| line.split(|c: char| !is_part(c)).any(|word| word == task);
@@ -122,9 +125,22 @@ fn the_recording_is_airflows_and_large_enough() {
             );
         }
     }
-    println!("{n_of:?}");
-    for what in ["setup", "gate", "map", "fast", "branch"] {
-        assert!(n_of[what] >= 60, "{what}: {}", n_of[what]);
+    let n_of = |is: fn(&Case) -> bool| recording.cases.iter().filter(|case| is(case)).count();
+    // By what is in them, whatever they were made for.
+    let found = BTreeMap::from([
+        ("setup and teardown", n_of(cleans_up)),
+        (
+            "short circuit",
+            n_of(|case| has(case, &["gate", "hard_gate"])),
+        ),
+        ("branch", n_of(|case| has(case, &["branch"]))),
+        ("mapping", n_of(|case| has(case, &["mapped"]))),
+        ("fail_fast", n_of(is_stopped)),
+        ("another try", n_of(is_tried_again)),
+    ]);
+    tell(&format!("\nDAGs with {found:?}\n"));
+    for (what, n) in found {
+        assert!(n >= 60, "{what}: {n}");
     }
     let n_items = |n: usize| {
         let mapped = recording.cases.iter().flat_map(|case| &case.tasks);
@@ -135,6 +151,35 @@ fn the_recording_is_airflows_and_large_enough() {
     assert!([0, 1, 3].iter().all(|n| n_items(*n) >= 10));
 }
 
+fn has(case: &Case, kinds: &[&str]) -> bool {
+    let mut tasks = case.tasks.iter();
+    tasks.any(|task| kinds.contains(&task.kind.as_str()))
+}
+
+fn cleans_up(case: &Case) -> bool {
+    has(case, &["setup"]) && has(case, &["teardown", "loud_teardown"])
+}
+
+/// Has `fail_fast` anything to do: does a task fail, and is another one not even begun?
+fn is_stopped(case: &Case) -> bool {
+    let ended = |state: &str| {
+        let mut states = case.answer.states.values().flatten();
+        states.any(|one| one == state)
+    };
+    case.fast && ended("failed") && ended("skipped")
+}
+
+/// Does a task succeed after it has failed?
+fn is_tried_again(case: &Case) -> bool {
+    let is_it = |fate: &String| fate.starts_with('S') && fate != "S0";
+    let mut tasks = case.tasks.iter();
+    tasks.any(|task| {
+        let states = &case.answer.states[&task.id];
+        let mut fates = task.fates.iter().chain([&task.fate]).zip(states);
+        fates.any(|(fate, state)| is_it(fate) && state == "success")
+    })
+}
+
 fn is_part(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
@@ -143,6 +188,6 @@ fn is_part(letter: char) -> bool {
 fn each_rule_was_asked_over_each_multiset_of_up_to_three_upstream_states() {
     let recording = answers::read();
     let (text, uncovered) = table::table(&recording.cases);
-    println!("{text}");
+    tell(&format!("\n{text}"));
     assert!(uncovered.is_empty(), "no case has {uncovered:?}");
 }

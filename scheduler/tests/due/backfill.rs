@@ -1,7 +1,7 @@
 //! The dates of backfills, and what is refused.
 
 use crate::sample::{cron, dag, hour};
-use tidemill_model::dag::PastRule;
+use tidemill_model::dag::{Param, PastRule};
 use tidemill_model::schedule::{Interval, Schedule, Ticks};
 use tidemill_model::{Dag, Json, JsonObject, Reprocess, RunState, RunType, SkipReason};
 use tidemill_scheduler::{BackfillRange, DateFate, check_backfill, date_fate, next_backfill_tick};
@@ -44,6 +44,7 @@ fn a_backfill_has_each_logical_date_of_its_range_in_either_direction() {
     }
 }
 
+/// Source: Airflow's `models/backfill.py: _get_info_list`, which leaves out what is due later.
 #[test]
 fn a_period_that_has_not_ended_is_not_part_of_a_backfill() {
     let mut dag = dag(cron("0 * * * *"));
@@ -56,6 +57,15 @@ fn a_period_that_has_not_ended_is_not_part_of_a_backfill() {
     assert_eq!(dates(&dag, &backwards), [99, 98]);
 }
 
+fn any_param(name: &str) -> Param {
+    Param {
+        name: name.to_string(),
+        default: Json::Bool(true),
+        schema: Json::Object(JsonObject::new()),
+    }
+}
+
+/// Source: Airflow's `models/backfill.py: _validate_backfill_params` and `_create_backfill`.
 #[test]
 fn what_makes_no_sense_is_refused_with_the_reason() {
     let check = |dag: &Dag, range: BackfillRange, conf: &JsonObject| {
@@ -65,6 +75,10 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     let hourly = dag(cron("0 * * * *"));
     let plain = check_backfill(&hourly, &range(3, 6), Reprocess::None, &none);
     assert_eq!(plain, Ok(()));
+    for hour in [3, 100] {
+        let single = check_backfill(&hourly, &range(hour, hour), Reprocess::None, &none);
+        assert_eq!(single, Ok(()), "one date, and that of now, are dates");
+    }
     for ticks in [Ticks::Manual, Ticks::Continuous, Ticks::Once(None)] {
         let why = check(&dag(ticks), range(3, 6), &none);
         assert!(why.contains("no schedule"), "{why}");
@@ -75,12 +89,17 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     assert!(check(&daily, range(3, 6), &none).contains("no date"));
     let conf = JsonObject::from_iter([("colour".to_string(), Json::Null)]);
     assert!(check(&hourly, range(3, 6), &conf).contains("`colour`"));
+    let mut with_colour = dag(cron("0 * * * *"));
+    with_colour.params = ["size", "colour"].map(any_param).to_vec();
+    let known = check_backfill(&with_colour, &range(3, 6), Reprocess::None, &conf);
+    assert_eq!(known, Ok(()));
     let mut closed = dag(cron("0 * * * *"));
     closed.allowed_run_types = vec![RunType::Scheduled];
     assert!(check(&closed, range(3, 6), &none).contains("does not allow"));
     assert!(Schedule::MANUAL.is_manual());
 }
 
+/// Source: Airflow's `models/backfill.py: _validate_backfill_params`.
 #[test]
 fn a_dag_that_looks_back_goes_forward_only_and_says_what_runs_again() {
     let none = JsonObject::new();
@@ -107,6 +126,8 @@ fn a_dag_that_looks_back_goes_forward_only_and_says_what_runs_again() {
     assert!(silent.contains("--reprocess"), "{silent}");
 }
 
+/// Source: Airflow's `models/backfill.py: _get_dag_run_no_create_reason` and
+/// `BackfillDagRunExceptionReason`.
 #[test]
 fn what_happens_with_a_date_follows_from_its_run_and_the_wish() {
     use DateFate::{Again, Make, Skip};

@@ -1,7 +1,9 @@
 //! What a schedule owes: a table for each rule, and a simulation of clocks that jump.
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+mod airflow;
 mod backfill;
+mod edges;
 mod sample;
 #[path = "../support/mod.rs"]
 mod support;
@@ -36,6 +38,7 @@ fn a_dag_with_a_start_date_owes_its_latest_tick_at_first_sight() {
     assert_eq!((owed(&before), before.next), (vec![], Some(hour(10))));
 }
 
+/// Source: Airflow's `timetables/trigger.py: CronTriggerTimetable._calc_first_run`.
 #[test]
 fn without_a_start_date_the_last_tick_counts_when_it_was_close_enough() {
     let minutes = |n: i64| Duration::from_secs(n as u64 * 60);
@@ -63,6 +66,8 @@ fn without_a_start_date_the_last_tick_counts_when_it_was_close_enough() {
     }
 }
 
+/// Source: Airflow's `timetables/trigger.py: _TriggerTimetable.next_dagrun_info`; `airflow.rs` beside
+/// this tells it again.
 #[test]
 fn after_a_pause_only_the_latest_missed_tick_runs_unless_it_catches_up() {
     let mut dag = hourly();
@@ -139,6 +144,8 @@ fn a_mark_that_a_wrong_clock_has_set_years_ahead_is_given_up() {
     assert_eq!(owed(&due(&dag, back.high, hour(101), MANY)), [101]);
 }
 
+/// Source: Airflow's `next_dagrun_info` of `timetables/trigger.py` and `timetables/interval.py`, by
+/// `restriction.earliest` and `restriction.latest`.
 #[test]
 fn start_and_end_date_are_the_first_and_the_last_logical_date() {
     let mut dag = hourly();
@@ -176,6 +183,7 @@ fn jitter_moves_the_run_and_not_what_it_is_about() {
     assert_eq!(found.ticks[0].logical_date, hour(3));
 }
 
+/// Source: Airflow's `timetables/simple.py: OnceTimetable`.
 #[test]
 fn once_is_once() {
     let mut dag = dag(Ticks::Once(None));
@@ -191,6 +199,8 @@ fn once_is_once() {
     assert_eq!((owed(&late), late.next), (vec![5], None));
 }
 
+/// Source: Airflow's `timetables/simple.py: ContinuousTimetable`; the second between two runs, and
+/// the logical date, are ours.
 #[test]
 fn a_continuous_dag_runs_again_as_soon_as_there_is_room() {
     let mut dag = dag(Ticks::Continuous);
@@ -207,12 +217,16 @@ fn a_continuous_dag_runs_again_as_soon_as_there_is_room() {
     assert_eq!(owed(&due(&dag, second.high, hour(4), 1)), [4]);
 }
 
+/// Source: Airflow's `timetables/simple.py: NullTimetable`.
 #[test]
 fn no_schedule_owes_nothing() {
     let mut dag = hourly();
     dag.schedule = Schedule::MANUAL;
-    let none = due(&dag, None, hour(3), MANY);
-    assert_eq!((owed(&none), none.next), (vec![], None));
+    for high in [None, Some(hour(2))] {
+        let none = due(&dag, high, hour(3), MANY);
+        assert_eq!((owed(&none), none.next), (vec![], None));
+        assert_eq!(none.high, high, "a schedule that it gets later begins anew");
+    }
 }
 
 #[test]

@@ -168,3 +168,18 @@ fn only_a_row_that_nothing_stored_contradicts_may_be_written_later() {
     assert_eq!(state(&player, first), TaskState::Scheduled);
     assert!(!player.run.only_waits(first), "the store says `failed`");
 }
+
+#[test]
+fn what_waits_for_its_slot_stays_when_what_is_above_runs_again_and_fails() {
+    let mut sketch = Sketch::default();
+    sketch.add("above", &[]);
+    sketch.add("below", &["above"]);
+    let (above, below) = (TaskIndex(0), TaskIndex(1));
+    let mut player = Player::new(Arc::new(sketch.build()), 0, &[]);
+    player.step(Event::Begin);
+    finish(&mut player, above, Fate::Ok.outcome());
+    assert_eq!(state(&player, below), TaskState::Scheduled);
+    player.step(Event::Clear(vec![above]));
+    finish(&mut player, above, Fate::Fail.outcome());
+    assert_eq!(state(&player, below), TaskState::Scheduled);
+}

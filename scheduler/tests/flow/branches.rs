@@ -156,3 +156,14 @@ fn what_was_not_followed_stays_so_when_it_alone_is_cleared_and_over_a_restart() 
     player.play();
     assert_eq!(player.run.tasks[right.at()].state, TaskState::Success);
 }
+
+#[test]
+fn a_closed_gate_that_keeps_to_the_rules_leaves_a_teardown_directly_below_it_alone() {
+    let mut sketch = Sketch::default();
+    sketch.add("gate", &[]).operator = gate(false);
+    sketch.add("work", &["gate"]);
+    let teardown = sketch.add("clean", &["gate"]);
+    teardown.role = crate::support::TEARDOWN;
+    let found = outcome_of(sketch.build(), &[("gate", Fate::follow(&[]))]);
+    assert_eq!(found, "success: gate success, work skipped, clean success");
+}

@@ -379,3 +379,117 @@ fn a_person_may_end_the_whole_before_there_are_instances() {
     finish(&mut player, PACK, expansion(2));
     assert_eq!(states(&player.run, PACK), [TaskState::Skipped]);
 }
+
+#[test]
+fn what_is_cleared_takes_those_in_step_with_it_along_and_nobody_elses() {
+    let mut sketch = Sketch::default();
+    let list = Over::Objects(Values::List(Vec::new()));
+    sketch.add("gate", &[]);
+    for (source, below) in [("a", "below_a"), ("b", "below_b")] {
+        sketch.add(source, &[]).mapping = over(list.clone(), OnEmpty::Skip);
+        sketch.add(below, &["gate", source]).mapping = over(each(source), OnEmpty::Skip);
+    }
+    let [a, below_a, b, below_b] = [1, 2, 3, 4].map(TaskIndex);
+    let mut player = begun(sketch.build());
+    finish(&mut player, a, expansion(2));
+    finish(&mut player, b, expansion(2));
+    player.step(Event::Clear(player.run.places_of(a)));
+    assert!(!player.run.is_expanded(a) && !player.run.is_expanded(below_a));
+    assert!(player.run.is_expanded(b) && player.run.is_expanded(below_b));
+}
+
+#[test]
+fn one_more_above_writes_no_row_of_those_that_were_there() {
+    let mut player = begun(plain());
+    finish(&mut player, CONVERT, expansion(2));
+    finish(&mut player, BESIDE, Fate::Ok.outcome());
+    let first = player.run.instances(CONVERT)[0];
+    finish(&mut player, first, Fate::Ok.outcome());
+    let going = player.run.instances(RESIZE)[0];
+    let (attempt, _) = player.run.launch(going, 1, player.now);
+    player.step(Event::Clear(player.run.places_of(CONVERT)));
+    let effects = finish(&mut player, CONVERT, expansion(3));
+    assert_eq!(player.run.instances(RESIZE).len(), 3);
+    let waits = player.run.instances(RESIZE)[1];
+    for at in [going, waits] {
+        assert!(!effects.contains(&Effect::Task(at)), "{at:?} has not moved");
+    }
+    assert_eq!(player.run.attempt(going), attempt);
+    assert_eq!(player.run.tasks[going.at()].state, TaskState::Running);
+}
+
+#[test]
+fn an_index_that_was_gone_comes_back_with_the_one_above_it_and_with_all_its_tries() {
+    let mut dag = plain();
+    dag.tasks[RESIZE.at()].retry.retries = 1;
+    let mut player = begun(dag);
+    finish(&mut player, BESIDE, Fate::Ok.outcome());
+    finish(&mut player, CONVERT, expansion(3));
+    for index in [0, 2] {
+        let above = player.run.instances(CONVERT)[index];
+        finish(&mut player, above, Fate::Ok.outcome());
+        let going = player.run.instances(RESIZE)[index];
+        finish(&mut player, going, Fate::Ok.outcome());
+    }
+    for n_then in [1, 3] {
+        player.step(Event::Clear(player.run.places_of(CONVERT)));
+        finish(&mut player, CONVERT, expansion(n_then));
+    }
+    let (done, none) = (TaskState::Success, TaskState::None);
+    assert_eq!(states(&player.run, RESIZE), [done, none, none]);
+    let (above, last) = (
+        player.run.instances(CONVERT)[2],
+        player.run.instances(RESIZE)[2],
+    );
+    finish(&mut player, above, Fate::Ok.outcome());
+    finish(&mut player, last, Fate::Fail.outcome());
+    assert_eq!(player.run.tasks[last.at()].state, TaskState::UpForRetry);
+}
+
+#[test]
+fn an_expansion_anew_is_written_with_every_row_and_a_later_epoch() {
+    let (mut player, _) = done(2);
+    let all = player.run.places_of(CONVERT);
+    clear(&mut player, all, true);
+    let before: Vec<i64> = player
+        .run
+        .instances(RESIZE)
+        .iter()
+        .map(|at| player.run.tasks[at.at()].epoch.0)
+        .collect();
+    let effects = finish(&mut player, CONVERT, expansion(2));
+    for (at, before) in player.run.instances(RESIZE).iter().zip(before) {
+        assert!(effects.contains(&Effect::Task(*at)));
+        assert!(player.run.tasks[at.at()].epoch.0 > before);
+    }
+}
+
+#[test]
+fn an_instance_that_has_not_begun_is_skipped_when_nothing_is_above_any_more() {
+    let mut player = begun(chain(TriggerRule::AllDone, [OnEmpty::Skip; 3]));
+    finish(&mut player, BESIDE, Fate::Ok.outcome());
+    finish(&mut player, CONVERT, expansion(2));
+    let first = player.run.instances(CONVERT)[0];
+    finish(&mut player, first, Fate::Ok.outcome());
+    let going = player.run.instances(RESIZE)[0];
+    finish(&mut player, going, Fate::Ok.outcome());
+    player.step(Event::Clear(player.run.places_of(CONVERT)));
+    finish(&mut player, CONVERT, expansion(0));
+    assert_eq!(states(&player.run, CONVERT), [TaskState::Skipped]);
+    let (done, skipped) = (TaskState::Success, TaskState::Skipped);
+    assert_eq!(states(&player.run, RESIZE), [done, skipped]);
+}
+
+#[test]
+fn an_attempt_that_was_to_say_that_there_is_nothing_gives_way_to_what_there_is_by_now() {
+    let mut player = begun(chain(TriggerRule::AllDone, [OnEmpty::Skip; 3]));
+    finish(&mut player, BESIDE, Fate::Ok.outcome());
+    finish(&mut player, CONVERT, expansion(0));
+    let (attempt, _) = player.run.launch(RESIZE, 1, player.now);
+    player.step(Event::Clear(vec![CONVERT]));
+    finish(&mut player, CONVERT, expansion(2));
+    assert_eq!(states(&player.run, RESIZE), [TaskState::Running]);
+    let effects = player.report(attempt, expansion(0));
+    assert!(effects.contains(&Effect::Replace(RESIZE)));
+    assert_eq!(states(&player.run, RESIZE), [TaskState::None; 2]);
+}

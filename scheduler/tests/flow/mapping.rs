@@ -294,3 +294,38 @@ fn a_cancel_ends_every_instance() {
         [TaskState::Failed, TaskState::Skipped, TaskState::Skipped]
     );
 }
+
+#[test]
+fn instances_that_are_not_in_step_wait_for_all_of_those_above_whatever_their_index() {
+    let mut sketch = Sketch::default();
+    let list = || {
+        Some(Mapping {
+            over: Over::Objects(Values::List(Vec::new())),
+            label: None,
+            on_empty: OnEmpty::Skip,
+        })
+    };
+    sketch.add("above", &[]).mapping = list();
+    sketch.add("below", &["above"]).mapping = list();
+    let mut player = Player::new(Arc::new(sketch.build()), 0, &[]);
+    player.step(Event::Begin);
+    for task in [TaskIndex(0), TaskIndex(1)] {
+        finish(&mut player, task, expansion(2));
+        for at in player.run.instances(task).to_vec() {
+            finish(&mut player, at, Fate::Ok.outcome());
+        }
+    }
+    let first_above = player.run.instances(TaskIndex(0))[0];
+    let all_below = player.run.instances(TaskIndex(1)).to_vec();
+    let choice = ClearChoice {
+        tasks: vec![first_above],
+        downstream: true,
+        ..ClearChoice::default()
+    };
+    let expect = [vec![first_above], all_below.clone()].concat();
+    assert_eq!(plan_clear(&player.run, &choice), expect);
+    player.step(Event::Clear(vec![first_above, all_below[1]]));
+    player.step(Event::Begin);
+    finish(&mut player, first_above, Fate::Ok.outcome());
+    assert!(player.run.wants_slot(all_below[1]));
+}

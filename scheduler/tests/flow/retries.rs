@@ -288,3 +288,30 @@ fn the_next_try_keeps_the_one_before_and_the_first_has_none() {
     let (_, effects) = player.run.launch(TaskIndex(0), 1, player.now);
     assert_eq!(kept(&effects), [1]);
 }
+
+#[test]
+fn nothing_is_tried_again_in_a_run_that_is_being_ended_nor_what_was_cancelled_itself() {
+    let begun = || {
+        let mut sketch = Sketch::default();
+        sketch.add("task", &[]).retry.retries = 3;
+        sketch.add("other", &[]);
+        let mut player = Player::new(Arc::new(sketch.build()), 0, &[]);
+        player.step(Event::Begin);
+        let (attempt, _) = player.run.launch(TaskIndex(0), 1, player.now);
+        (player, attempt)
+    };
+    let (mut ended, attempt) = begun();
+    ended.step(Event::Cancel);
+    // It has failed by itself before the signal has reached it.
+    ended.report(attempt, failed(1, "no"));
+    assert_eq!(ended.run.tasks[0].state, TaskState::Failed);
+    let (mut alone, attempt) = begun();
+    alone.report(
+        attempt,
+        Outcome::without_process(Verdict::Failed, Reason::Cancelled, "killed"),
+    );
+    assert_eq!(alone.run.tasks[0].state, TaskState::Failed);
+    let (mut plain, attempt) = begun();
+    plain.report(attempt, failed(1, "no"));
+    assert_eq!(plain.run.tasks[0].state, TaskState::UpForRetry);
+}

@@ -159,3 +159,38 @@ fn a_task_that_has_become_mapped_is_expanded_when_it_is_cleared() {
     assert!(again.wants_slot(at));
     assert!(again.instances(at).is_empty());
 }
+
+#[test]
+fn one_instance_that_is_to_run_again_is_that_one_by_the_new_version_too() {
+    let player = over(&version(1, &["a", "b*", "c"]));
+    let run = &player.run;
+    let second = run.instances(TaskIndex(1))[1];
+    for (names, expect) in [
+        (["a", "b*", "d"], vec![MapIndex(1)]),
+        (["b*", "c", "d"], vec![MapIndex(1)]),
+        // No longer mapped: what ran then is gone, and what is there now has yet to run.
+        (["a", "b", "c"], vec![]),
+    ] {
+        let moved = repin(run, version(2, &names), rows_of(run), &[second]);
+        let chosen = moved.chosen.iter();
+        let chosen: Vec<MapIndex> = chosen
+            .map(|at| moved.run.tasks[at.at()].map_index)
+            .collect();
+        assert_eq!(chosen, expect, "{names:?}");
+    }
+}
+
+#[test]
+fn every_row_that_the_new_version_knows_is_written_and_none_of_an_expanded_task() {
+    let player = over(&version(1, &["a", "b*"]));
+    let run = &player.run;
+    let moved = repin(run, version(2, &["a", "b*", "c"]), rows_of(run), &[]);
+    let of_b = moved.run.instances(TaskIndex(1)).iter().copied();
+    let expect: Vec<Effect> = std::iter::once(TaskIndex(0))
+        .chain(of_b)
+        .map(Effect::Task)
+        .collect();
+    assert_eq!(moved.effects, expect);
+    assert_eq!(moved.run.instances(TaskIndex(1)).len(), 2);
+    assert!(moved.gone.is_empty() && moved.chosen.is_empty());
+}

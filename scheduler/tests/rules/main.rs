@@ -7,6 +7,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 mod airflow;
+mod leaves;
+mod limits;
+mod retries;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fmt::Write;
 use tidemill_model::{TaskState, TriggerRule};
@@ -164,6 +169,7 @@ fn when_all_are_over_no_rule_waits() {
     }
 }
 
+/// Source: Airflow's `ti_deps/deps/not_previously_skipped_dep.py`; that marks wait is ours.
 #[test]
 fn what_a_branch_says_wins_over_every_rule_and_marks_wait_for_it() {
     for &rule in TriggerRule::ALL {
@@ -182,6 +188,7 @@ fn what_a_branch_says_wins_over_every_rule_and_marks_wait_for_it() {
     }
 }
 
+/// Source: `trigger_rule_dep.py: _evaluate_setup_constraint`, and `_get_dep_statuses` for `always`.
 #[test]
 fn far_setup_tasks_come_before_the_rule() {
     let cases = [
@@ -208,6 +215,7 @@ fn far_setup_tasks_come_before_the_rule() {
     assert_eq!(decide(TriggerRule::AllDone, &up), Decision::Block);
 }
 
+/// Source: `trigger_rule_dep.py: TR.ALL_DONE_SETUP_SUCCESS` and `_evaluate_teardown_scope`.
 #[test]
 fn a_teardown_runs_when_one_setup_task_succeeded_and_its_scope_is_over() {
     let cases: [(&[TaskState], Decision); 5] = [
@@ -236,6 +244,7 @@ fn a_teardown_runs_when_one_setup_task_succeeded_and_its_scope_is_over() {
     }
 }
 
+/// Source: `trigger_rule_dep.py`, which takes `removed` off the number of upstream tasks.
 #[test]
 fn a_removed_upstream_task_counts_for_nothing() {
     for &rule in TriggerRule::ALL {

@@ -5,7 +5,8 @@ use crate::support::{Chance, Fate, Sketch, TEARDOWN, branch, gate};
 use std::sync::Arc;
 use std::time::Duration;
 use tidemill_model::dag::{
-    Dag, Mapping, OnEmpty, OnLost, Operator, Over, RetryScope, Role, RunRetry, Task, Values,
+    Dag, Mapping, OnEmpty, OnLost, Operator, Over, PastRule, RetryScope, Role, RunRetry, Task,
+    Values,
 };
 use tidemill_model::{MapItem, Outcome, TaskIndex, TaskNo, TriggerRule, VersionNo};
 use tidemill_scheduler::{Pin, PoolLimit};
@@ -72,6 +73,10 @@ fn dress(task: &mut Task, at: usize, chance: &mut Chance) {
     task.on_lost = *chance.pick(OnLost::ALL);
     task.pool_slots = *chance.pick(&[1, 1, 1, 2]);
     task.max_active_tis_per_dagrun = *chance.pick(&[None, None, None, Some(1)]);
+    task.past = chance.once_in(10).then(|| PastRule {
+        with_downstream: chance.once_in(2),
+        passes_when_new: chance.once_in(2),
+    });
     if chance.once_in(4) {
         task.outlets = vec!["an_asset".to_string()];
     }

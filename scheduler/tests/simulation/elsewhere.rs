@@ -1,18 +1,18 @@
 //! What is outside of the run: tasks that wait for an instant, for another DAG or with their
 //! worker, what they hear, and the assets that tasks write.
 
-use crate::oracle::Before;
+use crate::before::Before;
 use crate::store::key;
 use crate::support::Chance;
 use crate::world::World;
 use std::time::Duration;
 use tidemill_model::attempt::{ChildDate, ChildWish, Verdict};
 use tidemill_model::dag::{
-    External, ExternalTask, InProcess, Match, Operator, Patience, TimeSensor, TimeTarget,
+    External, ExternalTask, InProcess, Match, Operator, PastRule, Patience, TimeSensor, TimeTarget,
     TriggerDagRun,
 };
-use tidemill_model::{Attempt, JsonObject, Outcome, RunState, TaskIndex, TaskState, Ts};
-use tidemill_scheduler::{Effect, Event, Heard};
+use tidemill_model::{Attempt, JsonObject, Outcome, RunNo, RunState, TaskIndex, TaskState, Ts};
+use tidemill_scheduler::{Effect, Event, Heard, PastTask};
 
 /// An operator that waits, as chance has it.
 pub fn waiting(chance: &mut Chance) -> Operator {
@@ -143,9 +143,56 @@ impl World {
         self.run.task(at).mapping.is_some() && at.at() < self.run.dag.tasks.len()
     }
 
-    fn waits_without_worker(&self, at: TaskIndex) -> bool {
+    pub fn waits_without_worker(&self, at: TaskIndex) -> bool {
         let row = &self.run.tasks[at.at()];
         row.state == TaskState::Deferred && !row.is_live()
+    }
+
+    /// How the run before stands comes late, changes, and is another one; in the end it is good.
+    pub fn tell_past(&mut self) {
+        let asked: Vec<TaskIndex> = self.run.asks_past().collect();
+        let stands = asked.into_iter().map(|at| (at, self.past_of(at)));
+        let stands: Vec<_> = stands.collect();
+        self.past.extend(stands.iter().cloned());
+        self.step(Event::Past(stands));
+    }
+
+    fn past_of(&mut self, at: TaskIndex) -> Option<PastTask> {
+        if !self.is_stormy || self.chance.once_in(4) {
+            return None;
+        }
+        let below = self.run.dag.graph.downstream(at).iter().copied();
+        Some(PastTask {
+            run: RunNo(0),
+            open: *self.chance.pick(&[None, Some(0), Some(0), Some(2)]),
+            open_below: below.filter(|_| self.chance.once_in(3)).collect(),
+            is_new: self.chance.once_in(2),
+        })
+    }
+
+    /// A task that waits for the run before does not start while that stands badly, or while
+    /// nobody has said how it stands. (Instances follow their task.)
+    pub fn check_past(&self, before: &Before) {
+        let lets_go = |rule: PastRule, stand: &Option<PastTask>| match stand {
+            None => true,
+            Some(there) => match there.open {
+                None => rule.passes_when_new && there.is_new,
+                Some(n) => n == 0 && (there.open_below.is_empty() || !rule.with_downstream),
+            },
+        };
+        for (at, task) in self.run.places().zip(&self.run.dag.tasks) {
+            let Some(rule) = task.past else {
+                continue;
+            };
+            let state = self.run.tasks[at.at()].state;
+            let starts = matches!(state, TaskState::Scheduled | TaskState::Deferred);
+            let has_gone = starts && before.tasks[at.at()].state == TaskState::None;
+            let stand = self.past.get(&at);
+            let may = stand.is_some_and(|stand| lets_go(rule, stand));
+            self.ensure(!has_gone || may, || {
+                format!("{at:?} goes, and the run before stands so: {stand:?}")
+            });
+        }
     }
 
     /// The place that ends well by an event that is no report: what it waits for has come.
@@ -153,6 +200,9 @@ impl World {
         let (Event::Heard(at, _) | Event::TimerDue(at)) = event else {
             return None;
         };
+        if at.at() >= self.run.tasks.len() {
+            return None;
+        }
         let has_come = match (event, &self.run.task(*at).operator) {
             (Event::TimerDue(_), Operator::TimeSensor(_)) => true,
             (Event::Heard(_, Heard::States(states)), Operator::ExternalTaskSensor(_)) => {
@@ -195,7 +245,7 @@ impl World {
             }
         }
         let mut expected = Vec::new();
-        for at in self.run.places().filter(|_| !before.is_people) {
+        for at in self.run.places().filter(|_| before.wish.is_none()) {
             let was = before.tasks.get(at.at()).map(|row| row.state);
             let is_new = was != Some(TaskState::Success)
                 && self.run.tasks[at.at()].state == TaskState::Success;

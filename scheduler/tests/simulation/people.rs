@@ -1,5 +1,6 @@
 //! What people do in a story: clear, mark, cancel, edit the file, change a pool.
 
+use crate::cells::Fault;
 use crate::draw;
 use crate::store::key;
 use crate::world::World;
@@ -84,6 +85,9 @@ impl World {
 
     /// The file is edited, in the middle of a run: the run goes on by its own version.
     pub fn edit(&mut self) {
+        if !self.run.row.state.is_terminal() {
+            self.counts.fault(Fault::FileEdited);
+        }
         let newest = self.current.version.0 + 1;
         self.current = draw::version(newest, &mut self.chance);
         let current = self.current.clone();
@@ -92,6 +96,7 @@ impl World {
 
     /// The run, which is over, moves to the current version.
     fn repin(&mut self, chosen: &[TaskIndex]) -> Vec<TaskIndex> {
+        self.counts.fault(Fault::VersionMoved);
         let mut taken = self.run.counted();
         let mut stored = self.stored.tasks.clone();
         let pending = self.draft.gone.drain(..);
@@ -109,6 +114,7 @@ impl World {
         self.draft.forget(anew.gone);
         self.run = anew.run;
         self.run.keep_count(taken);
+        self.past.clear();
         self.take(anew.effects);
         self.judge_losses_anew();
         anew.chosen
@@ -118,5 +124,6 @@ impl World {
         let pools = draw::pools(self.is_stormy, &mut self.chance);
         self.admission.set_pools(&pools);
         self.pools = pools;
+        self.counts.fault(Fault::PoolChanged);
     }
 }

@@ -1,6 +1,7 @@
 //! The world around `step`: passes that are committed or forgotten, workers that are late, lost or
 //! heard twice, and a clock that is set.
 
+use crate::cells::{Counts, Fault};
 use crate::draw;
 use crate::store::{Draft, Key, Stored};
 use crate::support::{Chance, run_row};
@@ -9,7 +10,7 @@ use tidemill_model::attempt::Verdict;
 use tidemill_model::{
     Attempt, MapIndex, Outcome, Reason, RunRow, TaskIndex, TaskState, Ts, VersionNo,
 };
-use tidemill_scheduler::{Admission, Effect, Event, Pin, PoolLimit, Run, Taken, step};
+use tidemill_scheduler::{Admission, Effect, Event, PastTask, Pin, PoolLimit, Run, Taken, step};
 
 /// Events with faults in one story.
 const STORMY: u64 = 150;
@@ -36,11 +37,14 @@ pub struct World {
     pub has_room: bool,
     pub stored: Stored,
     pub draft: Draft,
-    timers: Vec<(Ts, TaskIndex)>,
+    pub timers: Vec<(Ts, TaskIndex)>,
+    /// How the run before stands, as far as this process was told.
+    pub past: BTreeMap<TaskIndex, Option<PastTask>>,
     /// Attempts that a worker runs, or would if it claimed them.
     pub live: Vec<Attempt>,
     pub unclaimed: Vec<Attempt>,
-    killed: BTreeSet<Attempt>,
+    /// Attempts that were told to end.
+    pub killed: BTreeSet<Attempt>,
     /// Reports on their way; some arrive late, some twice.
     pub on_their_way: Vec<(Attempt, Outcome)>,
     /// Attempts whose report has counted.
@@ -50,6 +54,7 @@ pub struct World {
     /// Instances that were lost and must not start again by themselves.
     pub lost_for_good: BTreeSet<Key>,
     pub n_events: u64,
+    pub counts: Counts,
     /// Is each event told aloud?
     pub is_told: bool,
     pub is_stormy: bool,
@@ -78,6 +83,7 @@ impl World {
             stored: Stored::new(row),
             draft: Draft::default(),
             timers: Vec::new(),
+            past: BTreeMap::new(),
             live: Vec::new(),
             unclaimed: Vec::new(),
             killed: BTreeSet::new(),
@@ -86,13 +92,15 @@ impl World {
             newest: BTreeMap::new(),
             lost_for_good: BTreeSet::new(),
             n_events: 0,
+            counts: Counts::default(),
             is_told: std::env::var_os("TIDEMILL_TELL").is_some(),
             is_stormy: true,
         }
     }
 
-    pub fn counted(&mut self) -> Taken {
-        self.run.counted()
+    pub fn counted(&mut self) -> Counts {
+        self.counts.law = self.run.counted();
+        std::mem::take(&mut self.counts)
     }
 
     /// One story: a storm, then a calm in which the run must end. Answers how many events it had.
@@ -123,7 +131,7 @@ impl World {
 
     fn act(&mut self) {
         self.now = Ts(self.now.0 + self.chance.below(2_000_000) as i64);
-        let n_choices = if self.is_stormy { 43 } else { 29 };
+        let n_choices = if self.is_stormy { 44 } else { 30 };
         match self.chance.below(n_choices) {
             0..=5 => self.launch_one(),
             6..=8 => self.claim_one(),
@@ -134,14 +142,15 @@ impl World {
             22..=25 => self.commit(),
             26 | 27 => self.hear_one(),
             28 => self.defer_one(),
-            29 => self.lose_one(),
-            30 => self.deliver_again(),
-            31 => self.crash(),
-            32 => self.set_clock(),
-            33 => self.lose_a_hint(),
-            34 => self.step(Event::RunTimedOut),
-            35 => self.report_nonsense(),
-            36 => {
+            29 => self.tell_past(),
+            30 => self.lose_one(),
+            31 => self.deliver_again(),
+            32 => self.crash(),
+            33 => self.set_clock(),
+            34 => self.lose_a_hint(),
+            35 => self.step(Event::RunTimedOut),
+            36 => self.report_nonsense(),
+            37 => {
                 self.has_room = self.chance.once_in(2);
                 self.admission.set_room("default", self.has_room);
             }
@@ -152,6 +161,7 @@ impl World {
     /// One event, and everything that must hold after it.
     pub fn step(&mut self, event: Event) {
         self.n_events += 1;
+        self.counts.event(self.run.row.state, &event);
         let before = self.look(&event);
         let told = self.is_told.then(|| format!("{event:?}"));
         let effects = step(&mut self.run, event, self.now);
@@ -190,6 +200,7 @@ impl World {
         self.draft.write(&self.run, &mut self.stored, puts_off);
         for (attempt, waits) in std::mem::take(&mut self.draft.launched) {
             self.check_epoch(attempt);
+            self.check_alone(attempt);
             if waits {
                 self.unclaimed.push(attempt);
             }
@@ -200,21 +211,27 @@ impl World {
         self.accepted.extend(self.draft.accepted.drain(..));
         self.lost_for_good
             .extend(self.draft.lost_for_good.drain(..));
-        self.check_stored();
+        self.check_commit();
     }
 
     /// The process dies and comes back. What was not committed has never been; what ran on its own
     /// worker is lost, and its reports may still arrive.
     fn crash(&mut self) {
-        if self.chance.once_in(2) {
+        let is_after = self.chance.once_in(2);
+        if is_after {
             self.commit(); // it dies after a commit, before anything follows from it
         }
+        self.counts.fault(match is_after {
+            true => Fault::CrashAfterCommit,
+            false => Fault::CrashBeforeCommit,
+        });
         let draft = std::mem::take(&mut self.draft);
         self.on_their_way.extend(draft.reports);
         let taken = self.run.counted();
         self.run = self.read_again();
         self.run.keep_count(taken);
         self.timers.clear();
+        self.past.clear();
         self.admission = Admission::new(SLOTS);
         self.admission.set_pools(&self.pools);
         self.admission.set_room("default", self.has_room);
@@ -262,11 +279,13 @@ impl World {
             return;
         };
         self.check_grant(at);
+        let before = self.look(&Event::Resume);
         let waits = self.chance.once_in(2);
         let (attempt, effects) = match waits {
             true => self.run.dispatch(at, self.now),
             false => self.run.launch(at, OWN, self.now),
         };
+        self.check_since(&before, &effects);
         self.take(effects);
         self.draft.launched.push((attempt, waits));
         self.n_events += 1;
@@ -327,6 +346,7 @@ impl World {
     /// The answer to a report got lost, so it is sent once more.
     fn deliver_again(&mut self) {
         if let Some((attempt, outcome)) = self.pick(|world| &mut world.on_their_way) {
+            self.counts.fault(Fault::ReportTwice);
             self.on_their_way.push((attempt, outcome.clone()));
             self.deliver(attempt, outcome);
         }
@@ -334,6 +354,10 @@ impl World {
 
     pub fn deliver(&mut self, attempt: Attempt, outcome: Outcome) {
         self.draft.reports.push((attempt, outcome.clone()));
+        let is_current = self.run.place_of(attempt);
+        if !is_current.is_some_and(|at| self.run.tasks[at.at()].is_live()) {
+            self.counts.fault(Fault::ReportLate);
+        }
         let outcome = Box::new(outcome);
         self.step(Event::AttemptEnded { attempt, outcome });
     }
@@ -343,12 +367,9 @@ impl World {
         let Some((due, at)) = self.timers.first().copied() else {
             return;
         };
-        if at.at() >= self.run.tasks.len() {
-            self.timers.remove(0); // of an instance that another version had
-            return;
-        }
         if due > self.now && self.is_stormy && !self.chance.once_in(4) {
-            self.step(Event::TimerDue(at)); // too early: it is asked again when it is due
+            self.counts.fault(Fault::TimerEarly);
+            self.step(Event::TimerDue(at)); // it is asked again when it is due
             return;
         }
         self.timers.remove(0);
@@ -366,6 +387,7 @@ impl World {
         if n > 0 {
             let any = self.live[self.chance.below(n) as usize];
             let attempt = self.live.iter().find(is_deferred).copied().unwrap_or(any);
+            self.counts.fault(Fault::LeaseLapsed);
             self.forget_live(attempt, 2);
             let blame = true;
             self.step(Event::AttemptLost { attempt, blame });
@@ -384,11 +406,16 @@ impl World {
 
     fn set_clock(&mut self) {
         let by = self.chance.below(7_200_000_000) as i64 - 3_600_000_000;
+        self.counts.fault(match by < 0 {
+            true => Fault::ClockBack,
+            false => Fault::ClockAhead,
+        });
         self.now = Ts((self.now.0 + by).max(1));
     }
 
     /// Nobody hears of a timer; the slow look finds what it was about.
     fn lose_a_hint(&mut self) {
+        self.counts.fault(Fault::HintLost);
         self.timers.pop();
         self.step(Event::Resume);
     }
