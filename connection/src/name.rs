@@ -75,22 +75,31 @@ pub(crate) fn is_plain(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte))
 }
 
-/// Words in a name that say that its value is secret; Airflow's list and a few that it lacks.
-const WORDS: [&str; 14] = [
-    "access_token",
+/// Words in a name that say that its value is secret: Airflow's list
+/// (`core:_shared/secrets_masker: DEFAULT_SENSITIVE_FIELDS`) and `credential`.
+const WORDS: [&str; 22] = [
     "access_key",
+    "access_token",
     "api_key",
     "apikey",
+    "auth_header",
     "authorization",
+    "bearer",
+    "connection_string",
     "credential",
+    "dsn",
+    "keyfile_dict",
     "passphrase",
     "passwd",
     "password",
     "private_key",
+    "proxies",
+    "proxy",
     "secret",
-    "token",
-    "keyfile_dict",
     "service_account",
+    "service_key",
+    "token",
+    "webhook_url",
 ];
 
 /// Does the name of a value say that it is secret?
@@ -128,15 +137,25 @@ mod tests {
         assert!(Kind::Variable.check(" ").is_err());
     }
 
+    /// `core:_shared/secrets_masker/secrets_masker.py: DEFAULT_SENSITIVE_FIELDS`, as Airflow 3.3.2
+    /// has them: a part of a name, in any case.
+    const AIRFLOWS: &str = "access_key access_token api_key apikey auth_header authorization bearer \
+        connection_string dsn passphrase passwd password private_key proxy proxy_password proxies \
+        secret service_account service_key token keyfile_dict webhook_url";
+
     #[test]
     fn names_tell_what_is_secret() {
-        for name in [
-            "api_key",
-            "API-KEY",
-            "slack_token",
-            "my_password",
-            "client_secret",
-        ] {
+        for word in AIRFLOWS.split_whitespace() {
+            for name in [
+                word.to_string(),
+                word.to_uppercase(),
+                format!("my_{word}_2"),
+                word.replace('_', "-"),
+            ] {
+                assert!(is_sensitive(&name), "{name}");
+            }
+        }
+        for name in ["API-KEY", "slack_token", "aws_credentials"] {
             assert!(is_sensitive(name), "{name}");
         }
         for name in ["region", "keyboard", "bucket"] {

@@ -63,7 +63,7 @@ const CODES: &[(&str, &str)] = &[
     ("TM0162", "TM0162: a property of the Kafka client that a file may not set.\nWhat lets the client in belongs to the connection; what decides where it reads belongs to the trigger. `tidemill explain triggers.kafka.config` names those that may be set."),
     ("TM0190", "TM0190: this version of Tidemill does not run that yet.\nThe key or value is part of the format, so the file is right; it will run with a later version."),
     ("TM0201", "TM0201: a template cannot be read.\nTemplates are Jinja's: {{ value }}, {% if x %} … {% endif %}."),
-    ("TM0202", "TM0202: a template uses a name that does not exist."),
+    ("TM0202", "TM0202: a template uses a name that does not exist, or a field that a name does not have.\nNames of Airflow that are not there are told with what to write instead."),
     ("TM0203", "TM0203: a template refers to something that is not a task of this DAG."),
     ("TM0204", "TM0204: a template uses a parameter that [params] does not declare."),
     ("TM0205", "TM0205: a template uses a value of a task that is not upstream.\nThe value might not be there yet. A reference makes no dependency by itself: add the task to `depends_on`."),
@@ -80,5 +80,5 @@ const CODES: &[(&str, &str)] = &[
     ("TM0311", "TM0311: both ends of the data interval are used, but they are one instant.\nBy default a run is about its tick, as in Airflow 3. Write interval = \"previous\" in [dag.schedule] for the time since the tick before, \"period\" for the same with the logical date at its start (Airflow 2), or a duration; or interval = \"tick\" when one instant is what you mean."),
     ("TM0312", "TM0312: both day fields of a cron expression are restricted.\nAs in crontab(5) the job then runs on days that match either of them, not both."),
     ("TM0313", "TM0313: an asset is named and not declared in this file.\nIt is known by its name alone, and a slip of the pen would wait for ever. Declare it: [assets.NAME] with its `uri`."),
-    ("TM0314", "TM0314: a name of a date can be absent.\nRuns that events of assets, webhooks or files make have neither a logical date nor a data interval, and those of Kafka records have no logical date. A template that needs one fails in them. Say what holds without it: {{ ds | default('none') }}, {% if ds is defined %}. Runs by hand have the present as their date unless somebody asks for none."),
+    ("TM0314", "TM0314: a name can be absent.\nRuns that events of assets, webhooks or files make have neither a logical date nor a data interval, and those of Kafka records have no logical date. A template that needs one fails in them. Say what holds without it: {{ ds | default('none') }}, {% if ds is defined %}. Runs by hand have the present as their date unless somebody asks for none. Where a DAG has a schedule beside its triggers, its runs by schedule have no `trigger`."),
 ];

@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Int(i64, i64),
     /// A number, 0 or above.
     Number,
+    /// The same, or true or false.
+    NumberOrBool,
     /// A number of either sign.
     AnyNumber,
     Duration,
@@ -178,7 +180,7 @@ pub(crate) const DAG: &[Key] = &[
     key("dagrun_timeout", Kind::Duration, "", "How long a run may take."),
     key("fail_fast", Kind::Bool, "false", "End the run at the first failed task?"),
     key("concurrency", Kind::Table(CONCURRENCY), "", "One queue of runs for each value of a key, beside `max_active_runs`."),
-    key("rerun_with_latest_version", Kind::Bool, "false", "Does a cleared run that was over go on by the current version of the file? Dates that a backfill runs again do where this is not written."),
+    key("rerun_with_latest_version", Kind::Bool, "", "Does a cleared run that was over go on by the current version of the file? Where this is not written it does not, but dates that a backfill runs again do."),
     key("format", Kind::Int(1, 1), "1", "The version of this format."),
     later("doc_md_file", "A file with more about it."),
     later("owner_links", "Links for owners."),
@@ -234,7 +236,7 @@ macro_rules! common_keys {
             key("skip_if", Kind::Template, "", "Skipped when this template is true."),
             key("retries", Kind::Int(0, 10_000), "0", "Tries after the first."),
             key("retry_delay", Kind::Duration, "\"5m\"", "The wait before the second try."),
-            key("retry_exponential_backoff", Kind::Number, "0", "Each wait is this many times the one before; 0 is a constant wait."),
+            key("retry_exponential_backoff", Kind::NumberOrBool, "0", "Each wait is this many times the one before; 0 is a constant wait, true is 2."),
             key("max_retry_delay", Kind::Duration, "", "No wait is longer."),
             key("retry_jitter", Kind::Bool, "", "Spread the waits? True when there is a backoff."),
             key("execution_timeout", Kind::Duration, "", "How long one attempt may take."),

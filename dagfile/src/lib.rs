@@ -2,6 +2,7 @@
 //!
 //! Knows no files, no clock, no store. Reading folders is the daemon's.
 
+mod absent;
 mod codes;
 mod diagnostic;
 mod flow;
@@ -19,6 +20,7 @@ mod resolve;
 mod schema;
 mod streams;
 mod suggest;
+mod task_use;
 mod undated;
 mod upstream;
 mod uses;

@@ -291,11 +291,13 @@ impl<'t> Names<'t> {
             }
             if let Some(label) = &upstream.label {
                 let label: Arc<str> = Arc::from(label.as_str());
-                let of_link = first.iter().flat_map(|&start| {
-                    let edge = move |&end: &u32| (TaskIndex(end), TaskIndex(start));
-                    last.iter().map(edge)
-                });
-                labels.extend(of_link.map(|edge| (edge, Arc::clone(&label))));
+                for &start in first.iter() {
+                    for &end in last.iter() {
+                        // What a task says itself comes first, and counts before what its groups say.
+                        let edge = (TaskIndex(end), TaskIndex(start));
+                        labels.entry(edge).or_insert_with(|| Arc::clone(&label));
+                    }
+                }
             }
         }
         Some((edges, labels))

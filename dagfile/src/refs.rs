@@ -1,10 +1,12 @@
 //! Templates of tasks: what they refer to is there, and upstream.
 
+use crate::absent;
 use crate::diagnostic::Diagnostic;
-use crate::names::{Names, Node};
+use crate::names::Names;
 use crate::operator::Settings;
 use crate::place::offset_in_source;
 use crate::suggest::{nearest, unknown_param};
+use crate::task_use::checked_use;
 use crate::undated::Undated;
 use crate::uses;
 use crate::walk::alert::AlertKeys;
@@ -15,10 +17,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use tidemill_model::Uses;
-use tidemill_model::dag::{Param, ShellOutput};
-use tidemill_template::{
-    N_INSTANCES, Named, References, TaskUse, TaskValue, Use, check, is_template,
-};
+use tidemill_model::dag::Param;
+use tidemill_template::{N_INSTANCES, Named, References, TaskValue, Use, check, is_template};
 
 /// Where a template stands, as far as it matters for what it may say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -234,6 +234,7 @@ impl Checker<'_> {
             }
         };
         if let Some(found) = &found {
+            absent::check(walk, text, found);
             self.check_names(walk, text, role, found);
             self.check_params(walk, text, role, found);
             self.undated.check(walk, text, found);
@@ -390,108 +391,4 @@ fn untrusted(walk: &mut Walk, text: &Text, one: &Use) {
 pub(crate) fn range_of(walk: &Walk, text: &Text, range: &Range<usize>) -> Range<usize> {
     offset_in_source(walk.source, &text.span, range.start)
         ..offset_in_source(walk.source, &text.span, range.end)
-}
-
-/// The task that a template uses, if it is there and has what is used.
-fn checked_use(
-    walk: &mut Walk,
-    names: &Names,
-    commons: &[Common],
-    text: &Text,
-    one: &TaskUse,
-) -> Option<u32> {
-    let name = &one.task.name;
-    let Some(Node::Task(upstream)) = names.node(name) else {
-        let span = range_of(walk, text, &one.task.range);
-        let diagnostic = Diagnostic::error(
-            "TM0203",
-            span.clone(),
-            format!("`{name}` is not a task of this DAG"),
-        );
-        let near = nearest(name, names.tasks.iter().map(|task| task.id.as_str()));
-        let is_bare = walk.source.get(span.clone()) == Some(name);
-        walk.report(match near {
-            Some(near) if is_bare => diagnostic
-                .label(format!("did you mean `{near}`?"))
-                .patch(span, near),
-            Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-            None => diagnostic.label("unknown task"),
-        });
-        return None;
-    };
-    let common = &commons[upstream as usize];
-    let operator = &names.tasks[upstream as usize].operator;
-    let has_output = !matches!(
-        operator,
-        OperatorKey::Empty | OperatorKey::LatestOnly | OperatorKey::Wait(_)
-    ) && common.do_xcom_push != Some(false)
-        && common.shell.output != Some(ShellOutput::None);
-    let (message, range, near) = match &one.value {
-        TaskValue::State => return Some(upstream),
-        TaskValue::Output if has_output => return Some(upstream),
-        TaskValue::File if names.tasks[upstream as usize].mapping.is_some() => {
-            return Some(upstream);
-        }
-        TaskValue::File => (
-            format!("task `{name}` is not mapped: it has no `outputs_file`"),
-            one.task.range.clone(),
-            None,
-        ),
-        TaskValue::Output => (
-            format!("task `{name}` keeps no output"),
-            one.task.range.clone(),
-            None,
-        ),
-        TaskValue::Key(key) if may_have(operator, common, &key.name) => return Some(upstream),
-        TaskValue::Key(key) => {
-            let near = nearest(
-                &key.name,
-                common.outputs.iter().map(|(key, _)| key.as_str()),
-            );
-            (
-                format!("task `{name}` has no output `{}`", key.name),
-                key.range.clone(),
-                near,
-            )
-        }
-        TaskValue::Unknown(part) => {
-            let near = nearest(
-                &part.name,
-                ["output", "outputs", "outputs_file", "state", "states"],
-            );
-            (
-                format!(
-                    "a task has no `{}`: it has output, outputs.KEY, state and states, and outputs_file where it is mapped",
-                    part.name
-                ),
-                part.range.clone(),
-                near,
-            )
-        }
-    };
-    let span = range_of(walk, text, &range);
-    let diagnostic = Diagnostic::error("TM0206", span, message);
-    walk.report(match near {
-        Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
-        None => diagnostic
-            .label("not there")
-            .help(format!("declare it under `outputs` of [tasks.{name}]")),
-    });
-    None
-}
-
-/// Is a key declared, or may the command write it to `$TIDEMILL_OUTPUT`?
-fn may_have(operator: &OperatorKey, common: &Common, key: &str) -> bool {
-    if let OperatorKey::Wait(keys) = operator {
-        return keys.keeps().contains(&key);
-    }
-    let writes = common
-        .shell
-        .command
-        .as_ref()
-        .is_some_and(|text| text.value.contains("TIDEMILL_OUTPUT"));
-    common.do_xcom_push != Some(false)
-        && (writes
-            || common.shell.script.is_some()
-            || common.outputs.iter().any(|(known, _)| known == key))
 }

@@ -43,65 +43,32 @@ pub(crate) struct Parts {
 }
 
 /// The DAG, unless there are errors; they are reported.
-pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag> {
+pub(crate) fn resolve(walk: &mut Walk, root: &Table, mut parts: Parts) -> Option<Dag> {
+    let names = Names::new(walk, &parts.tasks, &parts.groups);
+    let commons = merged(&names, &parts.defaults);
+    check_waits(walk, &parts.tasks, &commons);
+    let named = named_assets(walk, &commons);
+    walk.undeclared(&mut parts.assets, &named);
+    let found = checked(walk, root, &parts, &names, &commons)?;
+    let Names {
+        task_group,
+        group_parent,
+        ..
+    } = names;
     let Parts {
         dag,
-        defaults,
         params,
-        mut assets,
+        assets,
         groups,
         triggers,
         events,
         tasks,
+        ..
     } = parts;
-    let names = Names::new(walk, &tasks, &groups);
-    let commons = merged(&names, &defaults);
-    check_waits(walk, &tasks, &commons);
-    let mut named = std::mem::take(&mut walk.named_assets);
-    for common in &commons {
-        named.extend(common.inlets.iter().flatten().cloned());
-        let outlets = common.outlets.iter().flatten();
-        named.extend(outlets.map(|outlet| outlet.name.clone()));
-    }
-    walk.undeclared(&mut assets, &named);
-    check_settings(walk, &tasks, &commons);
-    if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
-        lint::empty_interval(walk, table, &dag.schedule, &commons);
-    }
-    if let Some((_, Some(key))) = &dag.concurrency {
-        refs::check_run_text(walk, key, &params);
-    }
-    streams::check_templates(walk, &triggers, &params);
-    streams::check_event_templates(walk, &events, &params);
-    let has_triggers = !triggers.is_empty() || !events.is_empty();
-    let undated = Undated::of(&dag, !triggers.is_empty(), !events.is_empty());
-    let (reads, uses) = refs::check_all(walk, &names, &commons, &params, has_triggers, undated);
-    let of_dag = dag.alerts.iter().flat_map(|(_, alerts)| alerts);
-    let of_deadlines = dag.deadlines.iter().flat_map(|one| &one.alerts);
-    refs::check_alerts(walk, of_dag.chain(of_deadlines), &commons, &params);
-    let graph = names.graph(walk)?;
-    upstream::check_upstream(walk, &names, &graph, &reads);
-    flow::check(walk, &names, &commons, &graph, dag.fail_fast);
-    if walk.has_errors() {
-        return None;
-    }
-    let mut reads_of = vec![Reads::default(); tasks.len()];
-    for read in &reads {
-        let own = &mut reads_of[read.task as usize];
-        let list = if read.is_file {
-            &mut own.files
-        } else {
-            &mut own.values
-        };
-        list.push(TaskIndex(read.upstream));
-    }
-    let (task_group, group_parent) = (names.task_group.clone(), names.group_parent.clone());
-    drop(names);
     let at = |place: Option<u32>| place.map(|place| place as usize);
-    let places = task_group
-        .into_iter()
-        .map(at)
-        .zip(reads_of.into_iter().zip(uses));
+    let graph = found.graph;
+    let places = task_group.into_iter().map(at);
+    let places = places.zip(found.reads.into_iter().zip(found.uses));
     let built = tasks.into_iter().zip(commons).zip(places).map(
         |((keys, common), (group, (reads, uses)))| {
             let line = walk.lines.line(keys.span.start);
@@ -112,15 +79,8 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
     );
     let mut tasks = built.collect::<Option<Vec<Task>>>()?;
     add_up_weights(&graph, &mut tasks);
-    let groups = groups
-        .into_iter()
-        .zip(group_parent)
-        .map(|(keys, parent)| Group {
-            id: keys.id,
-            display_name: keys.display_name,
-            doc_md: keys.doc_md,
-            parent: at(parent),
-        });
+    let groups = groups.into_iter().zip(group_parent.into_iter().map(at));
+    let groups = groups.map(|(keys, parent)| group(keys, parent));
     Some(Dag {
         id: dag.id,
         display_name: dag.display_name,
@@ -155,6 +115,70 @@ pub(crate) fn resolve(walk: &mut Walk, root: &Table, parts: Parts) -> Option<Dag
         scopes: Scopes::new(&tasks, &graph),
         tasks,
         graph,
+    })
+}
+
+fn group(keys: GroupKeys, parent: Option<usize>) -> Group {
+    Group {
+        id: keys.id,
+        display_name: keys.display_name,
+        doc_md: keys.doc_md,
+        parent,
+    }
+}
+
+/// The assets that tasks and schedules name.
+fn named_assets(walk: &mut Walk, commons: &[Common]) -> Vec<Text> {
+    let mut named = std::mem::take(&mut walk.named_assets);
+    for common in commons {
+        named.extend(common.inlets.iter().flatten().cloned());
+        let outlets = common.outlets.iter().flatten();
+        named.extend(outlets.map(|outlet| outlet.name.clone()));
+    }
+    named
+}
+
+/// What the checks give where nothing is wrong.
+struct Found {
+    graph: Graph,
+    /// By task.
+    reads: Vec<Reads>,
+    /// By task.
+    uses: Vec<Uses>,
+}
+
+/// Checks what must hold between the parts of a file; `None` when something is wrong in it.
+fn checked(
+    walk: &mut Walk,
+    root: &Table,
+    parts: &Parts,
+    names: &Names,
+    commons: &[Common],
+) -> Option<Found> {
+    let (dag, params) = (&parts.dag, &parts.params);
+    check_settings(walk, &parts.tasks, commons);
+    if let Some(DeValue::Table(table)) = root.get("dag").map(toml::Spanned::get_ref) {
+        lint::empty_interval(walk, table, &dag.schedule, commons);
+    }
+    if let Some((_, Some(key))) = &dag.concurrency {
+        refs::check_run_text(walk, key, params);
+    }
+    streams::check_templates(walk, &parts.triggers, params);
+    streams::check_event_templates(walk, &parts.events, params);
+    let (has_streams, has_events) = (!parts.triggers.is_empty(), !parts.events.is_empty());
+    let undated = Undated::of(dag, has_streams, has_events);
+    let has_triggers = has_streams || has_events;
+    let (reads, uses) = refs::check_all(walk, names, commons, params, has_triggers, undated);
+    let of_dag = dag.alerts.iter().flat_map(|(_, alerts)| alerts);
+    let of_deadlines = dag.deadlines.iter().flat_map(|one| &one.alerts);
+    refs::check_alerts(walk, of_dag.chain(of_deadlines), commons, params);
+    let graph = names.graph(walk)?;
+    upstream::check_upstream(walk, names, &graph, &reads);
+    flow::check(walk, names, commons, &graph, dag.fail_fast);
+    (!walk.has_errors()).then(|| Found {
+        graph,
+        reads: reads_of(&reads, parts.tasks.len()),
+        uses,
     })
 }
 
@@ -225,14 +249,25 @@ struct Reads {
     files: Vec<TaskIndex>,
 }
 
-impl Reads {
-    fn in_order(mut self) -> Reads {
-        for list in [&mut self.values, &mut self.files] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        self
+/// What each task uses of others, each of them once and in order.
+fn reads_of(reads: &[refs::Read], n_tasks: usize) -> Vec<Reads> {
+    let mut all = vec![Reads::default(); n_tasks];
+    for read in reads {
+        let own = &mut all[read.task as usize];
+        let list = match read.is_file {
+            true => &mut own.files,
+            false => &mut own.values,
+        };
+        list.push(TaskIndex(read.upstream));
     }
+    for list in all
+        .iter_mut()
+        .flat_map(|own| [&mut own.values, &mut own.files])
+    {
+        list.sort_unstable();
+        list.dedup();
+    }
+    all
 }
 
 /// `None` for a task without an operator that runs, which has been reported.
@@ -244,39 +279,11 @@ fn task(
     dag_owner: &str,
     line: u32,
 ) -> Option<Task> {
-    let reads = reads.in_order();
     let retries = common.retries.unwrap_or(0);
     let multiplier = common.retry_exponential_backoff.unwrap_or(0.0);
     let trigger_rule = flow::rule(&keys.role, &common);
     let past = flow::past(&common);
-    let operator = match keys.operator {
-        OperatorKey::Empty => Operator::Empty,
-        OperatorKey::LatestOnly => Operator::LatestOnly,
-        OperatorKey::Shell => Operator::Shell(shell(&common)?),
-        OperatorKey::Branch(keys) => Operator::Branch(branch(keys)),
-        OperatorKey::ShortCircuit(keys) => Operator::ShortCircuit(Gate {
-            condition: keys.condition.value,
-            ignores_rules: keys.ignores_rules,
-        }),
-        OperatorKey::InProcess(operator) => {
-            let settings = common
-                .settings
-                .iter()
-                .find(|(name, _)| *name == operator.name);
-            Operator::InProcess(InProcess {
-                kind: operator.name,
-                only_looks: operator.only_looks,
-                // What looks again and again keeps since when; `wait` also what was submitted.
-                keeps: operator.only_looks
-                    || settings.is_some_and(|(_, settings)| settings.has("wait")),
-                settings: settings
-                    .map(|(_, settings)| settings.clone().into_json())
-                    .unwrap_or_default(),
-            })
-        }
-        OperatorKey::Wait(keys) => keys.operator,
-        OperatorKey::None => return None,
-    };
+    let operator = operator(keys.operator, &common)?;
     let value = |text: Option<Text>| text.map(|text| text.value);
     let names = |texts: Vec<Text>| texts.into_iter().map(|text| text.value).collect();
     let outlets = common.outlets.unwrap_or_default();
@@ -336,6 +343,38 @@ fn task(
         uses: Uses::default(), // gathered once the task is whole
         alerts: alerts(common.alerts),
         line,
+    })
+}
+
+/// `None` where nothing runs.
+fn operator(key: OperatorKey, common: &Common) -> Option<Operator> {
+    Some(match key {
+        OperatorKey::Empty => Operator::Empty,
+        OperatorKey::LatestOnly => Operator::LatestOnly,
+        OperatorKey::Shell => Operator::Shell(shell(common)?),
+        OperatorKey::Branch(keys) => Operator::Branch(branch(keys)),
+        OperatorKey::ShortCircuit(keys) => Operator::ShortCircuit(Gate {
+            condition: keys.condition.value,
+            ignores_rules: keys.ignores_rules,
+        }),
+        OperatorKey::InProcess(operator) => {
+            let settings = common
+                .settings
+                .iter()
+                .find(|(name, _)| *name == operator.name);
+            Operator::InProcess(InProcess {
+                kind: operator.name,
+                only_looks: operator.only_looks,
+                // What looks again and again keeps since when; `wait` also what was submitted.
+                keeps: operator.only_looks
+                    || settings.is_some_and(|(_, settings)| settings.has("wait")),
+                settings: settings
+                    .map(|(_, settings)| settings.clone().into_json())
+                    .unwrap_or_default(),
+            })
+        }
+        OperatorKey::Wait(keys) => keys.operator,
+        OperatorKey::None => return None,
     })
 }
 

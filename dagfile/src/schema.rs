@@ -58,6 +58,10 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Int(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
         Kind::Number => json!({ "type": "number", "minimum": 0 }),
+        Kind::NumberOrBool => json!({ "oneOf": [
+            { "type": "number", "minimum": 0 },
+            { "type": "boolean" },
+        ] }),
         Kind::AnyNumber => json!({ "type": "number" }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
         // Editors show a TOML date to a schema as a string.

@@ -6,8 +6,9 @@ use crate::suggest::unknown_param;
 use crate::walk::event::EventKeys;
 use crate::walk::stream::TriggerKeys;
 use crate::walk::{Text, Walk};
+use std::ops::Range;
 use tidemill_model::dag::Param;
-use tidemill_template::{Expression, check};
+use tidemill_template::{Expression, References, check};
 
 /// Checks the templates of every trigger.
 pub(crate) fn check_templates(walk: &mut Walk, triggers: &[TriggerKeys], params: &[Param]) {
@@ -48,9 +49,7 @@ fn check_over_trigger(walk: &mut Walk, text: &Text) {
     match check(&text.value) {
         Err(err) => report(walk, "TM0201", text, err),
         Ok(found) => {
-            let stray = found.tasks.first().map(|used| &used.task.range);
-            let stray = stray.or(found.unknown_names.first().map(|name| &name.range));
-            if let Some(range) = stray.cloned() {
+            if let Some(range) = stray(&text.value, &found) {
                 let message = "templates of a trigger see `trigger` and macros only";
                 report(
                     walk,
@@ -64,6 +63,25 @@ fn check_over_trigger(walk: &mut Walk, text: &Text) {
             }
         }
     }
+}
+
+/// What is known where a trigger is looked at: there is no run yet.
+const KNOWN: &[&str] = &["trigger", "macros", "dag"];
+
+/// The first place of a template that looks at anything else.
+fn stray(text: &str, found: &References) -> Option<Range<usize>> {
+    let task = found.tasks.first().map(|used| used.task.range.clone());
+    let absent = found.absent.first().map(|absent| &absent.named);
+    let named = found.unknown_names.first().or(absent);
+    let other = || {
+        let name = found
+            .names
+            .iter()
+            .find(|name| !KNOWN.contains(&name.as_str()))?;
+        let start = text.find(name.as_str()).unwrap_or(0);
+        Some(start..start + name.len())
+    };
+    task.or(named.map(|name| name.range.clone())).or_else(other)
 }
 
 fn report(walk: &mut Walk, code: &'static str, text: &Text, err: tidemill_template::TemplateError) {

@@ -3,7 +3,9 @@
 mod accepts;
 mod alerts;
 mod assets;
+mod defaults;
 mod events;
+mod groups;
 mod labels;
 mod looked_up;
 mod mapping;
@@ -12,6 +14,7 @@ mod refuses;
 mod resources;
 mod shows;
 mod streams;
+mod templates;
 mod undated;
 mod waits;
 

@@ -173,7 +173,7 @@ fn airflow_names(env: &mut Environment, spec: &AttemptSpec, task: &Task) {
     put("TRY_NUMBER", facts.try_number.to_string());
     put("DAG_OWNER", task.owner.clone());
     if let Some(date) = facts.logical_date {
-        put("LOGICAL_DATE", date.to_string());
-        put("EXECUTION_DATE", date.to_string());
+        put("LOGICAL_DATE", tidemill_template::iso(date));
+        put("EXECUTION_DATE", tidemill_template::iso(date));
     }
 }

@@ -26,10 +26,29 @@ pub(crate) fn declared(
     values: &mut Vec<(String, Value)>,
 ) -> Result<(), String> {
     for (key, text) in &task.outputs {
-        let value = render_value(text, facts).map_err(|err| format!("outputs.{key}: {err}"))?;
+        let value = render_value(text, facts).map_err(|err| {
+            format!(
+                "outputs.{key}: {err}{}",
+                text_words(facts, &err.to_string())
+            )
+        })?;
         put(values, key, value);
     }
     Ok(())
+}
+
+/// A text has no fields, though what it says may have.
+fn text_words(facts: &Facts, err: &str) -> &'static str {
+    let result = facts.result.as_ref().and_then(|left| left.get("result"));
+    match (
+        result,
+        err.starts_with("`result.") || err.starts_with("`result["),
+    ) {
+        (Some(Value::String(_)), true) => {
+            "; `result` is a text: `output = \"json\"` of the task has it read as JSON"
+        }
+        _ => "",
+    }
 }
 
 /// Refuses values that are too large.

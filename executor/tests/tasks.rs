@@ -122,6 +122,23 @@ fn the_output_is_what_its_mode_says() {
 }
 
 #[test]
+fn an_output_that_looks_into_a_text_is_told_how_it_is_read_as_json() {
+    let mut place = Place::new();
+    let mut task = shell("echo '{\"n\": 1}'");
+    task.outputs = vec![("n".to_string(), "{{ result.n }}".to_string())];
+    let (outcome, _) = place.run(task.clone());
+    let message = outcome.message.unwrap_or_default();
+    assert!(message.contains("`output = \"json\"`"), "{message}");
+    task.outputs = vec![("n".to_string(), "{{ stdout.n }}".to_string())];
+    let (outcome, _) = place.run(task);
+    let message = outcome.message.unwrap_or_default();
+    assert!(
+        message.contains("no value") && !message.contains("json"),
+        "{message}"
+    );
+}
+
+#[test]
 fn values_come_from_the_output_file_and_from_outputs() {
     let mut place = Place::new();
     let command = r#"echo rows=5 >> "$TIDEMILL_OUTPUT"; echo '{"list": [1]}' >> "$TIDEMILL_OUTPUT"; echo done"#;
@@ -146,6 +163,28 @@ fn values_come_from_the_output_file_and_from_outputs() {
     assert!(place.run_shell("true").0.values.is_empty());
     let (outcome, _) = place.run_shell("echo nonsense > \"$TIDEMILL_OUTPUT\"");
     assert_eq!(outcome.reason, Some(Reason::BadOutput));
+}
+
+/// `sdk:execution_time/context.py: context_to_airflow_vars`; `EXECUTION_DATE` is Airflow 2's.
+#[test]
+fn scripts_find_what_airflow_tells_them_under_its_names_and_in_its_forms() {
+    let mut place = Place::new();
+    let mut plain = shell_with("env | grep ^AIRFLOW_ | sort", |shell| {
+        shell.output = ShellOutput::Stdout;
+    });
+    plain.owner = "etl".to_string();
+    let (outcome, _) = place.run(plain);
+    let expected = [
+        "AIRFLOW_CTX_DAG_ID=the_dag",
+        "AIRFLOW_CTX_DAG_OWNER=etl",
+        "AIRFLOW_CTX_DAG_RUN_ID=manual__1",
+        "AIRFLOW_CTX_EXECUTION_DATE=2025-11-21T10:00:00+00:00",
+        "AIRFLOW_CTX_LOGICAL_DATE=2025-11-21T10:00:00+00:00",
+        "AIRFLOW_CTX_TASK_ID=the_task",
+        "AIRFLOW_CTX_TRY_NUMBER=2",
+    ];
+    let found = value(&outcome, "return_value").unwrap().as_str().unwrap();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What a template refers to, found without rendering it.
 
 use crate::environment::{FILTERS, FUNCTIONS, shared};
+use crate::fields::{self, Absent};
 use crate::outside::{self, OutsideUse};
-use crate::reading::{is_number, task_value, variable_get};
+use crate::reading::{is_number, task_value, variable_get, xcom_pull};
 use crate::scope::{DATE_NAMES, INTERVAL_NAMES, LATER_NAMES, LOOKED_UP_NAMES, NAMES, RESULT_NAMES};
 use crate::{TemplateError, is_template};
 use minijinja::machinery::{ast, parse};
@@ -58,8 +59,12 @@ pub struct TaskUse {
 /// Everything that a template refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
+    /// Every name at the top that the template does not make itself, in the order of the alphabet.
+    pub names: Vec<String>,
     /// Names at the top that nothing defines.
     pub unknown_names: Vec<Named>,
+    /// Names that Airflow has, and fields and methods that a name has not, with what is there.
+    pub absent: Vec<Absent>,
     /// Names of the format that this version does not fill in yet.
     pub later_names: Vec<Named>,
     /// Names of what is looked up when a task starts: of earlier runs, or of its own instances.
@@ -116,6 +121,12 @@ pub fn check(text: &str) -> Result<References, TemplateError> {
     if let ast::Stmt::Template(root) = &tree {
         walk.body(&root.children);
     }
+    let named = walk.undeclared.into_iter();
+    let mut names: Vec<String> = named
+        .filter(|name| !FUNCTIONS.contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    walk.found.names = names;
     Ok(walk.found)
 }
 
@@ -295,7 +306,10 @@ impl Walk<'_> {
         } else if LATER_NAMES.contains(&name) {
             self.found.later_names.push(named);
         } else if !NAMES.contains(&name) {
-            self.found.unknown_names.push(named);
+            match fields::gone(name).map(str::to_string) {
+                Some(instead) => self.found.absent.push(Absent { named, instead }),
+                None => self.found.unknown_names.push(named),
+            }
         } else if name == "params" {
             self.found.conf.push(Use {
                 name: name.to_string(),
@@ -370,6 +384,7 @@ impl Walk<'_> {
             }
         };
         steps.reverse();
+        self.field(&root.name, steps.first());
         let whole = root.range.start..range(expr.span()).end;
         match (root.name.as_str(), steps.as_slice()) {
             ("params", [param, ..]) if self.undeclared.contains("params") => {
@@ -423,8 +438,20 @@ impl Walk<'_> {
                 _ => ("", at.start),
             };
             let at = start..at.end;
+            let end = range(method.span()).end;
+            let named = Named {
+                name: method.name.to_string(),
+                range: end.saturating_sub(method.name.len())..end,
+            };
+            self.field(receiver, Some(&named));
             match (receiver, method.name) {
-                ("ti" | "task_instance", "xcom_pull") => return self.xcom_pull(call, at),
+                ("ti" | "task_instance", "xcom_pull") => {
+                    match xcom_pull(call) {
+                        Ok(uses) => self.found.tasks.extend(uses),
+                        Err(message) => self.found.unchecked.push((at, message.to_string())),
+                    }
+                    return self.args(&call.args, is_safe);
+                }
                 ("params", "get") => {
                     if let Some(ast::CallArg::Pos(name)) = call.args.first()
                         && let Some(name) = constant(name)
@@ -450,48 +477,10 @@ impl Walk<'_> {
         self.args(&call.args, is_safe);
     }
 
-    fn xcom_pull(&mut self, call: &ast::Call, at: Range<usize>) {
-        let mut tasks = None;
-        let mut key = None;
-        for arg in &call.args {
-            match arg {
-                ast::CallArg::Pos(expr) if tasks.is_none() => tasks = Some(expr),
-                ast::CallArg::Kwarg("task_ids", expr) => tasks = Some(expr),
-                ast::CallArg::Kwarg("key", expr) => key = Some(expr),
-                _ => {}
-            }
-        }
-        let value = match key {
-            None => Some(TaskValue::Output),
-            Some(expr) => constant(expr).map(|name| match name.as_str() {
-                "return_value" => TaskValue::Output,
-                _ => TaskValue::Key(Named {
-                    name,
-                    range: range(expr.span()),
-                }),
-            }),
-        };
-        let names: Option<Vec<Named>> = tasks.and_then(|expr| {
-            let one = |expr: &ast::Expr| {
-                Some(Named {
-                    name: constant(expr)?,
-                    range: range(expr.span()),
-                })
-            };
-            match expr {
-                ast::Expr::List(list) => list.items.iter().map(one).collect(),
-                ast::Expr::Tuple(tuple) => tuple.items.iter().map(one).collect(),
-                _ => one(expr).map(|name| vec![name]),
-            }
-        });
-        let (Some(names), Some(value)) = (names, value) else {
-            let message = "xcom_pull needs task_ids (and key) written out as text, so that they can be checked";
-            return self.found.unchecked.push((at, message.to_string()));
-        };
-        let uses = names.into_iter().map(|task| TaskUse {
-            task,
-            value: value.clone(),
-        });
-        self.found.tasks.extend(uses);
+    /// The first step of a path, or the method that is called.
+    fn field(&mut self, root: &str, field: Option<&Named>) {
+        let is_ours = self.undeclared.contains(root) && NAMES.contains(&root);
+        let absent = field.and_then(|field| fields::check(root, field));
+        self.found.absent.extend(absent.filter(|_| is_ours));
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's environment: filters, `macros`, and the methods of Python's strings and
 //! dictionaries that templates in the wild use. Built once.
 
+use crate::macros::Macros;
 use crate::moment::Moment;
 use minijinja::value::{Kwargs, Rest, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
@@ -37,10 +38,8 @@ fn build() -> Environment<'static> {
     env.set_debug(true);
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.remove_global("debug");
-    for (name, format) in DATE_FILTERS {
-        env.add_filter(*name, move |value: Value| -> Result<String, Error> {
-            Moment::from_value(&value)?.strftime(format)
-        });
+    for (name, by) in DATE_FILTERS {
+        env.add_filter(*name, |value: Value| written(&value, *by));
     }
     // A number that a command printed has its newline behind it; Python's int() lets that pass.
     env.add_filter("int", int);
@@ -56,14 +55,24 @@ fn build() -> Environment<'static> {
     env
 }
 
-/// Airflow's date filters, as strftime formats.
-const DATE_FILTERS: &[(&str, &str)] = &[
-    ("ds", "%Y-%m-%d"),
-    ("ds_nodash", "%Y%m%d"),
-    ("ts", "%Y-%m-%dT%H:%M:%S%:z"),
-    ("ts_nodash", "%Y%m%dT%H%M%S"),
-    ("ts_nodash_with_tz", "%Y%m%dT%H%M%S%z"),
+type DateFilter = fn(&Moment) -> Result<String, Error>;
+
+/// Airflow's date filters.
+const DATE_FILTERS: &[(&str, DateFilter)] = &[
+    ("ds", |at| at.strftime("%Y-%m-%d")),
+    ("ds_nodash", |at| at.strftime("%Y%m%d")),
+    ("ts", |at| Ok(at.isoformat())),
+    ("ts_nodash", |at| at.strftime("%Y%m%dT%H%M%S")),
+    ("ts_nodash_with_tz", |at| at.without_marks()),
 ];
+
+/// What a date filter makes of a value: of none it makes none, as in Airflow.
+fn written(value: &Value, by: DateFilter) -> Result<Value, Error> {
+    if value.is_none() {
+        return Ok(Value::from(()));
+    }
+    by(&Moment::from_value(value)?).map(Value::from)
+}
 
 fn int(
     state: &State,
@@ -85,7 +94,7 @@ fn float(
 }
 
 /// Plain JSON. The engine's own filter writes HTML-safe JSON, which nobody wants in a file.
-fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
+pub(crate) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
     let written = match indent {
@@ -95,7 +104,7 @@ fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     written.map_err(|err| refuse(format!("cannot be written as JSON: {err}")))
 }
 
-fn from_json(value: Value) -> Result<Value, Error> {
+pub(crate) fn from_json(value: Value) -> Result<Value, Error> {
     let text = text_of(&value);
     let json: serde_json::Value =
         serde_json::from_str(text.trim()).map_err(|err| refuse(format!("is not JSON: {err}")))?;
@@ -137,34 +146,6 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 
 pub(crate) fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
-}
-
-/// Airflow's `macros`, as far as they are pure.
-#[derive(Debug)]
-struct Macros;
-
-impl minijinja::value::Object for Macros {
-    fn call_method(
-        self: &std::sync::Arc<Self>,
-        _state: &mut State<'_, '_>,
-        method: &str,
-        args: &[Value],
-    ) -> Result<Value, Error> {
-        match method {
-            "ds_add" => {
-                let (day, n_days): (String, i64) = from_args(args)?;
-                crate::moment::ds_add(&day, n_days).map(Value::from)
-            }
-            "ds_format" => {
-                let (day, from, to): (String, String, String) = from_args(args)?;
-                crate::moment::ds_format(&day, &from, &to).map(Value::from)
-            }
-            _ => Err(Error::new(
-                ErrorKind::UnknownMethod,
-                format!("macros has no {method}; it has ds_add and ds_format"),
-            )),
-        }
-    }
 }
 
 /// Methods of Python's `str` and `dict`.

@@ -6,6 +6,8 @@
 
 mod analysis;
 mod environment;
+mod fields;
+mod macros;
 mod moment;
 mod outside;
 mod reading;
@@ -13,6 +15,8 @@ mod record;
 mod scope;
 
 pub use analysis::{Named, References, TaskUse, TaskValue, Use, check, filters, names};
+pub use fields::Absent;
+pub use moment::iso;
 pub use outside::{CONNECTION_FIELDS, OutsideUse};
 
 pub use scope::{DATE_NAMES, INTERVAL_NAMES, N_INSTANCES};
@@ -43,6 +47,10 @@ pub struct Facts {
     pub data_interval_start: Option<Ts>,
     /// The end of its data.
     pub data_interval_end: Option<Ts>,
+    /// The instant before which the run does not begin.
+    pub run_after: Option<Ts>,
+    /// When the run began.
+    pub run_started_at: Option<Ts>,
     /// Parameters: defaults with the run's values over them.
     pub params: serde_json::Map<String, serde_json::Value>,
     /// The run's values as they were given.
@@ -263,6 +271,8 @@ impl io::Write for Bounded {
     }
 }
 
+#[cfg(test)]
+mod airflow_tests;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

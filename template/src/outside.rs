@@ -138,8 +138,14 @@ impl Object for Variables {
         if method != "get" {
             return Err(Error::from(ErrorKind::UnknownMethod));
         }
-        let (key, fallback, options): (String, Option<Value>, Kwargs) = from_args(args)?;
-        let fallback = fallback.or(options.get("default_var")?);
+        let (key, _, options): (String, Option<Value>, Kwargs) = from_args(args)?;
+        // Airflow 3 says `default`; `default_var` was its name before. None is a default as well.
+        let mut fallback = args.get(1).filter(|value| !value.is_kwargs()).cloned();
+        for name in ["default", "default_var"] {
+            if options.has(name) {
+                fallback = Some(options.get(name)?);
+            }
+        }
         options.assert_all_used()?;
         match (self.get(&key), fallback) {
             (Some(value), _) => value,

@@ -33,6 +33,47 @@ pub const DATE_NAMES: &[&str] = &[
     "prev_data_interval_end_success",
 ];
 
+/// Names that are dates where they have a value.
+pub(crate) const DATES: &[&str] = &[
+    "logical_date",
+    "data_interval_start",
+    "data_interval_end",
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+    "prev_start_date_success",
+    "prev_end_date_success",
+];
+
+/// What `dag` has.
+pub(crate) const DAG: &[&str] = &["dag_id", "timezone"];
+
+/// What `dag_run` has.
+pub(crate) const DAG_RUN: &[&str] = &[
+    "dag_id",
+    "run_id",
+    "run_type",
+    "conf",
+    "logical_date",
+    "data_interval_start",
+    "data_interval_end",
+    "run_after",
+    "start_date",
+];
+
+/// What `task` has.
+pub(crate) const TASK: &[&str] = &["task_id"];
+
+/// What `ti` has.
+pub(crate) const TASK_INSTANCE: &[&str] = &[
+    "dag_id",
+    "task_id",
+    "run_id",
+    "try_number",
+    "map_index",
+    "task",
+    "xcom_pull",
+];
+
 /// Names of the data interval, which a run may be without.
 pub const INTERVAL_NAMES: &[&str] = &["data_interval_start", "data_interval_end"];
 
@@ -98,7 +139,10 @@ impl Object for Scope {
             "ds_nodash" => day("%Y%m%d"),
             "ts" => moment(facts.logical_date).map(|at| Value::from(at.to_string())),
             "ts_nodash" => day("%Y%m%dT%H%M%S"),
-            "ts_nodash_with_tz" => day("%Y%m%dT%H%M%S%z"),
+            "ts_nodash_with_tz" => {
+                let at = Moment::from_value(&moment(facts.logical_date)?).ok()?;
+                at.without_marks().ok().map(Value::from)
+            }
             "logical_date" => moment(facts.logical_date),
             "data_interval_start" => moment(facts.data_interval_start),
             "data_interval_end" => moment(facts.data_interval_end),
@@ -200,6 +244,8 @@ fn dag_run(facts: &Facts) -> Value {
         ("logical_date", or_none(facts.logical_date)),
         ("data_interval_start", or_none(facts.data_interval_start)),
         ("data_interval_end", or_none(facts.data_interval_end)),
+        ("run_after", or_none(facts.run_after)),
+        ("start_date", or_none(facts.run_started_at)),
     ])
 }
 
@@ -260,23 +306,48 @@ impl Object for TaskInstance {
         let (first, options): (Option<Value>, Kwargs) = from_args(args)?;
         let named: Option<Value> = options.get("task_ids")?;
         let key: Option<String> = options.get("key")?;
+        let indexes: Option<Value> = options.get("map_indexes")?;
+        let fallback: Option<Value> = options.get("default")?;
         options.assert_all_used()?;
         let which = first
             .or(named)
             .ok_or_else(|| refuse("xcom_pull needs task_ids"))?;
         let key = key.as_deref().unwrap_or(RETURN_VALUE);
+        let fallback = fallback.unwrap_or(Value::from(()));
+        let one = |task: &str| pull(&self.0, task, key, indexes.as_ref(), &fallback);
         match which.as_str() {
-            Some(task) => Ok(pull(&self.0, task, key)),
-            None => Ok(which
+            Some(task) => one(task),
+            None => which
                 .try_iter()?
-                .map(|task| pull(&self.0, task.as_str().unwrap_or(""), key))
-                .collect()),
+                .map(|task| one(task.as_str().unwrap_or("")))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::from),
         }
     }
 }
 
-/// A value, or none where there is none: so Airflow does it.
-fn pull(facts: &Facts, task: &str, key: &str) -> Value {
+/// A value, those of some instances of a mapped task, or `fallback` where there is none: so Airflow
+/// does it.
+fn pull(
+    facts: &Facts,
+    task: &str,
+    key: &str,
+    indexes: Option<&Value>,
+    fallback: &Value,
+) -> Result<Value, Error> {
     let found = facts.tasks.get(task).and_then(|task| task.values.get(key));
-    found.map_or(Value::from(()), json)
+    let Some(found) = found else {
+        return Ok(fallback.clone());
+    };
+    let of_instance = |index: &Value| {
+        let index = index.as_usize();
+        let one = index.and_then(|index| found.as_array()?.get(index));
+        one.filter(|one| !one.is_null())
+            .map_or_else(|| fallback.clone(), json)
+    };
+    match indexes.filter(|indexes| !indexes.is_none()) {
+        None => Ok(json(found)),
+        Some(index) if index.is_number() => Ok(of_instance(index)),
+        Some(list) => Ok(list.try_iter()?.map(|index| of_instance(&index)).collect()),
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) fn facts() -> Facts {
         logical_date: at,
         data_interval_start: at,
         data_interval_end: at,
+        run_after: at,
+        run_started_at: at,
         params: json!({"region": "eu; rm -rf /", "full": true, "n": 3})
             .as_object()
             .unwrap()

@@ -14,6 +14,7 @@ pub(crate) const PARAM: &[Key] = &[
     key("enum", Kind::Any, "", "The values to choose from."),
     key("title", Kind::Text, "", "What the form calls it."),
     key("description", Kind::Text, "", "What the form says about it."),
+    key("description_md", Kind::Text, "", "The same in Markdown, which the form shows as it is written; `description` wins."),
     key("section", Kind::Text, "", "The part of the form it stands in."),
     key("format", Kind::Choice(FORMATS), "", "What a text looks like: `date`, `time`, `email`, `uri` and the like are checked; `multiline` is for the form."),
     key("minimum", Kind::AnyNumber, "", "The smallest number."),

@@ -31,3 +31,20 @@ e = { shell = 'true', depends_on = { task = 'a', label = ' ' } }
     assert_eq!(label(&dag, "a", "e"), None);
     assert_eq!(label(&dag, "d", "c"), None);
 }
+
+#[test]
+fn what_a_task_calls_an_edge_counts_before_what_its_group_calls_it() {
+    let dag = good(
+        "
+[groups.late]
+depends_on = { task = 'a', label = 'of the group' }
+[tasks]
+a = { shell = 'true' }
+b = { shell = 'true', group = 'late', depends_on = { task = 'a', label = 'its own' } }
+c = { shell = 'true', group = 'late' }
+",
+    );
+    let dag = dag.dag.unwrap();
+    assert_eq!(label(&dag, "a", "b"), Some("its own"));
+    assert_eq!(label(&dag, "a", "c"), Some("of the group"));
+}

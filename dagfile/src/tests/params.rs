@@ -1,7 +1,8 @@
 //! Parameters: what they let through is what JSON Schema lets through.
 
-use super::good;
+use super::{found, good};
 use serde_json::{Value, json};
+use tidemill_model::JsonObject;
 
 /// Schemas as a file writes them: each word alone, and some together.
 const SCHEMAS: &[&str] = &[
@@ -98,4 +99,97 @@ fn a_run_with_a_value_that_does_not_fit_is_told_which() {
         check(json!([{ "name": "db-1" }, { "name": "a b" }])).unwrap_err(),
         "parameter `hosts` at [1].name must be the name of a host such as db.example.com, not \"a b\""
     );
+}
+
+/// `sdk:definitions/param.py: Param.resolve` and `ParamsDict.validate`: a value of the run's stands
+/// over the default, a default over nothing, and nothing is an error.
+#[test]
+fn a_parameter_without_a_default_needs_a_value_unless_its_type_names_null() {
+    let table = [
+        ("type = 'string'", Err("needs a value"), "type = 'string'"),
+        (
+            "description = 'any'",
+            Err("needs a value"),
+            "no type at all",
+        ),
+        (
+            "minimum = 1",
+            Err("needs a value"),
+            "a word that says nothing of null",
+        ),
+        ("enum = ['a', 'b']", Err("needs a value"), "a choice"),
+        (
+            "type = ['integer', 'null']\nminimum = 1",
+            Ok(()),
+            "null is named",
+        ),
+        ("type = 'null'", Ok(()), "nothing but null"),
+        ("default = 7\nminimum = 1", Ok(()), "a default"),
+        ("default = ''", Ok(()), "an empty default is one"),
+    ];
+    for (words, silent, what) in table {
+        let source = format!("[params.p]\n{words}\n[tasks]\nt = 'true'\n");
+        let dag = good(&source).dag.unwrap();
+        let expected = silent.map_err(|why: &str| format!("parameter `p` {why}"));
+        assert_eq!(dag.check_conf(&JsonObject::new()), expected, "{what}");
+        // Nobody can be asked about a run by schedule, so the file says it (TM0151).
+        let by_schedule = ["schedule = '@daily'", "schedule = { assets = ['a'] }"];
+        for schedule in by_schedule {
+            let source = format!("[dag]\n{schedule}\n[assets.a]\n{source}");
+            let codes: Vec<String> = found(&source)
+                .iter()
+                .map(|one| one[..6].to_string())
+                .collect();
+            let told: &[&str] = if silent.is_ok() { &[] } else { &["TM0151"] };
+            assert_eq!(codes, told, "{what}: {schedule}");
+        }
+    }
+}
+
+/// The same: what a run says is held against the schema, whatever the default is, and names that
+/// are not declared are let through.
+#[test]
+fn what_a_run_says_stands_over_the_default_and_must_fit() {
+    let source =
+        "[params]\nn = 3\n[params.day]\ntype = 'string'\nformat = 'date'\n[tasks]\nt = 'true'\n";
+    let dag = good(source).dag.unwrap();
+    let check = |conf: Value| dag.check_conf(conf.as_object().unwrap());
+    assert_eq!(check(json!({ "day": "2026-11-20" })), Ok(()));
+    assert_eq!(
+        check(json!({ "day": "2026-11-20", "n": 4, "more": [1] })),
+        Ok(())
+    );
+    for (conf, why) in [
+        (json!({ "n": 4 }), "parameter `day` needs a value"),
+        (json!({ "day": null }), "parameter `day` needs a value"),
+        (
+            json!({ "day": "2026-11-20", "n": "4" }),
+            "parameter `n` must be integer, not \"4\"",
+        ),
+        (
+            json!({ "day": "2026-11-20", "n": null }),
+            "parameter `n` needs a value",
+        ),
+        (
+            json!({ "day": "today" }),
+            "parameter `day` must be a date such as 2026-11-20, not \"today\"",
+        ),
+    ] {
+        assert_eq!(check(conf).unwrap_err(), why);
+    }
+}
+
+/// What the form is told (`Param` of Airflow takes these words as they are, and the API gives them
+/// back unchanged).
+#[test]
+fn a_schema_keeps_every_word_that_is_for_the_form() {
+    let words = "type = 'string'\ntitle = 'T'\nsection = 'S'\ndescription = 'd'\ndescription_md = '**d**'\nexamples = ['x']\nvalues_display = { x = 'X' }\nenum = ['x']\nconst = 'x'";
+    let source = format!("[params.p]\ndefault = 'x'\n{words}\n[tasks]\nt = 'true'\n");
+    let schema = good(&source).dag.unwrap().params.remove(0).schema;
+    let expected = json!({
+        "type": "string", "title": "T", "section": "S", "description": "d",
+        "description_md": "**d**", "examples": ["x"], "values_display": {"x": "X"},
+        "enum": ["x"], "const": "x",
+    });
+    assert_eq!(schema, expected);
 }

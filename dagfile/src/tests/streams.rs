@@ -1,7 +1,7 @@
 //! What streams become.
 
 use super::good;
-use crate::keys::KAFKA;
+use crate::keys::{KAFKA, Kind};
 use std::time::Duration;
 use tidemill_model::Dag;
 use tidemill_model::trigger::*;
@@ -83,15 +83,37 @@ t = 'echo {{ trigger.count }} {{ trigger.first.value.name | quote }}'
     assert_eq!(dedupe.ttl, Duration::from_secs(86_400));
 }
 
+fn read(more: &str) -> Vec<Trigger> {
+    let stream = "[triggers.a.kafka]\nbrokers = ['a:1']\ntopics = ['t']";
+    dag(&format!("{stream}\n{more}\n[tasks]\nt = 'true'\n")).triggers
+}
+
 /// What the table of keys tells people is what is read.
 #[test]
 fn a_default_that_is_written_out_means_what_its_absence_does() {
-    let read = |more: &str| {
-        let stream = "[triggers.a.kafka]\nbrokers = ['a:1']\ntopics = ['t']";
-        dag(&format!("{stream}\n{more}\n[tasks]\nt = 'true'\n")).triggers
-    };
-    for key in KAFKA.iter().filter(|key| !key.default.is_empty()) {
-        let written = format!("{} = {}", key.name, key.default);
-        assert_eq!(read(&written), read(""), "{written}");
+    let written = KAFKA.iter().filter(|key| !key.default.is_empty());
+    let written = written.map(|key| format!("{} = {}", key.name, key.default));
+    let other: Vec<String> = written.filter(|text| read(text) != read("")).collect();
+    assert!(other.is_empty(), "{other:?}");
+}
+
+#[test]
+fn each_word_that_a_key_of_a_stream_takes_means_something_else() {
+    for key in KAFKA {
+        let Kind::Choice(words) = key.kind else {
+            continue;
+        };
+        // Lanes by key are of runs of one record.
+        let beside = match key.name {
+            "ordering" | "on_lane_failure" => "mode = 'record'",
+            _ => "",
+        };
+        let meant = words
+            .iter()
+            .map(|word| read(&format!("{beside}\n{} = '{word}'", key.name)));
+        let meant: Vec<Vec<Trigger>> = meant.collect();
+        for (at, one) in meant.iter().enumerate() {
+            assert!(!meant[..at].contains(one), "{} = {}", key.name, words[at]);
+        }
     }
 }

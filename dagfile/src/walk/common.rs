@@ -185,7 +185,7 @@ impl Walk<'_> {
             skip_if: self.text(table, "skip_if"),
             retries: self.int(table, "retries", 0, 10_000).map(u32_of),
             retry_delay: self.duration(table, "retry_delay"),
-            retry_exponential_backoff: self.number(table, "retry_exponential_backoff", 1_000.0),
+            retry_exponential_backoff: self.backoff(table),
             max_retry_delay: self.duration(table, "max_retry_delay"),
             retry_jitter: self.boolean(table, "retry_jitter"),
             retry_policy: self.retry_policy(table),

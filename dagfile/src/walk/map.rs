@@ -6,14 +6,20 @@ use crate::diagnostic::Diagnostic;
 use crate::keys;
 use crate::parse::{Table, Value};
 use serde_json::Value as Json;
+use std::ops::Range;
 use tidemill_model::dag::{INSTANCES_MAX, Mapping, OnEmpty, Over, Values};
 use toml::de::DeValue;
+
+/// What may stand in `expand_kwargs`,
+const LIST: &str = "a list, or a template that gives one";
+/// and for a name in `expand`.
+const OF_EXPAND: &str = "a list, a template that gives one, or { each = \"TASK\" }";
 
 /// What a task says about being mapped.
 #[derive(Clone, Debug)]
 pub(crate) struct MapKeys {
     /// The place of `expand` or `expand_kwargs`.
-    pub(crate) span: std::ops::Range<usize>,
+    pub(crate) span: Range<usize>,
     pub(crate) mapping: Mapping,
     /// The task that it goes in step with.
     pub(crate) each: Option<Upstream>,
@@ -28,38 +34,7 @@ impl Walk<'_> {
         let label = self.text(table, "map_index_template");
         let mut templates: Vec<Text> = label.iter().cloned().collect();
         let mut each = None;
-        let (span, over) = match (table.get("expand"), table.get("expand_kwargs")) {
-            (Some(_), Some(second)) => {
-                let message = format!("task `{id}` has `expand` and `expand_kwargs`");
-                self.report(
-                    Diagnostic::error("TM0148", second.span(), message).label("one too many"),
-                );
-                return None;
-            }
-            (Some(value), None) => {
-                let over = self.expand(table, &mut templates, &mut each)?;
-                if matches!(value.get_ref(), DeValue::Table(lists) if lists.is_empty()) {
-                    let message = "`expand` names nothing to map over";
-                    self.report(Diagnostic::error("TM0148", value.span(), message));
-                }
-                (value.span(), over)
-            }
-            (None, Some(value)) => {
-                let list = self.values("expand_kwargs", value, &mut templates)?;
-                (value.span(), Over::Objects(list))
-            }
-            (None, None) => {
-                for name in ["on_empty", "map_index_template"] {
-                    if let Some(value) = table.get(name) {
-                        let message = format!("`{name}` is for mapped tasks");
-                        self.report(
-                            Diagnostic::error("TM0148", value.span(), message).help("add `expand`"),
-                        );
-                    }
-                }
-                return None;
-            }
-        };
+        let (span, over) = self.over(table, id, &mut templates, &mut each)?;
         if let (Some(_), Some(label)) = (&each, &label) {
             let message = "`map_index_template` does not go with `each`";
             self.report(
@@ -80,6 +55,48 @@ impl Walk<'_> {
             each,
             templates,
         })
+    }
+
+    /// What it has an instance for; `None` where it is not mapped, or not as it can be.
+    fn over(
+        &mut self,
+        table: &Table,
+        id: &str,
+        templates: &mut Vec<Text>,
+        each: &mut Option<Upstream>,
+    ) -> Option<(Range<usize>, Over)> {
+        match (table.get("expand"), table.get("expand_kwargs")) {
+            (Some(_), Some(second)) => {
+                let message = format!("task `{id}` has `expand` and `expand_kwargs`");
+                self.report(
+                    Diagnostic::error("TM0148", second.span(), message).label("one too many"),
+                );
+                None
+            }
+            (Some(value), None) => {
+                let over = self.expand(table, templates, each)?;
+                if matches!(value.get_ref(), DeValue::Table(lists) if lists.is_empty()) {
+                    let message = "`expand` names nothing to map over";
+                    self.report(Diagnostic::error("TM0148", value.span(), message));
+                }
+                Some((value.span(), over))
+            }
+            (None, Some(value)) => {
+                let list = self.values("expand_kwargs", value, LIST, templates)?;
+                Some((value.span(), Over::Objects(list)))
+            }
+            (None, None) => {
+                for name in ["on_empty", "map_index_template"] {
+                    if let Some(value) = table.get(name) {
+                        let message = format!("`{name}` is for mapped tasks");
+                        self.report(
+                            Diagnostic::error("TM0148", value.span(), message).help("add `expand`"),
+                        );
+                    }
+                }
+                None
+            }
+        }
     }
 
     fn expand(
@@ -108,7 +125,7 @@ impl Walk<'_> {
                     return Some(Over::Each { name, task });
                 }
                 _ => {
-                    let list = self.values(&format!("expand.{name}"), value, templates);
+                    let list = self.values(&format!("expand.{name}"), value, OF_EXPAND, templates);
                     lists.extend(list.map(|list| (name, list)));
                 }
             }
@@ -135,8 +152,14 @@ impl Walk<'_> {
         })
     }
 
-    /// A list, or a template that gives one.
-    fn values(&mut self, name: &str, value: &Value, templates: &mut Vec<Text>) -> Option<Values> {
+    /// A list, or a template that gives one; `wanted` says what may stand there.
+    fn values(
+        &mut self,
+        name: &str,
+        value: &Value,
+        wanted: &str,
+        templates: &mut Vec<Text>,
+    ) -> Option<Values> {
         match value.get_ref() {
             DeValue::String(_) => {
                 let text = self.text_of(name, value)?;
@@ -161,7 +184,7 @@ impl Walk<'_> {
                 Some(Values::List(list))
             }
             _ => {
-                self.wrong_type(name, value, "a list, or a template that gives one");
+                self.wrong_type(name, value, wanted);
                 None
             }
         }

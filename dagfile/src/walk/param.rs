@@ -69,7 +69,7 @@ impl Walk<'_> {
         self.check_keys(table, &Place::Param(path.to_string()), keys::PARAM);
         self.choices(table, "type", keys::PARAM_TYPES);
         self.choice(table, "format", FORMATS);
-        for text in ["title", "description", "section"] {
+        for text in ["title", "description", "description_md", "section"] {
             self.text(table, text);
         }
         for count in ["minLength", "maxLength", "minItems", "maxItems"] {
@@ -141,7 +141,7 @@ impl Walk<'_> {
         name_span: std::ops::Range<usize>,
         is_scheduled: bool,
     ) {
-        match (param.accepts(&param.default), default_span) {
+        match (param.accepts_silence(), default_span) {
             (Ok(()), _) => {}
             (Err(why), Some(span)) => {
                 let message = format!("the default of parameter `{}` {why}", param.name);

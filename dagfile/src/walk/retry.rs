@@ -11,7 +11,20 @@ use toml::de::DeValue;
 /// The wait before another try, as in Airflow.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(300);
 
+/// What `retry_exponential_backoff = true` means: each wait is twice the one before, as it was
+/// before the key became a number (Airflow's `definitions/mappedoperator.py`).
+const DOUBLING: f64 = 2.0;
+
 impl Walk<'_> {
+    /// `retry_exponential_backoff`, a number, or true or false.
+    pub(crate) fn backoff(&mut self, table: &Table) -> Option<f64> {
+        let name = "retry_exponential_backoff";
+        match table.get(name)?.get_ref() {
+            DeValue::Boolean(is_on) => Some(if *is_on { DOUBLING } else { 0.0 }),
+            _ => self.number(table, name, 1_000.0),
+        }
+    }
+
     /// `[[retry_policy]]`, a list of rules.
     pub(crate) fn retry_policy(&mut self, table: &Table) -> Option<Vec<RetryRule>> {
         let value = table.get("retry_policy")?;

@@ -107,6 +107,16 @@ fn is_passing(failure: &Failure) -> bool {
 mod tests {
     use super::*;
 
+    /// Source: Airflow's `bases/sensor.py: BaseSensorOperator` and `[sensors] default_timeout`.
+    #[test]
+    fn a_sensor_that_says_nothing_looks_each_minute_for_a_week() {
+        let silent = serde_json::from_str::<Patience>("{}").map(|patience| {
+            let seconds = [patience.poke_interval, patience.timeout].map(|millis| millis / 1_000);
+            (seconds, patience.soft_fail, patience.exponential_backoff)
+        });
+        assert_eq!(silent.ok(), Some(([60, 604_800], false, false)));
+    }
+
     #[test]
     fn pauses_are_constant_or_double_up_to_an_hour() {
         let pauses = |exponential_backoff| {

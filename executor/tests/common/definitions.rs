@@ -153,6 +153,8 @@ pub fn spec(folder: &Path, task: Task) -> AttemptSpec {
         logical_date: Some(Ts(1_763_719_200_000_000)),
         data_interval_start: Some(Ts(1_763_719_200_000_000)),
         data_interval_end: None,
+        run_after: None,
+        run_started_at: None,
         params: serde_json::from_str(r#"{"region": "eu", "n-rows": 7, "none": null}"#).unwrap(),
         conf: serde_json::Map::new(),
         task_id: task.id.clone(),

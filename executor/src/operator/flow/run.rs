@@ -129,16 +129,20 @@ fn is_between(seconds: u32, from: u32, to: u32) -> bool {
 }
 
 /// Is no later run due by now? A run that a person made always counts as the latest (Airflow's
-/// LatestOnlyOperator).
+/// LatestOnlyOperator). What is asked is the tick, with which every data interval ends: the logical
+/// date may be the tick before.
 fn is_latest(dag: &Dag, facts: &Facts, now: Ts) -> bool {
     if !matches!(facts.run_type.as_str(), "scheduled" | "backfill") {
         return true;
     }
-    let Some(date) = facts.logical_date else {
+    let Some(tick) = facts.data_interval_end.or(facts.logical_date) else {
         return true;
     };
-    let next = dag.schedule.next_after(date);
-    next.is_none_or(|next| now < next || dag.end_date.is_some_and(|end| end < next))
+    let Some(next) = dag.schedule.next_after(tick) else {
+        return true;
+    };
+    let date = dag.schedule.about(next).logical_date;
+    now < next.after(dag.schedule.offset(&dag.id)) || dag.end_date.is_some_and(|end| end < date)
 }
 
 #[cfg(test)]
