@@ -38,6 +38,7 @@ pub struct BackfillRow {
 
 /// Which dates a backfill makes runs for, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BackfillWish {
     /// The DAG.
     pub dag_id: String,

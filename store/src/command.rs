@@ -12,6 +12,7 @@ use tidemill_model::{AssetNo, BackfillNo, MapIndex, RunNo, RunState, TaskState, 
 
 /// A wish of a person or an API call. The engine answers after its commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Command {
     /// Make a run.
     Trigger {
@@ -181,6 +182,7 @@ pub enum Command {
 
 /// Which runs of a DAG, and which instances in each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reach {
     /// The run; every run between the dates when absent.
     pub run_id: Option<String>,
@@ -213,6 +215,7 @@ impl Reach {
 
 /// What of a pool is to be changed; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PoolChange {
     /// Its slots; -1 is no limit.
     pub slots: Option<i64>,
@@ -224,6 +227,7 @@ pub struct PoolChange {
 
 /// Of what the conditions are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum WhyOf {
     /// Why a task instance does not run.
     Task {

@@ -71,6 +71,7 @@ pub enum SeekTo {
 
 /// An offset that somebody names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NamedOffset {
     /// In this topic; in each when absent.
     pub topic: Option<String>,

@@ -12,14 +12,13 @@ pub mod command;
 pub mod fault;
 pub mod forget;
 pub mod hands;
-pub mod instance;
 pub mod memory;
 pub mod outside;
-pub mod past;
 pub mod record;
 pub mod rows;
 pub mod span;
 pub mod stream;
+pub mod told;
 pub mod wish;
 pub mod worker;
 
@@ -33,17 +32,15 @@ pub use command::{
 };
 pub use forget::{Forgotten, LookedAt, OldRuns};
 pub use hands::*;
-pub use instance::InstanceValue;
 pub use outside::*;
-pub use past::*;
 pub use record::*;
 pub use span::*;
 pub use stream::*;
+pub use told::*;
 pub use wish::*;
 pub use worker::*;
 
 use async_trait::async_trait;
-use std::ops::Range;
 use tidemill_model::{
     BackfillNo, DagNo, EventNo, MapIndex, RunNo, TaskNo, TaskState, Ts, VersionNo,
 };
@@ -81,7 +78,7 @@ pub enum StoreError {
 
 /// The verbs of the engine, the single writer of runs and task instances.
 #[async_trait]
-pub trait EngineStore: PastStore {
+pub trait EngineStore: ToldStore {
     /// Takes the scheduler's term, raising its number. `holder` names this process.
     async fn take_term(&self, holder: &str, now: Ts) -> Result<i64, StoreError>;
 
@@ -146,17 +143,6 @@ pub trait EngineStore: PastStore {
         task: TaskNo,
         before: Ts,
     ) -> Result<bool, StoreError>;
-
-    /// The values that tasks of a run have kept, for these tasks.
-    async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError>;
-
-    /// What instances of a task of a run have kept: those with these map indexes, in their order.
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError>;
 }
 
 /// What pages, the API and the command line read. Nothing here changes a run.

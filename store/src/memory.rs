@@ -10,20 +10,17 @@ mod forget;
 mod outside;
 mod pages;
 mod pass;
-mod past;
 mod span;
 mod stream;
+mod told;
 mod wish;
 mod worker;
 
 use crate::forget::Forgotten;
 use crate::record::*;
-use crate::{
-    AssetEventRow, AssetRow, BackfillDate, BackfillRow, EngineStore, InstanceValue, StoreError,
-};
+use crate::{AssetEventRow, AssetRow, BackfillDate, BackfillRow, EngineStore, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidemill_model::{AssetNo, BackfillNo, DagNo, EventNo, MapIndex, RunNo, TaskNo, Ts, VersionNo};
 
@@ -103,27 +100,6 @@ impl Tables {
             .take_while(|(key, _)| key.0 == run)
             .map(|(_, task)| task.clone())
             .collect()
-    }
-
-    fn instance_values(&self, run: RunNo, task: TaskNo, of: Range<i32>) -> Vec<InstanceValue> {
-        let bound = |index: i32| (run, task, MapIndex(index));
-        let mut found = Vec::new();
-        for (key, row) in self.tasks.range(bound(of.start)..bound(of.end)) {
-            let first = (*key, String::new());
-            let mine = self.values.range(first..).take_while(|one| one.0.0 == *key);
-            let mut values: Vec<_> = mine
-                .map(|((_, name), value)| Some((name.clone(), value.clone())))
-                .collect();
-            if values.is_empty() {
-                values.push(None);
-            }
-            found.extend(values.into_iter().map(|value| InstanceValue {
-                map_index: row.map_index,
-                state: row.state,
-                value,
-            }));
-        }
-        found
     }
 
     fn values_of(&self, run: RunNo, wanted: impl Fn(TaskNo) -> bool) -> Vec<ValueRow> {
@@ -427,18 +403,5 @@ impl EngineStore for MemoryStore {
                 .any(|row| row.task_no == task)
         };
         Ok(earlier.any(|run| is_earlier(&run) && has_row(run)))
-    }
-
-    async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
-        Ok(self.lock().values_of(run, |task| tasks.contains(&task)))
-    }
-
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError> {
-        Ok(self.lock().instance_values(run, task, indexes))
     }
 }

@@ -208,6 +208,7 @@ pub struct PoisonRecord {
 
 /// What people ask of the streams that are being read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum StreamWish {
     /// What each source does: a list of `{dag, trigger, state, why, partitions}`.
     Status,

@@ -3,7 +3,8 @@
 //!
 //! A wish is done at most once: it is taken in a transaction that is fenced by the term, and what
 //! was taken is never taken again, whatever became of whoever took it. One that was taken back by
-//! who asked is never done.
+//! who asked is never done. One with a word that its reader does not know is not done either: the
+//! two are of different versions, and half of a wish may be another one.
 
 use crate::{Command, StoreError, StreamWish};
 use async_trait::async_trait;
@@ -107,7 +108,13 @@ impl StreamWish {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod tests {
-    use crate::{Answer, Command, OutsideWish};
+    use crate::{
+        Answer, BackfillWish, Command, NamedOffset, OutsideWish, PoolChange, Reach, SeekTo,
+        StreamWish, WhyOf,
+    };
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use tidemill_model::{DagNo, Reprocess, Ts};
 
     #[test]
     fn what_may_hold_a_secret_has_no_form_in_json() {
@@ -116,5 +123,56 @@ mod tests {
         assert!(serde_json::to_string(&Answer::Export(Vec::new(), Vec::new())).is_err());
         assert!(serde_json::from_str::<Command>(r#"{"Outside":"Export"}"#).is_err());
         assert_eq!(serde_json::to_string(&Command::Pools).unwrap(), "\"Pools\"");
+    }
+
+    /// It is read as it is written, and not with one more word anywhere.
+    fn assert_closed<T: Serialize + DeserializeOwned>(wish: &T) {
+        let text = serde_json::to_string(wish).unwrap();
+        serde_json::from_str::<T>(&text).unwrap();
+        for (at, brace) in text.match_indices('{') {
+            let mut odd = text.clone();
+            odd.insert_str(at + brace.len(), r#""odd":1,"#);
+            assert!(serde_json::from_str::<T>(&odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_wish_with_a_word_that_is_not_known_here_is_not_read() {
+        let (dag_id, name) = ("etl".to_string(), "mill".to_string());
+        assert_closed(&Command::MarkTasks {
+            dag_id: dag_id.clone(),
+            reach: Reach::default(),
+            state: tidemill_model::TaskState::Failed,
+            dry_run: true,
+        });
+        assert_closed(&Command::SetPool {
+            name,
+            change: PoolChange::default(),
+            is_new: None,
+        });
+        let (from_date, to_date) = (Ts(1), Ts(2));
+        let conf = serde_json::Map::new();
+        assert_closed(&Command::PlanBackfill(BackfillWish {
+            dag_id: dag_id.clone(),
+            from_date,
+            to_date,
+            is_backwards: false,
+            reprocess: Reprocess::None,
+            max_active_runs: 1,
+            on_latest_version: None,
+            conf,
+        }));
+        assert_closed(&Command::Why(WhyOf::Dag { dag_id, at: None }));
+        let offset = NamedOffset {
+            topic: None,
+            partition: 0,
+            offset: 17,
+        };
+        assert_closed(&StreamWish::Seek {
+            dag: DagNo(1),
+            trigger: "in".to_string(),
+            to: SeekTo::Offsets(vec![offset]),
+            dry_run: true,
+        });
     }
 }

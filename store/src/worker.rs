@@ -4,12 +4,11 @@
 //! `dispatch`; a claim sets its worker; a report says how it ended; and a pass applies and removes
 //! both. So every state has one writer, and a worker whose time is over changes nothing.
 
-use crate::InstanceValue;
 use crate::StoreError;
-use crate::record::{RunRow, ValueRow, VersionRecord};
+use crate::record::{RunRow, VersionRecord};
+use crate::told::ToldStore;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::time::Duration;
 pub use tidemill_model::row::UNCLAIMED;
 use tidemill_model::{
@@ -186,11 +185,15 @@ pub trait DispatchStore: Send + Sync {
 
     /// Tells a worker to claim nothing more, or to go on. `false` when there is no such worker.
     async fn set_draining(&self, worker: i64, is_draining: bool) -> Result<bool, StoreError>;
+
+    /// When the scheduler last said that it is there, whichever process it is; nothing where it
+    /// has not for so long that another may take its place, by the store's clock.
+    async fn heartbeat(&self) -> Result<Option<Ts>, StoreError>;
 }
 
 /// The worker's side: it claims, reports, and reads what its attempts need.
 #[async_trait]
-pub trait WorkerStore: Send + Sync {
+pub trait WorkerStore: ToldStore {
     /// A new worker with a lease. Its number is never used again.
     async fn enter(&self, worker: &NewWorker) -> Result<i64, StoreError>;
 
@@ -214,20 +217,12 @@ pub trait WorkerStore: Send + Sync {
     /// The definition of a version, with its files.
     async fn definition(&self, version: VersionNo) -> Result<Option<VersionRecord>, StoreError>;
 
-    /// States and values of tasks of a run, for the templates of another.
-    async fn upstream(
+    /// The states of the instances of these tasks of a run, by task and map index.
+    async fn task_states(
         &self,
         run: RunNo,
         tasks: &[TaskNo],
-    ) -> Result<(Vec<(TaskNo, TaskState)>, Vec<ValueRow>), StoreError>;
-
-    /// What instances of a task of a run have kept: those with these map indexes, in their order.
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError>;
+    ) -> Result<Vec<(TaskNo, TaskState)>, StoreError>;
 
     /// The numbers of a DAG's tasks by name.
     async fn task_numbers(

@@ -92,6 +92,7 @@ where
     workers::an_unclaimed_attempt_is_withdrawn_and_a_claimed_one_is_told(open().await).await;
     workers::a_worker_whose_lease_is_over_claims_nothing_and_is_ended_once(open().await).await;
     workers::a_draining_worker_claims_nothing_and_one_that_left_is_gone(open().await).await;
+    workers::a_scheduler_is_heard_of_from_its_first_term_on(open().await).await;
     workers::what_a_template_reads_comes_with_states(open().await).await;
 }
 

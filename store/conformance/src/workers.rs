@@ -1,8 +1,8 @@
 //! Workers of other processes: claims, reports, leases.
 
 use crate::sample::*;
-use std::time::Duration;
-use tidemill_model::{Attempt, Epoch, MapIndex, Outcome, Reason, RunNo, TaskNo};
+use std::time::{Duration, UNIX_EPOCH};
+use tidemill_model::{Attempt, Epoch, MapIndex, Outcome, Reason, RunNo, TaskNo, Ts};
 use tidemill_store::*;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -237,6 +237,18 @@ where
     assert!(!store.set_draining(by, true).await.unwrap());
 }
 
+pub(crate) async fn a_scheduler_is_heard_of_from_its_first_term_on<S>(store: S)
+where
+    S: EngineStore + DispatchStore,
+{
+    assert_eq!(store.heartbeat().await.unwrap(), None);
+    let now = || UNIX_EPOCH.elapsed().unwrap().as_micros() as i64;
+    let before = now();
+    store.take_term("conformance", Ts(1)).await.unwrap();
+    let heard = store.heartbeat().await.unwrap().unwrap().0;
+    assert!((before..=now()).contains(&heard), "{before} {heard}");
+}
+
 pub(crate) async fn what_a_template_reads_comes_with_states<S>(store: S)
 where
     S: EngineStore + PageStore + DispatchStore + WorkerStore,
@@ -255,7 +267,9 @@ where
         ..scene.pass()
     };
     scene.store.commit_pass(&pass).await.unwrap();
-    let (states, values) = scene.store.upstream(RunNo(1), &[TaskNo(1)]).await.unwrap();
+    let (store, run, asked) = (&scene.store, RunNo(1), [TaskNo(1)]);
+    let states = store.task_states(run, &asked).await.unwrap();
+    let values = store.values(run, &asked).await.unwrap();
     assert_eq!(states, [(TaskNo(1), task_row(RunNo(1), TaskNo(1)).state)]);
     assert_eq!(values, [value]);
 }

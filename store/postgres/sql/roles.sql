@@ -47,13 +47,14 @@ grant select on task_read to :worker;
 -- Of runs that are over, only when those that succeeded were.
 grant select on run_success to :worker;
 
--- Pages: everything that they show, one wish that needs no scheduler, and a row to ask the
--- scheduler by: its own words are written there and not read again, and nobody takes it in its name.
+-- Pages: everything that they show, whether there is a scheduler, one wish that needs none, and a row
+-- to ask it by: its own words are written there and not read again, and nobody takes it in its name.
 grant select on
     dag, dag_version, version_file, blob, task_name, dag_run, task_instance, task_try, task_value,
     task_note, change, import_error, backfill, backfill_date, pool, worker,
     asset, asset_event, asset_delivery, installation
 to :api;
+grant select (shard, until) on term_lease to :api;
 grant update (is_draining) on worker to :api;
 grant insert (asked), select (wish, asked_at, taken_by, answer), delete on wish to :api;
 

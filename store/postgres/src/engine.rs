@@ -7,7 +7,6 @@ use crate::{PostgresStore, SHARD, Work, sql, version};
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
-use std::ops::Range;
 use tidemill_model::{DagNo, RunNo, TaskNo, Ts};
 use tidemill_store::*;
 
@@ -163,29 +162,6 @@ impl EngineStore for PostgresStore {
             .bind(before.0);
         let found = self.find(query, |columns| columns.take()).await?;
         Ok(found.unwrap_or(false))
-    }
-
-    async fn values(&self, run: RunNo, tasks: &[TaskNo]) -> Result<Vec<ValueRow>, StoreError> {
-        let tasks: Vec<i32> = tasks.iter().map(|task| task.0).collect();
-        self.list(
-            sqlx::query(sql::VALUES_OF_TASKS).bind(run.0).bind(tasks),
-            rows::value,
-        )
-        .await
-    }
-
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError> {
-        let query = sqlx::query(sql::INSTANCE_VALUES)
-            .bind(run.0)
-            .bind(task.0)
-            .bind(indexes.start)
-            .bind(indexes.end);
-        self.list(query, rows::instance_value).await
     }
 }
 

@@ -27,7 +27,6 @@ mod marks;
 mod outside;
 mod pages;
 mod pass;
-mod past;
 mod roles;
 mod rows;
 mod schema;
@@ -39,6 +38,7 @@ mod stream_write;
 #[cfg(test)]
 mod tests;
 mod text;
+mod told;
 mod trouble;
 mod version;
 mod wish;

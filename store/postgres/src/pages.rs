@@ -1,7 +1,7 @@
 //! What pages, the API and the command line read.
 
 use crate::rows::{self, Cells};
-use crate::text::stored;
+use crate::text::{maybe_stored, stored};
 use crate::trouble::Trouble;
 use crate::{PostgresStore, forget_broken, session, sql};
 use async_trait::async_trait;
@@ -148,16 +148,16 @@ impl PageStore for PostgresStore {
     async fn asset_events(&self, filter: &EventFilter) -> Result<EventList, StoreError> {
         let count = sqlx::query(sql::ASSET_EVENTS_COUNT)
             .bind(filter.asset.map(|asset| asset.0))
-            .bind(filter.dag_id.as_deref().map(stored))
-            .bind(filter.run_id.as_deref().map(stored))
-            .bind(filter.task_id.as_deref().map(stored))
+            .bind(maybe_stored(&filter.dag_id))
+            .bind(maybe_stored(&filter.run_id))
+            .bind(maybe_stored(&filter.task_id))
             .bind(filter.part_of.map(|run| run.0));
         let total = self.find(count, |columns| columns.take()).await?;
         let page = sqlx::query(sql::ASSET_EVENTS)
             .bind(filter.asset.map(|asset| asset.0))
-            .bind(filter.dag_id.as_deref().map(stored))
-            .bind(filter.run_id.as_deref().map(stored))
-            .bind(filter.task_id.as_deref().map(stored))
+            .bind(maybe_stored(&filter.dag_id))
+            .bind(maybe_stored(&filter.run_id))
+            .bind(maybe_stored(&filter.task_id))
             .bind(filter.part_of.map(|run| run.0))
             .bind(i64::from(filter.limit))
             .bind(i64::from(filter.offset));

@@ -136,6 +136,7 @@ texts! {
     TASK_STATES = "task_states",
     TERM_LEASE_BEGIN = "term_lease_begin",
     TERM_LEASE_END = "term_lease_end",
+    TERM_LEASE_HEARTBEAT = "term_lease_heartbeat",
     TERM_LEASE_JUDGE = "term_lease_judge",
     TERM_LEASE_RENEW = "term_lease_renew",
     TERM_LEASE_TAKE = "term_lease_take",

@@ -1,13 +1,13 @@
 //! Workers in processes of their own: both sides of what they and the scheduler tell each other.
 
 use crate::arrays::{bind_attempts, column};
+use crate::lease::TERM_LEASE;
 use crate::rows::{self, Columns, Unreadable};
 use crate::text::stored;
 use crate::trouble::Trouble;
 use crate::{PostgresStore, SHARD, sql};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
-use std::ops::Range;
 use std::time::Duration;
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{
@@ -148,6 +148,13 @@ impl DispatchStore for PostgresStore {
         });
         Ok(drained.await? > 0)
     }
+
+    async fn heartbeat(&self) -> Result<Option<Ts>, StoreError> {
+        let query = sqlx::query(sql::TERM_LEASE_HEARTBEAT)
+            .bind(SHARD)
+            .bind(TERM_LEASE.as_secs_f64());
+        self.find(query, |columns| columns.take()).await
+    }
 }
 
 #[async_trait]
@@ -218,24 +225,14 @@ impl WorkerStore for PostgresStore {
         Ok(Some(record))
     }
 
-    async fn upstream(
+    async fn task_states(
         &self,
         run: RunNo,
         tasks: &[TaskNo],
-    ) -> Result<(Vec<(TaskNo, TaskState)>, Vec<ValueRow>), StoreError> {
-        let numbers = column(tasks, |task| task.0);
-        let query = sqlx::query(sql::TASK_STATES).bind(run.0).bind(numbers);
-        let states = self.list(query, rows::task_state).await?;
-        Ok((states, EngineStore::values(self, run, tasks).await?))
-    }
-
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError> {
-        EngineStore::instance_values(self, run, task, indexes).await
+    ) -> Result<Vec<(TaskNo, TaskState)>, StoreError> {
+        let tasks = column(tasks, |task| task.0);
+        let query = sqlx::query(sql::TASK_STATES).bind(run.0).bind(tasks);
+        self.list(query, rows::task_state).await
     }
 
     async fn task_numbers(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {

@@ -12,7 +12,6 @@ mod lock;
 mod outside;
 mod pages;
 mod pass;
-mod past;
 #[allow(unsafe_code, reason = "the only place that calls SQLite's C interface")]
 mod raw;
 mod rows;
@@ -22,6 +21,7 @@ mod stream;
 mod stream_write;
 #[cfg(test)]
 mod tests;
+mod told;
 mod trouble;
 mod version;
 

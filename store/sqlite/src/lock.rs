@@ -13,9 +13,7 @@ use tidemill_store::StoreError;
 
 /// The longest process number that is read back, in bytes.
 const PID_BYTES: u64 = 20;
-/// What is said instead of a number of those who only read.
-const OF_A_READER: &str = "of a reader";
-/// So long an owner waits for them: a listing at the wrong moment must not keep a server from
+/// So long an owner waits for those who only read: a listing at the wrong moment must not keep a server from
 /// starting.
 const READERS_GONE_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -31,16 +29,12 @@ pub(crate) struct OwnerLock {
 pub(crate) async fn own(database: &Path) -> Result<OwnerLock, StoreError> {
     let (mut file, path) = open(database)?;
     let began = Instant::now();
-    loop {
-        let operation = FlockOperation::NonBlockingLockExclusive;
-        match take(&mut file, database, operation) {
-            Err(StoreError::Owned { pid, .. })
-                if pid == OF_A_READER && began.elapsed() < READERS_GONE_WITHIN =>
-            {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            taken => break taken?,
+    let alone = FlockOperation::NonBlockingLockExclusive;
+    while let Err(holder) = take(&mut file, database, alone)? {
+        if holder != Holder::Readers || began.elapsed() >= READERS_GONE_WITHIN {
+            return Err(owned(database, holder));
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     let written = file
         .set_len(0)
@@ -52,7 +46,13 @@ pub(crate) async fn own(database: &Path) -> Result<OwnerLock, StoreError> {
 /// Takes the lock with other readers, while there is no owner.
 pub(crate) fn share(database: &Path) -> Result<OwnerLock, StoreError> {
     let (mut file, _) = open(database)?;
-    take(&mut file, database, FlockOperation::NonBlockingLockShared)?;
+    let with_others = FlockOperation::NonBlockingLockShared;
+    while let Err(holder) = take(&mut file, database, with_others)? {
+        // Readers keep no reader out: the owner has gone since.
+        if holder != Holder::Readers {
+            return Err(owned(database, holder));
+        }
+    }
     Ok(OwnerLock { _file: file })
 }
 
@@ -71,32 +71,53 @@ fn open(database: &Path) -> Result<(File, PathBuf), StoreError> {
     Ok((file, path))
 }
 
-fn take(file: &mut File, database: &Path, operation: FlockOperation) -> Result<(), StoreError> {
+/// Who holds the lock.
+#[derive(Debug, PartialEq, Eq)]
+enum Holder {
+    /// Some who only read; they do not write their numbers.
+    Readers,
+    /// The owner with this number.
+    Owner(String),
+}
+
+/// Takes the lock, or says who holds it.
+fn take(
+    file: &mut File,
+    database: &Path,
+    operation: FlockOperation,
+) -> Result<Result<(), Holder>, StoreError> {
     match flock(&*file, operation) {
-        Ok(()) => Ok(()),
-        Err(err) if err == rustix::io::Errno::WOULDBLOCK => Err(StoreError::Owned {
-            what: database.display().to_string(),
-            pid: owner(file),
-        }),
+        Ok(()) => Ok(Ok(())),
+        Err(err) if err == rustix::io::Errno::WOULDBLOCK => Ok(Err(holder(file))),
         Err(err) => Err(unavailable(database, err.into())),
     }
 }
 
-/// Who holds the lock, as far as that can be told: readers do not write their numbers.
-fn owner(file: &mut File) -> String {
+fn owned(database: &Path, holder: Holder) -> StoreError {
+    StoreError::Owned {
+        what: database.display().to_string(),
+        pid: match holder {
+            Holder::Readers => "of a reader".to_string(),
+            Holder::Owner(pid) => pid,
+        },
+    }
+}
+
+/// Who holds the lock, as far as that can be told.
+fn holder(file: &mut File) -> Holder {
     if flock(&*file, FlockOperation::NonBlockingLockShared).is_ok() {
         // Given back at once: two that want to own would take each other for readers.
         let _ = flock(&*file, FlockOperation::Unlock);
-        return OF_A_READER.to_string();
+        return Holder::Readers;
     }
     let mut pid = String::new();
     let read = file
         .rewind()
         .and_then(|()| (&*file).take(PID_BYTES).read_to_string(&mut pid));
-    match read {
+    Holder::Owner(match read {
         Ok(1..) => pid.trim().to_string(),
         _ => "unknown".to_string(),
-    }
+    })
 }
 
 fn unavailable(path: &Path, err: std::io::Error) -> StoreError {

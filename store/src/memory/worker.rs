@@ -3,10 +3,9 @@
 use super::{MemoryStore, Tables, refused};
 use crate::record::*;
 use crate::worker::*;
-use crate::{InstanceValue, PageStore, StoreError};
+use crate::{PageStore, StoreError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidemill_model::{Attempt, DagNo, MapItem, Reason, RunNo, TaskNo, TaskState, Ts, VersionNo};
 
@@ -232,6 +231,10 @@ impl DispatchStore for MemoryStore {
             .map(|held| held.record.is_draining = is_draining)
             .is_some())
     }
+
+    async fn heartbeat(&self) -> Result<Option<Ts>, StoreError> {
+        Ok((self.lock().term > 0).then(store_now))
+    }
 }
 
 #[async_trait]
@@ -302,27 +305,14 @@ impl WorkerStore for MemoryStore {
         PageStore::version(self, version).await
     }
 
-    async fn upstream(
+    async fn task_states(
         &self,
         run: RunNo,
         tasks: &[TaskNo],
-    ) -> Result<(Vec<(TaskNo, TaskState)>, Vec<ValueRow>), StoreError> {
-        let tables = self.lock();
-        let rows = tables.tasks_of(run).into_iter();
-        let states = rows
-            .filter(|task| tasks.contains(&task.task_no))
-            .map(|task| (task.task_no, task.state));
-        let values = tables.values_of(run, |task| tasks.contains(&task));
-        Ok((states.collect(), values))
-    }
-
-    async fn instance_values(
-        &self,
-        run: RunNo,
-        task: TaskNo,
-        indexes: Range<i32>,
-    ) -> Result<Vec<InstanceValue>, StoreError> {
-        Ok(self.lock().instance_values(run, task, indexes))
+    ) -> Result<Vec<(TaskNo, TaskState)>, StoreError> {
+        let rows = self.lock().tasks_of(run).into_iter();
+        let rows = rows.filter(|task| tasks.contains(&task.task_no));
+        Ok(rows.map(|task| (task.task_no, task.state)).collect())
     }
 
     async fn task_numbers(&self, dag: DagNo) -> Result<Vec<(TaskNo, String)>, StoreError> {

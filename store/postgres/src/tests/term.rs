@@ -101,6 +101,21 @@ async fn a_free_lock_says_nothing_of_a_holder_that_never_had_it() {
 }
 
 #[tokio::test]
+async fn a_scheduler_is_heard_of_by_every_store_for_as_long_as_its_lease() {
+    let scene = scene(1).await;
+    let other = open(&scene.url).await;
+    let first = other.heartbeat().await.unwrap();
+    assert!(first.is_some());
+    let later = wait_for("a renewal", async || {
+        let heard = other.heartbeat().await.unwrap();
+        (heard != first).then_some(heard)
+    });
+    assert!(later.await > first);
+    scene.store.close().await;
+    assert_eq!(other.heartbeat().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_holder_that_renews_keeps_the_term() {
     let scene = scene(1).await;
     let read = "select until from term_lease";
