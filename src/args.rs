@@ -326,7 +326,7 @@ pub enum Dags {
     Why {
         /// Its name.
         dag: String,
-        /// The instant that a run should have been for.
+        /// The instant that a run should have been for, in the DAG's time zone.
         #[arg(long, value_name = "INSTANT")]
         at: Option<String>,
     },
@@ -367,10 +367,11 @@ pub struct Trigger {
     /// All values as one JSON object.
     #[arg(long, value_name = "JSON")]
     pub conf: Option<String>,
-    /// The logical date: now when absent, `none` for none.
+    /// The logical date, in the DAG's time zone: now when absent, `none` for none.
     #[arg(long, value_name = "DATE")]
     pub logical_date: Option<String>,
-    /// It waits until this date or instant. For a logical date to come it waits anyway.
+    /// It waits until this date or instant, in the DAG's time zone. For a logical date to come it
+    /// waits anyway.
     #[arg(long, value_name = "INSTANT")]
     pub run_after: Option<String>,
     /// The run's name.

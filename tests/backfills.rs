@@ -59,6 +59,8 @@ fn in_order(server: &Server) -> Vec<Value> {
     runs
 }
 
+/// `core:models/backfill.py`: `_get_info_list`, and `_get_dag_run_no_create_reason` for dates that
+/// have a run.
 #[test]
 fn a_backfill_makes_the_runs_of_its_dates_and_runs_failed_ones_again_when_asked() {
     let place = Place::new();
@@ -122,6 +124,28 @@ fn a_backfill_makes_the_runs_of_its_dates_and_runs_failed_ones_again_when_asked(
     assert_eq!(ids, [&repair["id"], &again["id"], &made["id"]]);
 }
 
+/// Source: Airflow's `models/dagrun.py: get_queued_dag_runs_to_set_running`, by `sort_ordinal`.
+#[test]
+fn runs_of_a_backfill_that_wait_begin_in_its_own_order_backwards_too() {
+    let place = Place::new();
+    place.write_dag(
+        "daily.toml",
+        "[dag]\nschedule = { cron = '0 6 * * *', run_immediately = false }\n[dag.concurrency]\nlimit = 1\n[tasks]\nt = 'true'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let made = backfill(&place, &["--run-backwards"]);
+    wait_until_over(&place, &made["id"]);
+    let dates: Vec<Value> = in_order(&server)
+        .into_iter()
+        .map(|run| run["logical_date"].clone())
+        .collect();
+    let days = [4, 3, 2].map(|day| json!(format!("2026-01-0{day}T06:00:00Z")));
+    assert_eq!(dates, days);
+}
+
+/// `core:models/backfill.py: Backfill.is_paused`: no new runs are made, and those that there are go
+/// on; its `max_active_runs` stands beside the DAG's.
 #[test]
 fn a_backfill_pauses_survives_a_restart_and_goes_on_beside_a_full_dag() {
     let place = Place::new();
@@ -208,6 +232,7 @@ fn a_cancelled_backfill_makes_no_more_runs_and_what_runs_goes_on() {
     assert_eq!(over["dates"].as_array().unwrap().len(), 3);
 }
 
+/// `core:api_fastapi/core_api/routes/public/backfills.py: cancel_backfill`.
 #[test]
 fn a_cancelled_backfill_ends_its_runs_that_wait_and_the_one_that_runs_goes_on() {
     let place = Place::new();
@@ -287,6 +312,29 @@ fn a_date_that_runs_again_goes_on_by_the_current_version_unless_that_is_not_wish
     assert_eq!(day(&again), (json!(true), json!(2), json!("success")));
 }
 
+/// The defaults of `core:models/backfill.py: Backfill`.
+#[test]
+fn a_backfill_of_which_little_is_said_has_airflows_defaults() {
+    let place = Place::new();
+    daily(&place);
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    let body = json!({"dag_id": "daily", "from_date": "2026-01-02T00:00:00Z", "to_date": "2026-01-05T00:00:00Z"});
+    let (status, made) = server.send("POST", "/api/v2/backfills", &body);
+    assert_eq!(status, 200, "{made}");
+    for (key, value) in [
+        ("is_paused", json!(false)),
+        ("reprocess_behavior", json!("none")),
+        ("max_active_runs", json!(10)),
+        ("dag_run_conf", json!({})),
+    ] {
+        assert_eq!(made[key], value, "{key}");
+    }
+    let over = wait_until_over(&place, &made["id"]);
+    assert_eq!(column(&over, "skipped"), vec![Value::Null; 3]);
+}
+
+/// `core:models/backfill.py: _validate_backfill_params`; with a dry run as without.
 #[test]
 fn what_makes_no_sense_is_refused() {
     let place = Place::new();
@@ -311,19 +359,28 @@ fn what_makes_no_sense_is_refused() {
             ],
             2,
         ),
+        (
+            &[
+                "daily",
+                "--from",
+                "2026-01-05",
+                "--to",
+                "2026-01-06",
+                "--conf",
+                "{\"word\": 7}",
+            ],
+            2,
+        ),
         (&["daily", "--from", "soon", "--to", "2026-01-06"], 2),
         (&["nobody", "--from", "2026-01-05", "--to", "2026-01-06"], 3),
     ];
     for (args, status) in cases {
-        let mut all = vec!["backfills", "create"];
-        all.extend(*args);
-        let refused = place.call(&all);
-        assert_eq!(
-            refused.status.code(),
-            Some(*status),
-            "{args:?}: {}",
-            told(&refused)
-        );
+        for more in [&[][..], &["--dry-run"]] {
+            let all = [&["backfills", "create"], *args, more].concat();
+            let refused = place.call(&all);
+            let told = told(&refused);
+            assert_eq!(refused.status.code(), Some(*status), "{all:?}: {told}");
+        }
     }
     assert_eq!(
         place.call(&["backfills", "show", "9"]).status.code(),

@@ -4,9 +4,9 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::waiting::wait_for;
-use support::{PATIENCE, Place, Server, http};
+use support::{PATIENCE, Place, Server, http, told};
 
 /// A DAG whose task `a` looks back, and goes on when a file of its date is there.
 fn looks_back(place: &Place) {
@@ -157,6 +157,16 @@ fn sensors_wait_without_a_slot_for_times_and_for_other_dags_over_a_kill() {
     let told = condition(&why(&place, "daily", &run, "run"), "deferred");
     let detail = told["detail"].as_str().unwrap();
     assert!(detail.contains("orders that is not there yet"), "{told}");
+    assert!(
+        detail.contains("the one for 2026-01-02T00:00:00Z"),
+        "{told}"
+    );
+    let told = condition(&why(&place, "daily", &run, "task"), "deferred");
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("the newest for 2026-01-02T00:00:00Z or earlier"),
+        "{told}"
+    );
 
     // One on the day, and one before it that nobody waits for.
     dated(&place, "orders", "2026-01-01");
@@ -303,4 +313,55 @@ outputs = { n = '{{ expanded_ti_count }}' }
     let first = dated("2026-01-01", "how=well", "success");
     assert_eq!(kept(&server, &first, "told", "about"), Value::Null);
     assert_eq!(kept(&server, &first, "told", "is_first"), true);
+}
+
+/// Source: Airflow's `infer_manual_data_interval` and `create_dagrun`.
+#[test]
+fn a_run_that_is_asked_for_is_about_the_last_whole_period_and_its_name_is_looked_at() {
+    let place = Place::new();
+    place.write_dag(
+        "daily.toml",
+        "[dag]\nstart_date = 2099-01-01\nschedule = { cron = '@daily', interval = 'period' }\n[tasks]\nt = 'true'\n",
+    );
+    place.write_dag(
+        "starter.toml",
+        "[tasks.good.trigger_dag_run]\ndag_id = 'daily'\nrun_id = 'by_task'\nlogical_date = '2026-03-05T01:00:00Z'\n\
+         [tasks.bad.trigger_dag_run]\ndag_id = 'daily'\nrun_id = 'scheduled__2099-01-02'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("daily");
+    server.wait_for_dag("starter");
+    let path = "/api/v2/dags/daily/dagRuns";
+    let make = |body: Value| server.send("POST", path, &body);
+    let interval = |run: &Value| {
+        let [start, end] = ["data_interval_start", "data_interval_end"].map(|key| run[key].clone());
+        (start, end)
+    };
+    let (_, dated) = make(json!({ "logical_date": "2026-03-03T15:00:00Z" }));
+    let (from, to) = ("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z");
+    assert_eq!(interval(&dated), (json!(from), json!(to)), "{dated}");
+    let both = json!({ "logical_date": to, "data_interval_start": from, "data_interval_end": to });
+    assert_eq!(interval(&make(both).1), (json!(from), json!(to)));
+    // What is about no instant is about no data.
+    let none =
+        json!({ "logical_date": null, "data_interval_start": from, "data_interval_end": to });
+    assert_eq!(interval(&make(none).1), (Value::Null, Value::Null));
+    for name in ["a/b", "a b", "a..b", "scheduled__2099-01-02T00:00:00Z"] {
+        let (status, told) = make(json!({ "logical_date": null, "dag_run_id": name }));
+        assert_eq!(status, 400, "{name}: {told}");
+        assert!(told["detail"].as_str().unwrap().contains(name), "{told}");
+    }
+    let refused = place.call(&["dags", "trigger", "daily", "--run-id", "a b"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+
+    let starter = place.trigger("starter", &[]);
+    server.wait_for_end("starter", &starter);
+    let child = server.run("daily", "by_task");
+    assert_eq!(
+        interval(&child),
+        (json!("2026-03-04T00:00:00Z"), json!("2026-03-05T00:00:00Z"))
+    );
+    assert_eq!(child["triggered_by"], "operator", "{child}");
+    assert_eq!(server.task("starter", &starter, "good")["state"], "success");
+    assert_eq!(server.task("starter", &starter, "bad")["state"], "failed");
 }

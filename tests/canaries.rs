@@ -8,7 +8,7 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::hook::{call, signed};
+use support::hook::{call, first_call, signed};
 use support::session::Session;
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, told};
@@ -99,11 +99,7 @@ fn call_the_webhook(server: &support::Server) -> String {
     let path = "/hooks/hooked/calls";
     let body = serde_json::json!({ "token": OF_BODY }).to_string();
     let good = signed(OF_HOOK, "one", 0, &body);
-    // The engine tells of the DAG's triggers a moment after it knows the DAG.
-    let (status, answer) = wait_for("the webhook", PATIENCE, || {
-        let answer = call(server, path, &good, &body);
-        (answer.0 != 404).then_some(answer)
-    });
+    let (status, answer) = first_call(server, path, &good, &body);
     assert_eq!(status, 200, "{answer}");
     let mut wrong = signed(OF_HOOK, "two", 0, &body);
     wrong[2].1 = "v1,AAAA".to_string();

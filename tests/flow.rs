@@ -37,6 +37,12 @@ fn run(text: &str) -> (String, Vec<Value>) {
     (state, run["task_instances"].as_array().unwrap().clone())
 }
 
+/// Where the API tells of a run's tasks.
+fn instances(dag: &str, run: &str) -> String {
+    let run = http::escape(run);
+    format!("/api/v2/dags/{dag}/dagRuns/{run}/taskInstances")
+}
+
 fn example(name: &str) -> String {
     std::fs::read_to_string(project().join("dags").join(name)).unwrap()
 }
@@ -245,10 +251,7 @@ fn a_mapped_run_survives_a_kill_and_is_expanded_anew_when_it_is_cleared() {
     let mut server = place.serve();
     server.wait_for_dag("mapped");
     let run = place.trigger("mapped", &[]);
-    let address = format!(
-        "/api/v2/dags/mapped/dagRuns/{}/taskInstances",
-        http::escape(&run)
-    );
+    let address = instances("mapped", &run);
     support::waiting::wait_for("three instances that run", support::PATIENCE, || {
         let listed = server.body(&format!("{address}/many/listMapped"));
         let all = listed["task_instances"].as_array()?.clone();
@@ -325,10 +328,7 @@ fn an_instance_in_step_is_done_before_the_others_above_and_survives_a_kill() {
     let mut server = place.serve();
     server.wait_for_dag("steps");
     let run = place.trigger("steps", &[]);
-    let address = format!(
-        "/api/v2/dags/steps/dagRuns/{}/taskInstances",
-        http::escape(&run)
-    );
+    let address = instances("steps", &run);
     // What `convert[1]` waits for is not there before this is over.
     support::waiting::wait_for("the first instance below", support::PATIENCE, || {
         let all = states(&server.tasks("steps", &run));
@@ -363,9 +363,7 @@ fn an_instance_in_step_is_done_before_the_others_above_and_survives_a_kill() {
     assert_eq!((tries("resize", 0), tries("resize", 1)), (1, 2));
 }
 
-#[test]
-fn what_becomes_of_one_instance_is_its_own_index_alone() {
-    let (state, tasks) = run("
+const BY_INDEX: &str = "
 [tasks.convert]
 expand = { status = [0, 1, 99] }
 shell = 'echo made $TIDEMILL_MAP_STATUS; exit $TIDEMILL_MAP_STATUS'
@@ -395,7 +393,11 @@ depends_on = ['below']
 trigger_rule = 'all_done'
 env = { A = '{{ tasks.below.outputs_file }}' }
 shell = 'wc -l < $A'
-");
+";
+
+#[test]
+fn what_becomes_of_one_instance_is_its_own_index_alone() {
+    let (state, tasks) = run(BY_INDEX);
     assert_eq!(state, "success");
     let expect = [
         "all success",

@@ -355,3 +355,81 @@ fn runs_are_listed_by_dates_and_in_the_wished_order() {
     ));
     assert_eq!(status, 422, "{body}");
 }
+
+#[test]
+fn one_instance_of_a_mapped_task_is_named_with_its_index() {
+    let place = Place::new();
+    place.write_dag(
+        "wide.toml",
+        "[tasks.each]\nexpand = { n = [1, 2, 3] }\nshell = 'echo this is {{ map.n }}; test {{ map.n }} != 2'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("wide");
+    let run = place.trigger("wide", &[]);
+    assert_eq!(server.wait_for_end("wide", &run)["state"], "failed");
+    let name = format!("wide/{run}");
+    let call = |verb: &[&str], rest: &[&str]| place.call(&[verb, &[name.as_str()], rest].concat());
+
+    let list = stdout(&call(&["tasks", "list"], &["-o", "name"]));
+    assert_eq!(list, "each[0]\neach[1]\neach[2]\n");
+    let log = stdout(&call(&["tasks", "logs"], &["each[1]"]));
+    assert_eq!(log, "this is 2\n");
+    let found = stdout(&call(
+        &["tasks", "logs"],
+        &["each[2]", "--grep", "is [0-9]"],
+    ));
+    assert_eq!(found, "this is 3\n");
+    let all = stdout(&call(&["runs", "logs"], &[]));
+    assert_eq!(all.lines().nth(2), Some("each[2] | this is 3"), "{all}");
+    for (task, why) in [("each", "`each` is mapped"), ("each[7]", "no instance 7")] {
+        let refused = call(&["tasks", "logs"], &[task]);
+        assert_eq!(refused.status.code(), Some(3), "{}", told(&refused));
+        assert!(stderr(&refused).contains(why), "{}", told(&refused));
+    }
+
+    let noted = call(&["tasks", "note"], &["each[2]", "known"]);
+    assert!(noted.status.success(), "{}", told(&noted));
+    let plan = ["tasks", "mark", &name, "success", "each[1]", "--dry-run"];
+    assert!(stdout(&place.call(&plan)).starts_with("each[1]\tfailed"));
+    let marked = place.call(&plan[..5]);
+    assert!(marked.status.success(), "{}", told(&marked));
+    assert_eq!(server.wait_for_end("wide", &run)["state"], "success");
+    let plan = stdout(&call(&["tasks", "clear"], &["each[0]", "--dry-run"]));
+    assert_eq!(plan, "each[0]\n");
+    let cleared = call(&["tasks", "clear"], &["each[0]", "-y"]);
+    assert!(cleared.status.success(), "{}", told(&cleared));
+    wait_for("the first instance to run again", PATIENCE, || {
+        let tasks = server.tasks("wide", &run);
+        let tries: Vec<&Value> = tasks.iter().map(|task| &task["try_number"]).collect();
+        let is_over = tasks.iter().all(|task| task["state"] == "success");
+        (is_over && tries == [2, 1, 1]).then_some(())
+    });
+    assert_eq!(server.tasks("wide", &run)[2]["note"], "known");
+}
+
+#[test]
+fn as_many_runs_are_listed_as_are_wished_for() {
+    let place = Place::new();
+    let start = jiff::Timestamp::now().as_second() - 105 * 3_600;
+    let start = jiff::Timestamp::from_second(start).unwrap();
+    let text = format!(
+        "[dag]\nschedule = '@every 1h'\nstart_date = {start}\ncatchup = true\n[tasks.t]\noperator = 'empty'\n"
+    );
+    place.write_dag("many.toml", &text);
+    let server = place.serve();
+    server.wait_for_dag("many");
+    assert!(place.call(&["dags", "unpause", "many"]).status.success());
+    wait_for("more runs than one answer has", PATIENCE, || {
+        let found = server.body("/api/v2/dags/many/dagRuns?limit=1");
+        (found["total_entries"].as_u64() >= Some(106)).then_some(())
+    });
+    let listed = |n: &str| {
+        let list = place.call(&["runs", "list", "--dag", "many", "-n", n, "-o", "name"]);
+        let names: std::collections::BTreeSet<String> =
+            stdout(&list).lines().map(str::to_string).collect();
+        names.len()
+    };
+    assert_eq!(listed("103"), 103);
+    assert!(listed("500") >= 106);
+    assert_eq!(listed("2"), 2);
+}

@@ -173,3 +173,40 @@ fn lines_with_the_same_times_become_tasks_of_one_file_when_asked() {
     let checked = place.call(&["validate", folder]);
     assert_eq!(checked.status.code(), Some(0), "{}", told(&checked));
 }
+
+#[test]
+fn a_random_time_is_chosen_by_the_command_and_a_flag_keeps_its_meaning() {
+    let place = Place::new();
+    let crontab = place.folder().join("crontab");
+    let line = "~ 0~3 * * * -sn /usr/bin/mirror\n";
+    std::fs::write(&crontab, line).unwrap();
+    let import = |out: &str| {
+        let out = place.folder().join(out);
+        let (file, folder) = (crontab.to_str().unwrap(), out.to_str().unwrap());
+        let done = place.call(&["import", "crontab", file, "--out", folder]);
+        assert_eq!(done.status.code(), Some(0), "{}", told(&done));
+        let checked = place.call(&["validate", folder]);
+        assert_eq!(checked.status.code(), Some(0), "{}", told(&checked));
+        let toml = std::fs::read_to_string(out.join("mirror.toml")).unwrap();
+        (toml, stdout(&done))
+    };
+    let (toml, told) = import("first");
+    assert!(toml.contains(line.trim()), "the line as it was: {toml}");
+    assert!(
+        !toml.split("cron = ").nth(1).unwrap().contains('~'),
+        "{toml}"
+    );
+    assert!(
+        toml.contains("concurrency = { limit = 1, policy = \"skip\" }"),
+        "{toml}"
+    );
+    for note in [
+        "random minute `~` has become ",
+        "random hour `0~3` has become ",
+        "-sn: ",
+    ] {
+        assert!(told.contains(note), "{told}");
+    }
+    assert!(!told.contains("differs"), "{told}");
+    assert_eq!(import("again").0, toml);
+}

@@ -34,12 +34,9 @@ fn id(run: &Value) -> &str {
     run["dag_run_id"].as_str().unwrap()
 }
 
-/// A condition of `runs why`.
-fn condition(server: &Server, dag: &str, run: &str, name: &str) -> Option<Value> {
-    let run = http::escape(run);
-    let why = server.body(&format!("/api/tidemill/v1/dags/{dag}/dagRuns/{run}/why"));
-    let all = why["conditions"].as_array().unwrap();
-    all.iter().find(|one| one["condition"] == name).cloned()
+/// A condition of `runs why`, for a run of the DAG `one`.
+fn condition(server: &Server, run: &str, name: &str) -> Option<Value> {
+    server.condition(&format!("one/dagRuns/{}", http::escape(run)), name)
 }
 
 #[test]
@@ -59,10 +56,10 @@ fn a_run_for_later_waits_says_until_when_takes_no_place_and_survives_a_kill() {
             (&run["state"], &run["run_after"]),
             (&json!("queued"), &json!(FAR))
         );
-        let found = condition(&server, "one", waiting, "run_after").unwrap();
+        let found = condition(&server, waiting, "run_after").unwrap();
         assert_eq!(found["ok"], false, "{found}");
         assert!(found["detail"].as_str().unwrap().contains(FAR), "{found}");
-        assert_eq!(condition(&server, "one", waiting, "run_turn"), None);
+        assert_eq!(condition(&server, waiting, "run_turn"), None);
     }
     let page = format!("/dags/one/runs/{}", http::escape(&by_wish));
     let page = Session::of(&place, &server).get(&page);
@@ -78,7 +75,7 @@ fn a_run_for_later_waits_says_until_when_takes_no_place_and_survives_a_kill() {
     let server = place.serve();
     let now = place.trigger("one", &[]);
     assert_eq!(server.wait_for_end("one", &now)["state"], "success");
-    assert_eq!(condition(&server, "one", &now, "run_after"), None);
+    assert_eq!(condition(&server, &now, "run_after"), None);
     for waiting in [&by_wish, &by_date] {
         assert_eq!(server.run("one", waiting)["state"], "queued");
         let cancelled = place.call(&["runs", "cancel", &format!("one/{waiting}")]);
@@ -93,32 +90,23 @@ fn a_run_begins_at_its_instant_and_not_before_also_over_a_kill() {
     place.write_dag("one.toml", "[tasks]\nt = 'true'\n");
     let mut server = place.serve();
     server.wait_for_dag("one");
+    let wished = |at: &str| json!({ "logical_date": null, "run_after": at });
+    let kept = make(&server, "one", &wished(&soon(4_000)));
+    server.signal(rustix::process::Signal::KILL);
+    server.wait_until_gone();
+    let server = place.serve();
     let date = soon(2_000);
     let by_date = make(&server, "one", &json!({ "logical_date": date }));
     assert_eq!(at(&by_date, "run_after"), date.parse().unwrap());
     let wish = soon(2_500);
-    let by_wish = make(
-        &server,
-        "one",
-        &json!({ "logical_date": null, "run_after": wish }),
-    );
+    let by_wish = make(&server, "one", &wished(&wish));
     assert_eq!(at(&by_wish, "run_after"), wish.parse().unwrap());
-    let kept = make(
-        &server,
-        "one",
-        &json!({ "logical_date": null, "run_after": soon(4_000), "dag_run_id": "kept" }),
-    );
-    for run in [&by_date, &by_wish] {
+    for run in [&by_date, &by_wish, &kept] {
         let over = server.wait_for_end("one", id(run));
         assert_eq!(over["state"], "success");
         assert!(at(&over, "start_date") >= at(run, "run_after"), "{over}");
         assert_eq!(over["run_after"], run["run_after"]);
     }
-    server.signal(rustix::process::Signal::KILL);
-    server.wait_until_gone();
-    let server = place.serve();
-    let over = server.wait_for_end("one", "kept");
-    assert!(at(&over, "start_date") >= at(&kept, "run_after"), "{over}");
 }
 
 #[test]
@@ -140,9 +128,23 @@ fn no_wish_lets_a_run_begin_before_the_date_that_it_is_about() {
     let old = make(&server, "one", &json!({ "logical_date": past }));
     assert_eq!(old["run_after"], past);
     assert_eq!(server.wait_for_end("one", id(&old))["state"], "success");
-    let body = json!({ "logical_date": null, "run_after": "tomorrow" });
-    let (status, refused) = server.send("POST", "/api/v2/dags/one/dagRuns", &body);
-    assert_eq!(status, 422, "{refused}");
+}
+
+#[test]
+fn a_wish_that_is_no_instant_makes_no_run() {
+    let place = Place::new();
+    place.write_dag("one.toml", "[tasks]\nt = 'true'\n");
+    let server = place.serve();
+    server.wait_for_dag("one");
+    for odd in [json!("tomorrow"), json!(""), json!(5), json!([FAR])] {
+        let body = json!({ "logical_date": null, "run_after": odd });
+        let (status, refused) = server.send("POST", "/api/v2/dags/one/dagRuns", &body);
+        assert_eq!(status, 422, "{refused}");
+        assert!(refused.to_string().contains("run_after"), "{refused}");
+    }
+    let refused = place.call(&["dags", "trigger", "one", "--run-after", "tomorrow"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    assert!(server.runs("one").is_empty());
 }
 
 #[test]
@@ -158,7 +160,8 @@ fn a_run_for_later_has_its_place_among_those_with_its_key_when_its_instant_has_c
     server.wait_for_dag("skip");
     server.wait_for_dag("replace");
     let running = ["skip", "replace"].map(|dag| place.trigger(dag, &[]));
-    let wish = soon(1_500);
+    // Late enough that both are made before it has come.
+    let wish = soon(4_000);
     // It is made, though its key has no room now; and nothing makes room for it yet.
     let later = ["skip", "replace"].map(|dag| place.trigger(dag, &["--run-after", &wish]));
     assert_eq!(server.run("skip", &later[0])["state"], "queued");
@@ -169,17 +172,59 @@ fn a_run_for_later_has_its_place_among_those_with_its_key_when_its_instant_has_c
         "{replaced}"
     );
     place.open("go");
-    for (dag, run) in [
+    server.wait_for_good_ends(&[
         ("skip", &running[0]),
         ("skip", &later[0]),
         ("replace", &later[1]),
-    ] {
-        assert_eq!(
-            server.wait_for_end(dag, run)["state"],
-            "success",
-            "{dag}/{run}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn a_run_for_later_that_is_ended_and_cleared_before_its_instant_takes_its_place_once() {
+    let place = Place::new();
+    let text = "[dag.concurrency]\npolicy = 'replace'\n[tasks]\nt = 'true'\n";
+    place.write_dag("one.toml", text);
+    let server = place.serve();
+    server.wait_for_dag("one");
+    let wish = soon(5_000);
+    let run = place.trigger("one", &["--run-after", &wish]);
+    let named = format!("one/{run}");
+    let cancelled = place.call(&["runs", "cancel", &named]);
+    assert!(cancelled.status.success(), "{}", told(&cancelled));
+    assert_eq!(server.wait_for_end("one", &run)["note"], "cancelled");
+    let cleared = place.call(&["runs", "clear", &named, "-y"]);
+    assert!(cleared.status.success(), "{}", told(&cleared));
+    let over = server.wait_for_end("one", &run);
+    assert_eq!(over["state"], "success", "{over}");
+    assert!(at(&over, "start_date") >= wish.parse().unwrap(), "{over}");
+}
+
+#[test]
+fn a_run_whose_instant_comes_while_no_server_runs_takes_its_place_at_the_next_start() {
+    let place = Place::new();
+    let hold = place.until("go");
+    // The attempt that is lost with the server is tried again, much later: so the run goes on.
+    let text = format!(
+        "[dag.concurrency]\npolicy = 'replace'\n[tasks.t]\nretries = 1\nretry_delay = '1h'\nshell = '''{hold}'''\n"
+    );
+    place.write_dag("one.toml", &text);
+    let mut server = place.serve();
+    server.wait_for_dag("one");
+    let running = place.trigger("one", &[]);
+    server.wait_for_task("one", &running, "t", "running");
+    let wish = soon(4_000);
+    let later = place.trigger("one", &["--run-after", &wish]);
+    server.signal(rustix::process::Signal::KILL);
+    server.wait_until_gone();
+    let wish: jiff::Timestamp = wish.parse().unwrap();
+    wait_for("the instant", PATIENCE, || {
+        (jiff::Timestamp::now() > wish).then_some(())
+    });
+    let server = place.serve();
+    let replaced = server.wait_for_end("one", &running);
+    assert_eq!(replaced["note"], "replaced", "{replaced}");
+    place.open("go");
+    assert_eq!(server.wait_for_end("one", &later)["state"], "success");
 }
 
 #[test]

@@ -317,6 +317,8 @@ fn pages_are_served_and_the_scheduler_is_asked_with_a_role_that_decides_nothing(
         "update dag_run set state = 'success'",
         "update task_instance set state = 'success'",
         "update worker set lease_until = clock_timestamp()",
+        "update term_lease set until = clock_timestamp()",
+        "select term from term_lease",
         "delete from worker",
         "insert into report default values",
         "update term set term = term + 1",
@@ -324,6 +326,29 @@ fn pages_are_served_and_the_scheduler_is_asked_with_a_role_that_decides_nothing(
     ] {
         roles.refused(&roles.api, text);
     }
+}
+
+#[test]
+fn health_tells_of_the_scheduler_wherever_it_is_asked() {
+    let roles = Roles::new();
+    let mut leader = roles.place.serve();
+    let beside = roles.beside(&roles.api);
+    let mut command = beside.serve_command();
+    command.args(["--only", "api"]);
+    let pages = beside.start_with(command);
+    let health = |server: &support::Server| server.body("/api/v2/monitor/health");
+    for server in [&leader, &pages] {
+        let told = health(server);
+        assert_eq!(told["scheduler"]["status"], "healthy", "{told}");
+        let heard = &told["scheduler"]["latest_scheduler_heartbeat"];
+        assert!(heard.is_string(), "{told}");
+    }
+    leader.signal(rustix::process::Signal::TERM);
+    leader.wait_until_gone();
+    let told = health(&pages);
+    assert_eq!(told["scheduler"]["status"], "unhealthy", "{told}");
+    assert_eq!(told["dag_processor"]["status"], "unhealthy", "{told}");
+    assert_eq!(told["metadatabase"]["status"], "healthy", "{told}");
 }
 
 #[test]

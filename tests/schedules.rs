@@ -206,13 +206,6 @@ fn a_full_dag_makes_no_queue_of_ticks() {
     assert!(told.contains("paused"), "{told}");
 }
 
-/// One condition of `dags why`, by name.
-fn condition(server: &Server, dag: &str, name: &str) -> Option<Value> {
-    let why = server.body(&format!("/api/tidemill/v1/dags/{dag}/why"));
-    let all = why["conditions"].as_array().unwrap();
-    all.iter().find(|one| one["condition"] == name).cloned()
-}
-
 #[test]
 fn a_new_dag_that_owes_more_than_three_runs_starts_paused_and_says_how_many() {
     let place = Place::new();
@@ -241,11 +234,11 @@ fn a_new_dag_that_owes_more_than_three_runs_starts_paused_and_says_how_many() {
         (&line["dag.id"], &line["n_owed"]),
         (&json!("many"), &json!(4))
     );
-    let owed = condition(&server, "many", "owed").unwrap();
+    let owed = server.condition("many", "owed").unwrap();
     assert_eq!(owed["ok"], false, "{owed}");
     let detail = owed["detail"].as_str().unwrap();
     assert!(detail.contains("owes 4 runs"), "{detail}");
-    assert_eq!(condition(&server, "few", "owed"), None);
+    assert_eq!(server.condition("few", "owed"), None);
 
     let person = Session::of(&place, &server);
     for page in ["/dags", "/dags/many"] {
@@ -257,7 +250,7 @@ fn a_new_dag_that_owes_more_than_three_runs_starts_paused_and_says_how_many() {
     until("the runs that it owed", || {
         scheduled_runs(&server, "many").len() == 4
     });
-    assert_eq!(condition(&server, "many", "owed"), None);
+    assert_eq!(server.condition("many", "owed"), None);
     assert!(!person.get("/dags").contains("it owes"));
 }
 
@@ -276,7 +269,7 @@ fn a_tick_whose_key_has_no_room_is_passed_over_with_its_reason() {
         place.serve_log().contains("A tick has made no run")
     });
     assert_eq!(scheduled_runs(&server, "alone").len(), 1);
-    let found = condition(&server, "alone", "concurrency_skip").unwrap();
+    let found = server.condition("alone", "concurrency_skip").unwrap();
     assert_eq!(found["ok"], false, "{found}");
     let detail = found["detail"].as_str().unwrap();
     assert!(detail.contains("1 of 1 runs with the key ``"), "{detail}");
@@ -287,7 +280,7 @@ fn a_tick_whose_key_has_no_room_is_passed_over_with_its_reason() {
         let runs = scheduled_runs(&server, "alone");
         runs.len() == 1 && runs[0]["state"] == "success"
     });
-    let found = condition(&server, "alone", "concurrency_skip").unwrap();
+    let found = server.condition("alone", "concurrency_skip").unwrap();
     assert_eq!(found["ok"], true, "{found}");
     server.signal(rustix::process::Signal::TERM);
     server.wait_until_gone();
@@ -344,7 +337,7 @@ fn a_dag_whose_runs_fail_in_a_row_is_paused_and_goes_on_when_a_person_says_so() 
     assert_eq!(scheduled_runs(&server, "broken").len(), 2);
     let log = place.serve_log();
     assert!(log.contains("failed in a row"), "{log}");
-    let failing = condition(&server, "broken", "failing").unwrap();
+    let failing = server.condition("broken", "failing").unwrap();
     assert_eq!(failing["ok"], false, "{failing}");
     let person = Session::of(&place, &server);
     for page in ["/dags", "/dags/broken"] {
@@ -357,4 +350,126 @@ fn a_dag_whose_runs_fail_in_a_row_is_paused_and_goes_on_when_a_person_says_so() 
     let runs = scheduled_runs(&server, "broken");
     assert_eq!(runs.len(), 3);
     assert!(runs.iter().all(|run| run["state"] == "failed"), "{runs:?}");
+}
+
+/// What `dags why --at` says, by name of the condition.
+fn said(server: &Server, dag: &str, at: &str) -> std::collections::BTreeMap<String, Value> {
+    let why = server.body(&format!("/api/tidemill/v1/dags/{dag}/why?at={at}"));
+    let all = why["conditions"].as_array().unwrap().clone();
+    let named = |one: Value| (one["condition"].as_str().unwrap().to_string(), one);
+    all.into_iter().map(named).collect()
+}
+
+#[test]
+fn an_instant_has_its_run_or_is_told_why_it_has_none() {
+    let place = Place::new();
+    let dag = |name: &str, lines: &str| {
+        let text = format!("[dag]\n{lines}\n[tasks]\nt = 'true'\n");
+        place.write_dag(&format!("{name}.toml"), &text);
+    };
+    let day = |n: i64| seconds_ago(n * 86_400);
+    let dates = format!("start_date = {}\nend_date = {}", day(4), day(2));
+    dag("ended", &format!("schedule = '@every 1d'\n{dates}"));
+    dag(
+        "new",
+        "schedule = { every = '300d', run_immediately = false }",
+    );
+    dag(
+        "far",
+        "schedule = { cron = '@daily', jitter = '5m' }\nstart_date = 2099-01-01",
+    );
+    dag(
+        "always",
+        "schedule = '@continuous'\nis_paused_upon_creation = true",
+    );
+    let server = place.serve();
+    ["ended", "new", "far", "always"]
+        .iter()
+        .for_each(|dag| server.wait_for_dag(dag));
+    until("the last run before the end date", || {
+        scheduled_runs(&server, "ended").len() == 1
+    });
+    let made = scheduled_runs(&server, "ended").remove(0);
+    server.wait_for_end("ended", made["dag_run_id"].as_str().unwrap());
+
+    let last = made["logical_date"].as_str().unwrap();
+    let about = said(&server, "ended", last);
+    assert_eq!(
+        about["run"]["holders"][0]["run_id"], made["dag_run_id"],
+        "{about:?}"
+    );
+    assert!(about["run"]["detail"].as_str().unwrap().contains("success"));
+    assert_eq!(about["catchup"]["ok"], true, "{about:?}");
+    let about = said(&server, "ended", &day(3));
+    assert_eq!(about["catchup"]["ok"], false, "{about:?}");
+    assert!(!about.contains_key("run"), "{about:?}");
+    let about = said(&server, "ended", &day(1));
+    let detail = about["dates"]["detail"].as_str().unwrap();
+    assert!(detail.contains("after its `end_date` 20"), "{detail}");
+
+    let period = 300 * 86_400;
+    let tick = jiff::Timestamp::now().as_second() / period * period;
+    let tick = jiff::Timestamp::from_second(tick).unwrap().to_string();
+    let about = said(&server, "new", &tick);
+    assert!(scheduled_runs(&server, "new").is_empty());
+    assert_eq!(about["run"]["ok"], false, "{about:?}");
+    assert!(
+        about["run"]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`run_immediately`")
+    );
+    let about = said(&server, "new", "2100-01-01T00:30:00Z");
+    let detail = about["due"]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("2100-01-01T00:30:00Z has not come"),
+        "{detail}"
+    );
+
+    let next = server.condition("far", "due").unwrap();
+    let detail = next["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("2099-01-01T00:00:00Z") && detail.contains("`jitter`"),
+        "{next}"
+    );
+    let next = server.condition("always", "due").unwrap();
+    assert_eq!(
+        next["ok"], true,
+        "it waits for nothing but its pause: {next}"
+    );
+}
+
+#[test]
+fn a_date_that_a_person_chooses_is_in_the_dags_zone_and_has_one_run() {
+    let place = Place::new();
+    place.write_dag(
+        "paris.toml",
+        "[dag]\nschedule = '0 6 * * *'\nstart_date = 2099-01-01\ntimezone = 'Europe/Paris'\n[params]\nregion = 'eu'\n[tasks]\nt = 'true'\n",
+    );
+    let server = place.serve();
+    server.wait_for_dag("paris");
+    let chosen = [
+        "--logical-date",
+        "2026-01-05",
+        "--run-after",
+        "2098-07-01T06:00",
+    ];
+    let run = server.run("paris", &place.trigger("paris", &chosen));
+    assert_eq!(run["logical_date"], "2026-01-04T23:00:00Z");
+    assert_eq!(run["run_after"], "2098-07-01T04:00:00Z");
+    let again = place.call(&["dags", "trigger", "paris", "--logical-date", "2026-01-05"]);
+    assert_eq!(again.status.code(), Some(5), "{}", told(&again));
+    assert!(
+        told(&again).contains(run["dag_run_id"].as_str().unwrap()),
+        "{}",
+        told(&again)
+    );
+    assert_eq!(server.runs("paris").len(), 1);
+    let at = ["dags", "why", "paris", "--at", "2099-07-01T06:00"];
+    let why = told(&place.call(&at));
+    assert!(why.contains("fires at 2099-07-01T04:00:00Z"), "{why}");
+    let slip = place.call(&["dags", "trigger", "paris", "--param", "regoin=us"]);
+    assert_eq!(slip.status.code(), Some(2), "{}", told(&slip));
+    assert!(told(&slip).contains("it has region"), "{}", told(&slip));
+    assert_eq!(server.runs("paris").len(), 1);
 }

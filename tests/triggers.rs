@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use support::hook::{self, call};
+use support::hook::{self, call, first_call};
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, http, told};
 
@@ -50,11 +50,7 @@ fn a_signed_call_makes_one_run_however_often_it_comes_and_whatever_is_killed() {
     let body = r#"{"type": "order.created", "region": "us"}"#;
     let good = signed("call-1", 0, body);
     let path = "/hooks/hooked/orders?q=a%20b";
-    // The engine tells of the DAG's triggers a moment after it knows the DAG.
-    let (status, answer) = wait_for("the webhook", PATIENCE, || {
-        let answer = call(&server, path, &good, body);
-        (answer.0 != 404).then_some(answer)
-    });
+    let (status, answer) = first_call(&server, path, &good, body);
     assert_eq!(status, 200, "{answer}");
     let run = answer["dag_run_id"].as_str().unwrap().to_string();
     assert_eq!(server.wait_for_end("hooked", &run)["state"], "success");
@@ -96,9 +92,7 @@ fn calls_that_are_unsigned_old_large_or_for_nobody_are_refused() {
     let server = serve(&place);
     let body = r#"{"type": "order.created", "region": "us"}"#;
     let path = "/hooks/hooked/orders";
-    wait_for("the webhook", PATIENCE, || {
-        (call(&server, path, &[], body).0 != 404).then_some(())
-    });
+    first_call(&server, path, &[], body);
     let large = format!("{{\"x\": \"{}\"}}", "x".repeat(2000));
     let odd = "not JSON";
     let mut other_key = signed("b", 0, body);

@@ -8,8 +8,9 @@ mod support;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::process::Child;
-use support::hook::{call, signed};
+use support::hook::{call, first_call, signed};
 use support::postgres::Server as Postgres;
+use support::session::Session;
 use support::waiting::wait_for;
 use support::{PATIENCE, Place, Server, stderr, told};
 
@@ -26,6 +27,32 @@ fn two_places() -> (Place, Place) {
 fn api(place: &Place) -> Server {
     let mut command = place.serve_command();
     place.follow(command.args(["--only", "api"]).spawn().unwrap())
+}
+
+/// A scheduler and a process beside it that only serves the API.
+struct Pair {
+    // First, so that the processes are gone before their folders.
+    pages: Server,
+    leader: Server,
+    beside: Place,
+    place: Place,
+}
+
+impl Pair {
+    /// With this DAG.
+    fn new(dag: &str, text: &str) -> Pair {
+        let (place, beside) = two_places();
+        place.write_dag(&format!("{dag}.toml"), text);
+        let leader = place.serve();
+        leader.wait_for_dag(dag);
+        let pages = api(&beside);
+        Pair {
+            place,
+            beside,
+            leader,
+            pages,
+        }
+    }
 }
 
 fn sql(place: &Place, text: &str) -> String {
@@ -53,11 +80,12 @@ fn start(place: &Place, args: &[&str]) -> Child {
 
 #[test]
 fn what_is_asked_of_a_process_that_only_serves_the_api_is_done_by_the_scheduler() {
-    let (place, beside) = two_places();
-    place.write_dag("hello.toml", HELLO);
-    let leader = place.serve();
-    leader.wait_for_dag("hello");
-    let pages = api(&beside);
+    let Pair {
+        place,
+        beside,
+        leader,
+        pages,
+    } = Pair::new("hello", HELLO);
     let by_hand = beside.trigger("hello", &["--run-id", "by_hand"]);
     assert_eq!(leader.wait_for_end("hello", &by_hand)["state"], "success");
     let path = "/api/v2/dags/hello/dagRuns";
@@ -95,11 +123,12 @@ fn what_is_asked_of_a_process_that_only_serves_the_api_is_done_by_the_scheduler(
 
 #[test]
 fn secrets_are_not_carried_and_metrics_ask_nobody() {
-    let (place, beside) = two_places();
-    place.write_dag("hello.toml", HELLO);
-    let leader = place.serve();
-    leader.wait_for_dag("hello");
-    let pages = api(&beside);
+    let Pair {
+        place,
+        beside,
+        leader,
+        pages,
+    } = Pair::new("hello", HELLO);
     for args in [
         &["variables", "set", "api_token", "hunter2"][..],
         &["connections", "set", "dw", "--uri-file", "/dev/null"],
@@ -144,11 +173,7 @@ fn a_webhook_that_is_called_at_a_stand_by_makes_one_run_and_its_trigger_is_pause
     let other = beside.start();
     let path = "/hooks/hooked/orders";
     let good = signed(KEY, "call-1", 0, BODY);
-    // The engine tells of the DAG's triggers a moment after it knows the DAG.
-    let (status, answer) = wait_for("the webhook", PATIENCE, || {
-        let answer = call(&other, path, &good, BODY);
-        (answer.0 != 404).then_some(answer)
-    });
+    let (status, answer) = first_call(&other, path, &good, BODY);
     assert_eq!(status, 200, "{answer}");
     let run = answer["dag_run_id"].as_str().unwrap().to_string();
     assert_eq!(leader.wait_for_end("hooked", &run)["state"], "success");
@@ -191,6 +216,25 @@ fn a_wish_waits_for_the_next_scheduler() {
     leader.wait_until_gone();
     assert_eq!(pages.runs("hello").len(), 1);
     assert_eq!(n_wishes(&place), "0");
+}
+
+#[test]
+fn a_page_does_not_ask_again_for_a_scheduler_that_was_not_there_a_moment_ago() {
+    let paused = format!("[dag]\nis_paused_upon_creation = true\n{HELLO}");
+    let mut pair = Pair::new("hello", &paused);
+    let person = Session::of(&pair.beside, &pair.pages);
+    pair.leader.signal(Signal::TERM);
+    pair.leader.wait_until_gone();
+    let before = n_carried(&pair.place);
+    // A page can be without what the scheduler says of a DAG that is paused.
+    assert!(person.get("/dags").contains("hello"));
+    let asked = n_carried(&pair.place);
+    assert_ne!(asked, before);
+    wait_for("the wish to be taken back", PATIENCE, || {
+        (n_wishes(&pair.place) == "0").then_some(())
+    });
+    assert!(person.get("/dags").contains("hello"));
+    assert_eq!(n_carried(&pair.place), asked);
 }
 
 #[test]

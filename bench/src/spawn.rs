@@ -136,6 +136,8 @@ fn spec(dag: &Arc<Dag>, folder: &Path, number: i64) -> AttemptSpec {
         logical_date: Some(Ts(0)),
         data_interval_start: None,
         data_interval_end: None,
+        run_after: None,
+        run_started_at: None,
         params: Default::default(),
         conf: Default::default(),
         task_id: "t".to_string(),

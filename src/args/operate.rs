@@ -153,10 +153,13 @@ pub enum Tasks {
         run: String,
     },
     /// The log of a task.
+    #[command(
+        after_help = "Examples:\n  tidemill tasks logs etl@latest load -f\n  tidemill tasks logs etl@latest 'resize[3]'    (the fourth instance of a mapped task)"
+    )]
     Logs {
         /// The run.
         run: String,
-        /// The task.
+        /// The task; NAME[INDEX] for one instance of a mapped task.
         task: String,
         /// Follow it until its task has ended.
         #[arg(short, long)]
@@ -176,11 +179,11 @@ pub enum Tasks {
     Why {
         /// The run.
         run: String,
-        /// The task.
+        /// The task; NAME[INDEX] for one instance of a mapped task.
         task: String,
         /// Its place in a mapped task.
-        #[arg(long, value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
-        map_index: i32,
+        #[arg(long, value_name = "N")]
+        map_index: Option<u32>,
     },
     /// Say how tasks have ended; a running attempt is ended.
     #[command(
@@ -192,7 +195,7 @@ pub enum Tasks {
         /// How.
         #[arg(value_parser = ["success", "failed", "skipped"])]
         state: String,
-        /// Which tasks or groups.
+        /// Which tasks or groups; NAME[INDEX] for one instance of a mapped task.
         #[arg(required = true)]
         tasks: Vec<String>,
         /// And which others.
@@ -206,7 +209,7 @@ pub enum Tasks {
     Note {
         /// The run.
         run: String,
-        /// The task.
+        /// The task; NAME[INDEX] for one instance of a mapped task.
         task: String,
         /// The note.
         note: String,
@@ -218,7 +221,7 @@ pub enum Tasks {
     Clear {
         /// The run.
         run: String,
-        /// Which tasks; all when none is named.
+        /// Which tasks; all when none is named. NAME[INDEX] for one instance of a mapped task.
         tasks: Vec<String>,
         /// Only those that failed or were blocked by a failure.
         #[arg(long)]

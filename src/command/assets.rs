@@ -5,6 +5,7 @@ use super::print::{Printer, json, line, text};
 use super::{dags, values};
 use crate::args::Assets;
 use crate::exit::{Exit, Failure};
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 /// Runs one of the verbs.
@@ -71,9 +72,9 @@ pub async fn assets(printer: &Printer, at: &Where, verb: Assets) -> Result<Exit,
             let dag = text(&found["producing_tasks"][0], "dag_id");
             let conf = match params.is_empty() {
                 true => Map::new(),
-                false => dags::conf(&client, dag, None, &params).await?,
+                false => dags::conf(&dags::details(&client, dag).await?, None, &params)?,
             };
-            let logical_date = values::logical_date(None)?;
+            let logical_date = values::logical_date(None, &TimeZone::UTC)?;
             let wish = json!({ "logical_date": logical_date, "conf": conf, "note": note });
             let path = format!("{path}/materialize");
             let run = client.send("POST", &path, Some(&wish)).await?;

@@ -2,10 +2,9 @@
 
 use super::client::{Client, Where, escape};
 use super::print::{Printer, json, line, text};
-use super::values;
+use super::{dags, values};
 use crate::args::{Backfills, CreateBackfill, Output};
 use crate::exit::{Exit, Failure};
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 /// Runs one of the verbs.
@@ -26,11 +25,9 @@ async fn create(
     client: &Client,
     options: CreateBackfill,
 ) -> Result<Exit, Failure> {
-    let path = format!("/api/v2/dags/{}/details", escape(&options.dag));
-    let details = client.get(&path).await?;
-    let zone = TimeZone::get(text(&details, "timezone")).unwrap_or(TimeZone::UTC);
-    let is_text = |name: &str| details["params"][name]["schema"]["type"] == "string";
-    let conf = values::conf(options.conf.as_deref(), &options.params, is_text)?;
+    let details = dags::details(client, &options.dag).await?;
+    let zone = dags::zone(&details);
+    let conf = dags::conf(&details, options.conf.as_deref(), &options.params)?;
     let body = json!({
         "dag_id": options.dag,
         "from_date": values::instant(&options.from, &zone)?,

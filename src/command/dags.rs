@@ -5,6 +5,7 @@ use super::print::{Printer, json, line, text};
 use super::{next, runs, values, why};
 use crate::args::{Dags, Output, Trigger};
 use crate::exit::{Exit, Failure};
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 /// Runs one of the verbs.
@@ -15,7 +16,17 @@ pub async fn dags(printer: &Printer, here: &Where, verb: Dags) -> Result<Exit, F
         Dags::Show { dag } => show(printer, &client.await?, &dag).await,
         Dags::Pause { dag } => set_paused(printer, &client.await?, &dag, true).await,
         Dags::Unpause { dag } => set_paused(printer, &client.await?, &dag, false).await,
-        Dags::Why { dag, at } => why::dag(printer, &client.await?, &dag, at.as_deref()).await,
+        Dags::Why { dag, at } => {
+            let client = client.await?;
+            let at = match at {
+                Some(text) => {
+                    let zone = zone(&details(&client, &dag).await?);
+                    Some(values::instant(&text, &zone)?)
+                }
+                None => None,
+            };
+            why::dag(printer, &client, &dag, at).await
+        }
         Dags::Trigger(trigger) => make_run(printer, &client.await?, trigger).await,
         // A file needs no server.
         Dags::Next(options) => next::next(printer, here, options).await,
@@ -62,9 +73,7 @@ async fn list(printer: &Printer, client: &Client) -> Result<Exit, Failure> {
 }
 
 async fn show(printer: &Printer, client: &Client, dag: &str) -> Result<Exit, Failure> {
-    let found = client
-        .get(&format!("/api/v2/dags/{}/details", escape(dag)))
-        .await?;
+    let found = details(client, dag).await?;
     let tasks = client
         .get(&format!("/api/v2/dags/{}/tasks", escape(dag)))
         .await?;
@@ -131,16 +140,12 @@ async fn set_paused(
 }
 
 async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Result<Exit, Failure> {
-    let conf = conf(
-        client,
-        &trigger.dag,
-        trigger.conf.as_deref(),
-        &trigger.params,
-    )
-    .await?;
-    let logical_date = values::logical_date(trigger.logical_date.as_deref())?;
+    let details = details(client, &trigger.dag).await?;
+    let conf = conf(&details, trigger.conf.as_deref(), &trigger.params)?;
+    let zone = zone(&details);
+    let logical_date = values::logical_date(trigger.logical_date.as_deref(), &zone)?;
     let run_after = trigger.run_after.as_deref();
-    let run_after = run_after.map(|text| values::instant(text, &jiff::tz::TimeZone::UTC));
+    let run_after = run_after.map(|text| values::instant(text, &zone));
     let body = json!({
         "dag_run_id": trigger.run_id, "logical_date": logical_date, "run_after": run_after.transpose()?,
         "conf": conf, "note": trigger.note,
@@ -157,15 +162,39 @@ async fn make_run(printer: &Printer, client: &Client, trigger: Trigger) -> Resul
     made(printer, client, &run, trigger.wait).await
 }
 
-/// The parameters of a new run, as the DAG wants them.
-pub(super) async fn conf(
-    client: &Client,
-    dag: &str,
+/// What the server knows of a DAG.
+pub(super) async fn details(client: &Client, dag: &str) -> Result<Value, Failure> {
+    let path = format!("/api/v2/dags/{}/details", escape(dag));
+    client.get(&path).await
+}
+
+/// The time zone in which a DAG reads dates.
+pub(super) fn zone(details: &Value) -> TimeZone {
+    TimeZone::get(text(details, "timezone")).unwrap_or(TimeZone::UTC)
+}
+
+/// The parameters of a new run, as the DAG wants them. A name that it does not have is taken for
+/// a slip; `--conf` takes any.
+pub(super) fn conf(
+    details: &Value,
     conf: Option<&str>,
     params: &[String],
 ) -> Result<Map<String, Value>, Failure> {
-    let path = format!("/api/v2/dags/{}/details", escape(dag));
-    let details = client.get(&path).await?;
+    let declared = details["params"].as_object();
+    let names = || declared.into_iter().flat_map(Map::keys);
+    for param in params {
+        let name = param.split_once('=').map_or("", |(name, _)| name);
+        if !name.is_empty() && !names().any(|known| known == name) {
+            let dag = text(details, "dag_id");
+            let known: Vec<&str> = names().map(String::as_str).collect();
+            let hint = match known.is_empty() {
+                true => "it declares none; --conf takes any value".to_string(),
+                false => format!("it has {}; --conf takes any value", known.join(", ")),
+            };
+            let message = format!("DAG {dag} has no parameter `{name}`");
+            return Err(Failure::new(Exit::Usage, message).hint(hint));
+        }
+    }
     let is_text = |name: &str| details["params"][name]["schema"]["type"] == "string";
     values::conf(conf, params, is_text)
 }

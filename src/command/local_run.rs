@@ -1,8 +1,9 @@
 //! `run`: a DAG once, here, with the engine of the server over a store in memory.
 
 use super::client::Where;
+use super::instance::Instance;
 use super::local_record::LocalRecord;
-use super::local_summary::{Summary, instance_name};
+use super::local_summary::Summary;
 use super::print::{Printer, json, line};
 use super::{file, run_outside, values};
 use crate::args;
@@ -38,13 +39,7 @@ pub fn run(printer: &Printer, at: &Where, options: args::Run) -> Result<Exit, Fa
     let (dag, file) = file::open(printer, &options.file)?;
     let dag = Arc::new(dag);
     let conf = conf_of(&dag, &options.params)?;
-    let logical_date = match &options.date {
-        Some(text) if text != "none" => Some(
-            tidemill_model::Ts::parse(text, &zone_of(&dag))
-                .map_err(|err| Failure::new(Exit::Usage, err.to_string()))?,
-        ),
-        other => values::logical_date(other.as_deref())?,
-    };
+    let logical_date = values::logical_date(options.date.as_deref(), &zone_of(&dag))?;
     if options.dry_run {
         return Ok(show_plan(printer, &dag));
     }
@@ -332,10 +327,7 @@ impl Running {
     fn show(&self, printer: &Printer, change: &Change, shown: &mut HashMap<String, (String, i64)>) {
         for task in change.body["tasks"].as_array().into_iter().flatten() {
             let state = task["state"].as_str().unwrap_or("");
-            let name = instance_name(
-                task["task_id"].as_str().unwrap_or(""),
-                task["map_index"].as_i64().unwrap_or(-1),
-            );
+            let name = Instance::of(task).to_string();
             let now = (state.to_string(), task["try_number"].as_i64().unwrap_or(0));
             let is_worth_a_line = !matches!(state, "none" | "scheduled" | "queued");
             if !is_worth_a_line

@@ -1,5 +1,6 @@
 //! The end of a run here, for people: what each task took, why tasks failed, one line of counts.
 
+use super::instance::Instance;
 use super::print::{Printer, line};
 use crate::daemon::engine;
 use std::collections::HashSet;
@@ -114,7 +115,12 @@ impl Summary<'_> {
         let task_id = self
             .position(task)
             .map_or("?", |at| self.dag.tasks[at].id.as_str());
-        instance_name(task_id, task.map_index.0.into())
+        let map_index = task.map_index.0.try_into().ok();
+        Instance {
+            task: task_id,
+            map_index,
+        }
+        .to_string()
     }
 }
 
@@ -122,13 +128,4 @@ impl Summary<'_> {
 fn took(task: &TaskRow) -> Option<Duration> {
     let (from, to) = task.started_at.zip(task.ended_at)?;
     Some(to.since(from))
-}
-
-/// `task`, or `task[3]` for an instance of a mapped task.
-pub(super) fn instance_name(task_id: &str, map_index: i64) -> String {
-    if map_index < 0 {
-        task_id.to_string()
-    } else {
-        format!("{task_id}[{map_index}]")
-    }
 }

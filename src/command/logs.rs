@@ -1,6 +1,7 @@
 //! Logs of tasks, on the terminal.
 
 use super::client::{Client, RunRef, escape};
+use super::instance::Instance;
 use super::print::{line, text};
 use super::tasks::instances;
 use crate::exit::{Exit, Failure};
@@ -16,8 +17,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 pub struct Wanted<'a> {
     /// Its run.
     pub run: &'a RunRef,
-    /// Its task.
-    pub task: &'a str,
+    /// Its task, or the instance of a mapped one.
+    pub task: Instance<'a>,
     /// Its try; the last when `None`.
     pub try_number: Option<i32>,
     /// As the task wrote it, terminal escapes and all?
@@ -25,9 +26,8 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn instance(&self) -> String {
-        let task = escape(self.task);
-        format!("{}/taskInstances/{task}", self.run.path())
+    fn path(&self, rest: &str) -> String {
+        self.task.path(self.run, rest)
     }
 
     fn shown(&self, entry: &Value) -> String {
@@ -43,7 +43,7 @@ impl Wanted<'_> {
 pub async fn print(client: &Client, wanted: &Wanted<'_>, follow: bool) -> Result<Exit, Failure> {
     let mut at = Place::default();
     loop {
-        let instance = client.get(&wanted.instance()).await?;
+        let instance = client.get(&wanted.path("")).await?;
         let state = instance["state"].as_str().unwrap_or("none");
         let is_over = matches!(
             state,
@@ -53,8 +53,8 @@ pub async fn print(client: &Client, wanted: &Wanted<'_>, follow: bool) -> Result
         let number = wanted.try_number.map_or(last, i64::from);
         if number > 0 {
             at.of_try(number);
-            let path = format!("{}/logs/{number}", wanted.instance());
-            pieces(client, &path, &mut at, |entry| line(&wanted.shown(entry))).await?;
+            let show = |entry: &Value| line(&wanted.shown(entry));
+            pieces(client, wanted, number, &mut at, show).await?;
         }
         if !follow || is_over {
             return Ok(Exit::Ok);
@@ -85,14 +85,16 @@ impl Place {
 /// Goes on with a log, piece by piece, up to its present end.
 async fn pieces(
     client: &Client,
-    path: &str,
+    wanted: &Wanted<'_>,
+    number: i64,
     at: &mut Place,
     mut each: impl FnMut(&Value),
 ) -> Result<(), Failure> {
     loop {
         let token = at.token.as_deref();
         let asked = token.map_or(String::new(), |token| format!("?token={token}"));
-        let log = client.get(&format!("{path}{asked}")).await?;
+        let path = wanted.path(&format!("/logs/{number}{asked}"));
+        let log = client.get(&path).await?;
         let entries = log["content"].as_array();
         entries.into_iter().flatten().for_each(&mut each);
         let next = log["continuation_token"].as_str().map(str::to_string);
@@ -105,17 +107,13 @@ async fn pieces(
 
 /// Prints the lines that match; the server looks for them.
 pub async fn grep(client: &Client, wanted: &Wanted<'_>, pattern: &str) -> Result<Exit, Failure> {
-    let path = wanted
-        .instance()
-        .replacen("/api/v2/", "/api/tidemill/v1/", 1);
     let number = wanted.try_number.unwrap_or(0);
     let (mut from, mut any) = (0, false);
     loop {
-        let asked = format!(
-            "{path}/logs/{number}/search?re=true&from={from}&q={}",
-            escape(pattern)
-        );
-        let found = client.get(&asked).await?;
+        let asked = format!("?re=true&from={from}&q={}", escape(pattern));
+        let path = wanted.path(&format!("/logs/{number}/search{asked}"));
+        let path = path.replacen("/api/v2/", "/api/tidemill/v1/", 1);
+        let found = client.get(&path).await?;
         let matches = found["matches"].as_array();
         for entry in matches.into_iter().flatten() {
             any = true;
@@ -133,7 +131,7 @@ pub async fn grep(client: &Client, wanted: &Wanted<'_>, pattern: &str) -> Result
 /// Prints the logs of all tasks of a run, each line behind its task's name.
 pub async fn of_run(client: &Client, run: &RunRef, tail: Option<usize>) -> Result<Exit, Failure> {
     for task in instances(client, run).await? {
-        let name = text(&task, "task_id");
+        let name = Instance::of(&task);
         let wanted = Wanted {
             run,
             task: name,
@@ -141,9 +139,8 @@ pub async fn of_run(client: &Client, run: &RunRef, tail: Option<usize>) -> Resul
             is_raw: false,
         };
         for number in 1..=task["try_number"].as_i64().unwrap_or(0) {
-            let path = format!("{}/logs/{number}", wanted.instance());
             let mut last = VecDeque::new();
-            pieces(client, &path, &mut Place::default(), |entry| {
+            pieces(client, &wanted, number, &mut Place::default(), |entry| {
                 let shown = format!("{name} | {}", wanted.shown(entry));
                 match tail {
                     None => line(&shown),

@@ -8,6 +8,7 @@ mod crontab;
 mod dags;
 mod db;
 mod file;
+mod instance;
 mod local_record;
 mod local_run;
 mod local_summary;

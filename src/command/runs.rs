@@ -135,17 +135,24 @@ async fn list(
     states: &[String],
     limit: u32,
 ) -> Result<Exit, Failure> {
-    let mut query = format!("limit={}", limit.min(100)); // the newest first
-    for state in states {
-        query.push_str(&format!("&state={}", escape(state)));
+    let wanted = states
+        .iter()
+        .map(|state| format!("&state={}", escape(state)));
+    let wanted: String = wanted.collect();
+    let path = format!("/api/v2/dags/{}/dagRuns", escape(dag.unwrap_or("~")));
+    let mut runs: Vec<Value> = Vec::new();
+    // The newest first; one answer has at most a hundred.
+    while runs.len() < limit as usize {
+        let (n, offset) = ((limit as usize - runs.len()).min(100), runs.len());
+        let query = format!("limit={n}&offset={offset}{wanted}");
+        let found = client.get(&format!("{path}?{query}")).await?;
+        let page = found["dag_runs"].as_array().cloned().unwrap_or_default();
+        let is_last = page.len() < n;
+        runs.extend(page);
+        if is_last {
+            break;
+        }
     }
-    let found = client
-        .get(&format!(
-            "/api/v2/dags/{}/dagRuns?{query}",
-            escape(dag.unwrap_or("~"))
-        ))
-        .await?;
-    let runs = found["dag_runs"].as_array().cloned().unwrap_or_default();
     let rows = runs
         .iter()
         .map(|run| {

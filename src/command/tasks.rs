@@ -1,6 +1,7 @@
 //! `tasks`: list, logs, clear.
 
 use super::client::{Client, RunRef, Where, escape};
+use super::instance::Instance;
 use super::print::{Printer, confirmed, json, line, text};
 use super::why;
 use crate::args::{OtherTasks, Tasks};
@@ -27,7 +28,7 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             let run = RunRef::find(&client, &run).await?;
             let log = super::logs::Wanted {
                 run: &run,
-                task: &task,
+                task: Instance::read(&task),
                 try_number,
                 is_raw: raw,
             };
@@ -42,7 +43,9 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             map_index,
         } => {
             let run = RunRef::find(&client, &run).await?;
-            why::task(printer, &client, &run, &task, map_index).await
+            let mut task = Instance::read(&task);
+            task.map_index = task.map_index.or(map_index);
+            why::task(printer, &client, &run, task).await
         }
         Tasks::Mark {
             run,
@@ -57,7 +60,7 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
         }
         Tasks::Note { run, task, note } => {
             let run = RunRef::find(&client, &run).await?;
-            let path = format!("{}/taskInstances/{}", run.path(), escape(&task));
+            let path = Instance::read(&task).path(&run, "");
             client
                 .send("PATCH", &path, Some(&json!({ "note": note })))
                 .await?;
@@ -74,10 +77,14 @@ pub async fn tasks(printer: &Printer, at: &Where, verb: Tasks) -> Result<Exit, F
             yes,
         } => {
             let run = RunRef::find(&client, &run).await?;
+            let named: Vec<Value> = tasks
+                .iter()
+                .map(|name| Instance::read(name).wish())
+                .collect();
             let wish = json!({
                 "dag_run_id": run.run_id, "only_failed": only_failed, "reset_dag_runs": true,
                 "run_on_latest_version": latest_version.then_some(true),
-                "task_ids": if tasks.is_empty() { Value::Null } else { json!(tasks) },
+                "task_ids": if named.is_empty() { Value::Null } else { json!(named) },
             });
             let wish = with_others(wish, &others);
             clear(printer, &client, &run, wish, dry_run, yes).await
@@ -126,7 +133,7 @@ pub async fn list(printer: &Printer, client: &Client, run: &RunRef) -> Result<Ex
             let state = task["state"].as_str().unwrap_or("none");
             let tries = format!("{}", task["try_number"].as_i64().unwrap_or(0));
             vec![
-                text(task, "task_id").to_string(),
+                Instance::of(task).to_string(),
                 printer.state(state),
                 tries,
                 took.unwrap_or_default(),
@@ -153,11 +160,13 @@ async fn mark(
 ) -> Result<Exit, Failure> {
     let mut all = Vec::new();
     for name in names {
+        let rest = if dry_run { "/dry_run" } else { "" };
+        let instance = Instance::read(name);
         // A task and a group share one set of names; the address of a group takes both.
-        let mut path = format!("{}/taskGroupInstances/{}", run.path(), escape(name));
-        if dry_run {
-            path.push_str("/dry_run");
-        }
+        let path = match instance.map_index {
+            Some(_) => instance.path(run, rest),
+            None => format!("{}/taskGroupInstances/{}{rest}", run.path(), escape(name)),
+        };
         let marked = client.send("PATCH", &path, Some(wish)).await?;
         all.extend(
             marked["task_instances"]
@@ -169,7 +178,7 @@ async fn mark(
     let rows = all.iter().map(|task| {
         let state = task["state"].as_str().unwrap_or("none");
         vec![
-            text(task, "task_id").to_string(),
+            Instance::of(task).to_string(),
             printer.state(state),
             text(task, "dag_run_id").to_string(),
         ]
@@ -195,8 +204,8 @@ pub async fn clear(
         .into_iter()
         .flatten()
         .map(|task| match text(task, "dag_run_id") {
-            same if same == run.run_id => text(task, "task_id").to_string(),
-            other => format!("{other}/{}", text(task, "task_id")),
+            same if same == run.run_id => Instance::of(task).to_string(),
+            other => format!("{other}/{}", Instance::of(task)),
         })
         .collect();
     if dry_run || names.is_empty() {

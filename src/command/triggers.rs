@@ -325,13 +325,10 @@ fn offsets_of(text: &str) -> Result<Map<String, Value>, Failure> {
     for part in text.split(',') {
         let (place, offset) = part.split_once('=').ok_or_else(|| odd(part))?;
         let place = place.trim();
-        let number = place.rsplit_once('/').map_or(place, |(_, number)| number);
-        let number = number.trim_start_matches('p');
-        number.parse::<u32>().map_err(|_| odd(part))?;
-        let place = match place.rsplit_once('/') {
-            Some((topic, _)) => format!("{topic}/{number}"),
-            None => number.to_string(),
-        };
+        let topic = place.rfind('/').map_or("", |slash| &place[..=slash]);
+        let number = place[topic.len()..].trim_start_matches('p');
+        let number: u32 = number.parse().map_err(|_| odd(part))?;
+        let place = format!("{topic}{number}");
         let offset: i64 = offset.trim().parse().map_err(|_| odd(part))?;
         offsets.insert(place, Value::from(offset));
     }

@@ -36,15 +36,15 @@ pub fn conf(
     Ok(values)
 }
 
-/// A logical date: now when absent, nothing for `none`.
+/// A logical date: now when absent, nothing for `none`, else an instant as `zone` has it.
 ///
 /// # Errors
 /// When it is no date.
-pub fn logical_date(text: Option<&str>) -> Result<Option<Ts>, Failure> {
+pub fn logical_date(text: Option<&str>, zone: &jiff::tz::TimeZone) -> Result<Option<Ts>, Failure> {
     match text {
         None => Ok(Some(clock::now())),
         Some("none") => Ok(None),
-        Some(text) => instant(text, &jiff::tz::TimeZone::UTC).map(Some),
+        Some(text) => instant(text, zone).map(Some),
     }
 }
 

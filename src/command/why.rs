@@ -1,23 +1,21 @@
 //! `why` of a task, a run and a DAG: every condition, met or not.
 
 use super::client::{Client, RunRef, escape};
+use super::instance::Instance;
 use super::print::{Printer, json, line, text};
 use crate::exit::{Exit, Failure};
 use serde_json::Value;
+use tidemill_model::Ts;
 
 /// Prints why a task does not run.
 pub async fn task(
     printer: &Printer,
     client: &Client,
     run: &RunRef,
-    task: &str,
-    map_index: i32,
+    task: Instance<'_>,
 ) -> Result<Exit, Failure> {
-    let path = format!(
-        "{}/taskInstances/{}/why?map_index={map_index}",
-        own(run),
-        escape(task)
-    );
+    let path = task.path(run, "/why");
+    let path = path.replacen("/api/v2/", "/api/tidemill/v1/", 1);
     show(printer, client, &path).await
 }
 
@@ -31,9 +29,9 @@ pub async fn dag(
     printer: &Printer,
     client: &Client,
     dag: &str,
-    at: Option<&str>,
+    at: Option<Ts>,
 ) -> Result<Exit, Failure> {
-    let query = at.map_or(String::new(), |at| format!("?at={}", escape(at)));
+    let query = at.map_or(String::new(), |at| format!("?at={at}"));
     let path = format!("/api/tidemill/v1/dags/{}/why{query}", escape(dag));
     show(printer, client, &path).await
 }

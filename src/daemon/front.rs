@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 use tidemill_store::{Change, Command, CommandDoor, Refusal, StreamDoor, StreamWish};
-use tidemill_web::{HookDoor, NotTaken};
+use tidemill_web::{HookDoor, Logins, NotTaken};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::broadcast;
 
@@ -28,6 +28,7 @@ const CHANGES_KEPT: usize = 1024;
 pub struct Front {
     url: String,
     link: String,
+    logins: Arc<Logins>,
     engine: Arc<OnceLock<EngineDoor>>,
     streams: Arc<OnceLock<StreamDoor>>,
     hooks: Arc<OnceLock<HookDoor>>,
@@ -58,48 +59,23 @@ impl Front {
             .hint("another program may use it: --listen 127.0.0.1:0 takes a free port")
         })?;
         let url = format!("http://{}", listener.local_addr().map_err(unexpected)?);
-        let engine: Arc<OnceLock<EngineDoor>> = Arc::default();
-        let streams: Arc<OnceLock<StreamDoor>> = Arc::default();
-        let hooks: Arc<OnceLock<HookDoor>> = Arc::default();
-        let is_ready = Arc::new(AtomicBool::new(false));
-        let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let metrics = Arc::new(Metrics::new());
-        let asker = database.wishes.clone().map(Asker::new).map(Arc::new);
-        let commands = late_door(&engine, keeper, asker.clone());
-        let stream_door = late_stream_door(&streams, asker.clone());
-        // What this process counts is asked of this process.
-        let own = (
-            late_door(&engine, keeper, None),
-            late_stream_door(&streams, None),
-        );
-        let doors = tidemill_web::Doors {
-            pages: Arc::clone(&database.pages),
-            metrics: Some(metrics_door(&metrics, database, &own.0, &own.1)),
-            commands,
-            streams: Arc::clone(&database.streams),
-            stream_door: Some(stream_door),
-            hooks: Some(late_hook_door(&hooks, asker)),
-            changes: changes.clone(),
-            logs: home.logs(),
-            elsewhere: Some(log_fetch::elsewhere(
-                archive.clone(),
-                database.dispatch.clone(),
-                home.log_copies(),
-            )),
-            workers: database.dispatch.clone(),
-            home_url: Arc::new(RwLock::new(url.clone())),
-            ready: {
-                let is_ready = Arc::clone(&is_ready);
-                Arc::new(move || is_ready.load(Ordering::Acquire))
-            },
-            logins: Arc::new(tidemill_web::Logins::new()),
-            version: env!("CARGO_PKG_VERSION"),
+        let logins = Arc::new(Logins::new());
+        let front = Front {
+            link: format!("{url}{}", logins.new_link_path()),
+            url,
+            logins,
+            engine: Arc::default(),
+            streams: Arc::default(),
+            hooks: Arc::default(),
+            is_ready: Arc::default(),
+            changes: broadcast::channel(CHANGES_KEPT).0,
+            metrics: Arc::new(Metrics::new()),
         };
+        let doors = front.doors(home, database, keeper, archive);
         if database.dispatch.is_some() {
             let (pages, copies) = (Arc::clone(&database.pages), home.log_copies());
             tokio::spawn(log_fetch::sweep_copies(pages, copies));
         }
-        let link = format!("{url}{}", doors.logins.new_link_path());
         let socket = own_socket(home)?;
         let (pages, commands) = (
             tidemill_web::tcp_router(doors.clone()),
@@ -107,16 +83,43 @@ impl Front {
         );
         tokio::spawn(async move { axum::serve(listener, pages).await });
         tokio::spawn(async move { axum::serve(socket, commands).await });
-        Ok(Front {
-            url,
-            link,
-            engine,
-            streams,
-            hooks,
-            is_ready,
-            changes,
-            metrics,
-        })
+        Ok(front)
+    }
+
+    /// What the web reaches of this process.
+    fn doors(
+        &self,
+        home: &Home,
+        database: &Database,
+        keeper: &Arc<Keeper>,
+        archive: &Option<LogArchive>,
+    ) -> tidemill_web::Doors {
+        let asker = database.wishes.clone().map(Asker::new).map(Arc::new);
+        // What this process counts is asked of this process.
+        let own = (
+            late_door(&self.engine, keeper, None),
+            late_stream_door(&self.streams, None),
+        );
+        tidemill_web::Doors {
+            pages: Arc::clone(&database.pages),
+            metrics: Some(metrics_door(&self.metrics, database, &own.0, &own.1)),
+            commands: late_door(&self.engine, keeper, asker.clone()),
+            streams: Arc::clone(&database.streams),
+            stream_door: Some(late_stream_door(&self.streams, asker.clone())),
+            hooks: Some(late_hook_door(&self.hooks, asker)),
+            changes: self.changes.clone(),
+            logs: home.logs(),
+            elsewhere: Some(log_fetch::elsewhere(
+                archive.clone(),
+                database.dispatch.clone(),
+                home.log_copies(),
+            )),
+            workers: database.dispatch.clone(),
+            home_url: Arc::new(RwLock::new(self.url.clone())),
+            ready: Arc::new(self.readiness()),
+            logins: Arc::clone(&self.logins),
+            version: env!("CARGO_PKG_VERSION"),
+        }
     }
 
     /// From here on commands reach the scheduler.

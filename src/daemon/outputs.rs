@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
-use tidemill_model::{Dag, Task, TaskIndex, TaskNo, TaskState};
+use tidemill_model::{Dag, MapIndex, Task, TaskIndex, TaskNo, TaskState};
 use tidemill_store::InstanceValue;
 use tidemill_template::Facts;
 
@@ -18,6 +18,11 @@ const AT_ONCE: i32 = 32;
 pub fn are_used(task: &Task) -> bool {
     let mapping = task.mapping.as_ref();
     !task.reads_files.is_empty() || mapping.is_some_and(|mapping| mapping.each().is_some())
+}
+
+/// The map index of one instance, as a range: so that no more is read than what that one has kept.
+pub fn only(index: MapIndex) -> Range<i32> {
+    index.0..index.0 + 1
 }
 
 /// Adds what the templates of an attempt use of single instances. `task_no` tells the stored number
@@ -36,8 +41,7 @@ pub fn add(
     let each = task.mapping.as_ref().and_then(|mapping| mapping.each());
     if let Some((name, above)) = each.filter(|_| facts.map_index >= 0) {
         let above = dag.index_of(above).ok_or("the task above is gone")?;
-        let index = facts.map_index;
-        let found = read(task_no(above), index..index + 1)?;
+        let found = read(task_no(above), only(MapIndex(facts.map_index)))?;
         let mut values = found.into_iter().filter_map(|one| one.value);
         let output = values.find(|(key, _)| key == "return_value");
         let output = output.map_or(Value::Null, |(_, value)| value);
@@ -96,7 +100,6 @@ fn write_line(out: &mut impl Write, values: &[InstanceValue]) -> io::Result<()> 
 mod tests {
     use super::*;
     use serde_json::json;
-    use tidemill_model::MapIndex;
 
     /// Instance 0 to `n`; every third has failed, every second has kept its index.
     fn instances(indexes: Range<i32>, n: i32) -> Vec<InstanceValue> {

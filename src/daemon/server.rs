@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidemill_connection::Places;
 use tidemill_executor::{Worker, WorkerError};
-use tidemill_store::{Change, CommandDoor, StoreError};
+use tidemill_store::{Change, StoreError, StreamDoor};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 /// A starting server waits so long for the tasks of a dead one to be gone.
@@ -223,21 +223,7 @@ impl Leader<'_> {
         let wishes = Some(streams.door());
         #[cfg(not(feature = "kafka"))]
         let wishes = None;
-        let events = Events::start(
-            self.database.clone(),
-            door.clone(),
-            term,
-            Arc::clone(self.keeper),
-        )
-        .map_err(unexpected)?;
-        let doors = Doors {
-            commands: commands_of(&door),
-            streams: events.door(wishes),
-            hooks: events.hooks(),
-        };
-        self.front.stream_to(Arc::clone(&doors.streams));
-        self.front.call_to(Arc::clone(&doors.hooks));
-        let attending = Attending::start(self.database, term, doors, self.front.readiness());
+        let attending = self.open_doors(&door, term, wishes)?;
         tokio::spawn(ring_for_arrivals(self.database.clone(), door.clone()));
         let folder = DagFolder::new(
             self.options.dags.clone(),
@@ -268,6 +254,29 @@ impl Leader<'_> {
                 "the scheduler's thread has ended without a word",
             )),
         }
+    }
+
+    /// From here on streams and webhooks are attended to, and what is asked of them reaches them,
+    /// here and by way of other processes.
+    fn open_doors(
+        &self,
+        engine: &EngineDoor,
+        term: i64,
+        streams: Option<StreamDoor>,
+    ) -> Result<Option<Attending>, Failure> {
+        let (database, engine) = (self.database, engine.clone());
+        let keeper = Arc::clone(self.keeper);
+        let events = Events::start(database.clone(), engine.clone(), term, keeper);
+        let events = events.map_err(unexpected)?;
+        let doors = Doors {
+            commands: engine.commands(),
+            streams: events.door(streams),
+            hooks: events.hooks(),
+        };
+        self.front.stream_to(Arc::clone(&doors.streams));
+        self.front.call_to(Arc::clone(&doors.hooks));
+        let is_ready = self.front.readiness();
+        Ok(Attending::start(database, term, doors, is_ready))
     }
 
     /// Who tells people.
@@ -362,15 +371,6 @@ impl Leader<'_> {
         door.send(Input::StopNow);
         engine.await
     }
-}
-
-/// The way in for what other processes are asked.
-fn commands_of(door: &EngineDoor) -> CommandDoor {
-    let door = door.clone();
-    Arc::new(move |command| {
-        let door = door.clone();
-        Box::pin(async move { door.ask(command).await })
-    })
 }
 
 /// Who keeps the connections and variables of a database.

@@ -29,26 +29,14 @@ impl Shared {
         let streams = &self.database.streams;
         let record = streams.put_trigger(dag, trigger, clock::now()).await;
         let record = record.map_err(away)?;
-        let mut cursors = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
-        if !record.is_paused {
-            cursors.retain(|cursor| cursor.halted.is_some());
-        }
-        if cursors.is_empty() && !dry_run {
-            return Err(conflict(format!(
-                "{}/{trigger} is being read: pause it first, with `tidemill triggers pause`",
-                record.dag_id
-            )));
-        }
-        if cursors.is_empty() {
-            cursors = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
-        }
+        let cursors = streams.cursors(record.trigger, LIVE).await.map_err(away)?;
+        let cursors = movable(&record, cursors, &to, dry_run)?;
         let kafka = self.kafka_of(dag, trigger).ok_or_else(|| {
             conflict(format!(
                 "the file of {} has no trigger {trigger} now",
                 record.dag_id
             ))
         })?;
-        check_names(&to, cursors.iter().map(|cursor| &cursor.partition))?;
         let asked = cursors.clone();
         let logins = self.logins.clone();
         let found = tokio::task::spawn_blocking(move || {
@@ -57,8 +45,7 @@ impl Shared {
         });
         let found = found.await.map_err(|err| conflict(err.to_string()))?;
         let places = found.map_err(conflict)?;
-        let ends = places.iter().map(|(_, end)| *end);
-        let told = cursors.iter().zip(ends.clone()).map(|(cursor, end)| {
+        let told = cursors.iter().zip(&places).map(|(cursor, (_, end))| {
             let from = cursor.next_offset;
             json!({
                 "topic": cursor.partition.topic, "partition": cursor.partition.partition, "from": from, "to": end,
@@ -69,11 +56,25 @@ impl Shared {
         if dry_run {
             return Ok(told);
         }
+        self.move_cursors(&record, &cursors, &places).await?;
+        if let Some(running) = self.sources().get(&(dag, trigger.to_string(), LIVE)) {
+            running.source.reopen();
+        }
+        Ok(told)
+    }
+
+    async fn move_cursors(
+        &self,
+        record: &TriggerRecord,
+        cursors: &[Cursor],
+        places: &[(Partition, i64)],
+    ) -> Result<(), Refusal> {
+        let streams = &self.database.streams;
         // A topic that was made anew is read by a cursor of its own.
         let is_new = |cursor: &Cursor, place: &Partition| cursor.partition != *place;
         let fresh = cursors
             .iter()
-            .zip(&places)
+            .zip(places)
             .filter(|(cursor, (place, _))| is_new(cursor, place));
         let fresh = fresh.map(|(cursor, (place, end))| Cursor {
             partition: place.clone(),
@@ -89,7 +90,7 @@ impl Shared {
         begun.map_err(away)?;
         let cuts: Vec<Cut> = cursors
             .iter()
-            .zip(&places)
+            .zip(places)
             .filter(|(cursor, (place, _))| !is_new(cursor, place))
             .map(|(cursor, (_, end))| (cursor, *end))
             .map(|(cursor, end)| Cut {
@@ -104,15 +105,12 @@ impl Shared {
         let sought = streams
             .seek(self.term, record.trigger, LIVE, &cuts, clock::now())
             .await;
-        if sought.map_err(away)? != Committed::Done {
-            return Err(conflict(
+        match sought.map_err(away)? {
+            Committed::Done => Ok(()),
+            _ => Err(conflict(
                 "a cursor has moved meanwhile; ask again".to_string(),
-            ));
+            )),
         }
-        if let Some(running) = self.sources().get(&(dag, trigger.to_string(), LIVE)) {
-            running.source.reopen();
-        }
-        Ok(told)
     }
 
     pub(super) fn kafka_of(&self, dag: DagNo, trigger: &str) -> Option<KafkaTrigger> {
@@ -147,10 +145,14 @@ impl Shared {
         let mut spans = match of {
             ReplayOf::Between(from, to) => {
                 let topics = topics_of(&kafka, &live);
+                let spans = self.spans(&kafka, topics, (&from, &to), allow_gap).await?;
+                // What was never read live has a range all the same.
+                let found = spans.iter().map(|span| &span.partition);
+                let known = live.iter().map(|cursor| &cursor.partition).chain(found);
                 for place in [&from, &to] {
-                    check_names(place, live.iter().map(|cursor| &cursor.partition))?;
+                    check_names(place, known.clone())?;
                 }
-                self.spans(&kafka, topics, (&from, &to), allow_gap).await?
+                spans
             }
             ReplayOf::Run(run) => self.spans_of_run(&kafka, &record, run, allow_gap).await?,
         };
@@ -324,6 +326,34 @@ impl Shared {
         hand_over(&self.door, &self.runs, commit.runs);
         Ok(json!({ "id": poison, "state": "retried", "dag_run_id": run_id }))
     }
+}
+
+/// The cursors that a wish moves: those of a paused trigger, or else those that have stopped by
+/// themselves. A dry run may ask about all of them.
+fn movable(
+    record: &TriggerRecord,
+    mut cursors: Vec<Cursor>,
+    to: &SeekTo,
+    dry_run: bool,
+) -> Result<Vec<Cursor>, Refusal> {
+    let name = || format!("{}/{}", record.dag_id, record.name);
+    let is_named = |cursors: &[Cursor]| check_names(to, cursors.iter().map(|one| &one.partition));
+    is_named(&cursors)?;
+    if cursors.is_empty() && !dry_run {
+        return Err(conflict(format!("{} has read nothing yet", name())));
+    }
+    let is_halted = |cursor: &Cursor| cursor.halted.is_some();
+    if record.is_paused || dry_run && !cursors.iter().any(is_halted) {
+        return Ok(cursors);
+    }
+    cursors.retain(is_halted);
+    if cursors.is_empty() || is_named(&cursors).is_err() {
+        return Err(conflict(format!(
+            "{} is being read: pause it first, with `tidemill triggers pause`",
+            name()
+        )));
+    }
+    Ok(cursors)
 }
 
 /// Does each offset that is named mean a partition that there is, and one alone?

@@ -1,6 +1,6 @@
 //! Reading on elsewhere: at an instant, in one of several topics, and beside what is read.
 
-use super::scene::{Scene, dag};
+use super::scene::Scene;
 use super::support::{Server, told};
 use serde_json::{Value, json};
 use tidemill_kafka_rig::{Broker, Producer, Wish};
@@ -85,25 +85,29 @@ fn reading_goes_on_at_an_instant_and_a_dry_run_says_how_much_comes_again_and_mov
     assert_eq!(scene.values(6).len(), 6);
 }
 
-#[test]
-fn of_several_topics_each_is_moved_by_its_name_and_a_number_alone_is_refused() {
+/// A scene whose trigger reads two topics: the first has records of minutes 0, 1 and 3, the second
+/// of 0 and 4. All of them have been read.
+fn two_topics(word: &str) -> (Scene, Server, String) {
     let broker = Broker::shared();
-    let (one, two) = (lasting(broker, "several-a"), lasting(broker, "several-b"));
+    // In the order in which they are told of.
+    let (one, two) = (format!("{word}-a"), format!("{word}-b"));
+    let (one, two) = (lasting(broker, &one), lasting(broker, &two));
     let scene = Scene::bare(&one);
-    let text = dag(
-        broker,
-        &format!("{one}', '{two}"),
-        "value_format = 'string'\nwindow = '10ms'",
-    );
-    let journal = scene.place.folder().join("journal");
-    let text = text.replace("../../../../journal", &journal.display().to_string());
-    scene.place.write_dag("s.toml", &text);
+    let topics = format!("{one}', '{two}");
+    scene.write_for(&topics, "value_format = 'string'\nwindow = '10ms'");
     let producer = Producer::new(broker);
     producer.send(&one, &[old(0, "a0"), old(1, "a1"), old(3, "a2")]);
     producer.send(&two, &[old(0, "b0"), old(4, "b1")]);
     let server = scene.place.serve();
     scene.values(5);
     scene.wait_until(&server, "all to be stored", |shown| shown["taken"] == 5);
+    (scene, server, two)
+}
+
+#[test]
+fn of_several_topics_each_is_moved_by_its_name_and_a_number_alone_is_refused() {
+    let (scene, server, two) = two_topics("several");
+    let one = scene.topic.clone();
     pause(&scene, &server);
     let places = |a: i64, b: i64| vec![(one.clone(), 3, a, 3 - a), (two.clone(), 2, b, 2 - b)];
     // Each topic has its own offset for an instant.
@@ -131,7 +135,12 @@ fn of_several_topics_each_is_moved_by_its_name_and_a_number_alone_is_refused() {
     let mut values: Vec<String> = scene.values(7)[5..].iter().map(Value::to_string).collect();
     values.sort();
     assert_eq!(values, ["\"a2\"", "\"b1\""]);
-    // A replay takes places in the same way.
+}
+
+#[test]
+fn a_replay_of_several_topics_reads_those_that_are_named() {
+    let (scene, _server, _) = two_topics("replayed");
+    let one = &scene.topic;
     let (from, to) = (format!("{one}/0=0"), format!("{one}/0=2"));
     let range = ["--from", &from, "--to", &to, "--dry-run", "-o", "json"];
     let told_dry = scene
@@ -175,13 +184,7 @@ fn a_replay_makes_no_record_a_double_that_the_live_reading_has_still_before_it()
         shown["partitions"][0]["next_offset"] == 4
     });
     assert_eq!((&shown["taken"], &shown["deduped"]), (&json!(2), &json!(2)));
-    let mut numbers: Vec<i64> = scene
-        .values(4)
-        .iter()
-        .filter_map(|value| value["n"].as_i64())
-        .collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, [0, 1, 2, 2]);
+    assert_eq!(scene.numbers(4), [0, 1, 2, 2]);
     // Behind it, a replay passes over what the live reading has passed over.
     assert_eq!(replay(&scene, &server, "0"), 2);
     assert_eq!(replay(&scene, &server, "1"), 1);

@@ -65,8 +65,13 @@ impl Scene {
     }
 
     pub fn write(&self, settings: &str) {
+        self.write_for(&self.topic, settings);
+    }
+
+    /// The same that reads what stands between the quotes of `topics`: more than one, too.
+    pub fn write_for(&self, topics: &str, settings: &str) {
         let journal = self.place.folder().join("journal");
-        let text = dag(self.broker, &self.topic, settings);
+        let text = dag(self.broker, topics, settings);
         let text = text.replace("../../../../journal", &journal.display().to_string());
         self.place.write_dag("s.toml", &text);
     }
@@ -79,6 +84,15 @@ impl Scene {
     pub fn values(&self, n: usize) -> Vec<Value> {
         let lines = wait_for_lines(&self.place, n);
         lines.iter().map(|line| line["value"].clone()).collect()
+    }
+
+    /// The field `n` of the values, in order of size.
+    pub fn numbers(&self, n: usize) -> Vec<i64> {
+        let values = self.values(n);
+        let numbers = values.iter().filter_map(|value| value["n"].as_i64());
+        let mut numbers: Vec<i64> = numbers.collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     pub fn shown(&self, server: &Server) -> Value {

@@ -1,6 +1,7 @@
 //! Calls of webhooks, as machines elsewhere make them.
 
-use super::{Server, http};
+use super::waiting::wait_for;
+use super::{PATIENCE, Server, http};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,6 +24,20 @@ pub fn signed(key: &str, id: &str, seconds_ago: i64, body: &str) -> Vec<(String,
     ]
     .map(|(name, value)| (name.to_string(), value))
     .to_vec()
+}
+
+/// The first call of a webhook: the engine tells of a DAG's triggers a moment after it knows the
+/// DAG.
+pub fn first_call(
+    server: &Server,
+    path: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> (u16, Value) {
+    wait_for("the webhook", PATIENCE, || {
+        let answer = call(server, path, headers, body);
+        (answer.0 != 404).then_some(answer)
+    })
 }
 
 /// One call over TCP, with a host that is not this machine's name.

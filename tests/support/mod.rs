@@ -307,6 +307,21 @@ impl Server {
         })
     }
 
+    /// Waits until each of these runs, by DAG and name, has ended well.
+    pub fn wait_for_good_ends(&self, runs: &[(&str, &str)]) {
+        for (dag, run) in runs {
+            let ended = self.wait_for_end(dag, run);
+            assert_eq!(ended["state"], "success", "{dag}/{run}: {ended}");
+        }
+    }
+
+    /// A condition of what is said to `why`, by name. `of` is a DAG, or `DAG/dagRuns/RUN`.
+    pub fn condition(&self, of: &str, name: &str) -> Option<Value> {
+        let why = self.body(&format!("/api/tidemill/v1/dags/{of}/why"));
+        let all = why["conditions"].as_array().unwrap();
+        all.iter().find(|one| one["condition"] == name).cloned()
+    }
+
     /// The task instances of a run.
     pub fn tasks(&self, dag: &str, run: &str) -> Vec<Value> {
         let body = self.body(&format!(

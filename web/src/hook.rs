@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 /// A call of a webhook, as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HookCall {
     /// The DAG, by the address.
     pub dag_id: String,

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
-mod fixture;
+pub(crate) mod fixture;
 mod graph;
 mod logs;
 mod pages;
+mod trigger;
 
 use crate::{Logins, api as routes, router};
 use axum::Router;

@@ -1,8 +1,8 @@
 //! A plain consumer, to compare with: explicit offsets, no group, nothing kept.
 
 use crate::Broker;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::Message;
+use rdkafka::consumer::BaseConsumer;
 use std::time::Duration;
 
 /// One that reads a topic from its beginning.
@@ -16,20 +16,7 @@ impl Bare {
     /// # Panics
     /// When the client cannot be made.
     pub fn new(broker: &Broker, topic: &str, n_partitions: i32) -> Bare {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", broker.address())
-            .set("group.id", "bare")
-            .set("enable.auto.commit", "false")
-            .set("check.crcs", "true")
-            .set("log_level", "0")
-            .create()
-            .unwrap();
-        let mut list = TopicPartitionList::new();
-        for partition in 0..n_partitions {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .unwrap();
-        }
-        client.assign(&list).unwrap();
+        let client = broker.reader(topic, 0..n_partitions, &[("check.crcs", "true")]);
         Bare { client }
     }
 

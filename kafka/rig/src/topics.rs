@@ -7,6 +7,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use std::ops::Range;
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -112,23 +113,39 @@ impl Broker {
         }
     }
 
+    /// A client that reads these partitions from their beginning, and commits nothing.
+    pub(crate) fn reader(
+        &self,
+        topic: &str,
+        partitions: Range<i32>,
+        more: &[(&str, &str)],
+    ) -> BaseConsumer {
+        let mut settings = ClientConfig::new();
+        settings
+            .set("bootstrap.servers", self.address())
+            .set("group.id", "reader")
+            .set("enable.auto.commit", "false")
+            .set("log_level", "0");
+        for (name, value) in more {
+            settings.set(*name, *value);
+        }
+        let client: BaseConsumer = settings.create().unwrap();
+        let mut all = TopicPartitionList::new();
+        for partition in partitions {
+            all.add_partition_offset(topic, partition, Offset::Beginning)
+                .unwrap();
+        }
+        client.assign(&all).unwrap();
+        client
+    }
+
     /// The offsets that the records of a partition have now.
     ///
     /// # Panics
     /// When the client cannot be made, or the broker does not come to the end.
     pub fn offsets(&self, topic: &str, partition: i32) -> Vec<i64> {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.address())
-            .set("group.id", "offsets")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("log_level", "0")
-            .create()
-            .unwrap();
-        let mut all = TopicPartitionList::new();
-        all.add_partition_offset(topic, partition, Offset::Beginning)
-            .unwrap();
-        client.assign(&all).unwrap();
+        let tells_end = [("enable.partition.eof", "true")];
+        let client = self.reader(topic, partition..partition + 1, &tells_end);
         let mut offsets = Vec::new();
         wait_for("the end of a partition", || {
             loop {

@@ -1,8 +1,8 @@
 //! What was read becomes runs, in one transaction with the offsets.
 
-use super::reading::{RUNS_PER_COMMIT, Taken, sha256};
+use super::reading::{RUNS_PER_COMMIT, Reading, Taken, sha256};
 use super::runs::Maker;
-use super::session::{Ended, Lane, Session, Trouble};
+use super::session::{Ended, Session, Trouble};
 use crate::status::State;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -97,15 +97,14 @@ impl Session<'_> {
         let now = Instant::now();
         let mut taken = Vec::new();
         let mut n_records = 0;
-        let waits = self.waits_for_others();
-        let due = |lane: &Lane| lane.reading.due(&self.rules, waits);
-        let is_due = |lane: &Lane| due(lane).is_some_and(|due| due <= now);
+        let (rules, waits) = (&self.rules, self.waits_for_others());
+        let is_due = |reading: &Reading| reading.due(rules, waits).is_some_and(|due| due <= now);
         // Where all partitions share a run, one that is due takes the others with it.
-        let all_due = self.is_one_batch() && (self.is_full() || self.lanes.iter().any(is_due));
+        let any_due = || self.lanes.iter().any(|lane| is_due(&lane.reading));
+        let all_due = self.is_one_batch() && (self.is_full() || any_due());
         for lane in &mut self.lanes {
-            let due = lane.reading.due(&self.rules, waits);
-            let is_due = due.is_some_and(|due| due <= now)
-                || all_due && lane.reading.position > lane.reading.stored;
+            let has_moved = lane.reading.position > lane.reading.stored;
+            let is_due = is_due(&lane.reading) || all_due && has_moved;
             if is_due && !self.is_held && n_records < RUNS_PER_COMMIT {
                 let one = lane.reading.cut(now);
                 n_records += one.records.len();

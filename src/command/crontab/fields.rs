@@ -7,7 +7,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 /// What a field is called, the numbers that it may hold, and the names for them.
-const FIELDS: [(&str, u32, u32, &str); 5] = [
+pub(super) const FIELDS: [(&str, u32, u32, &str); 5] = [
     ("minute", 0, 59, ""),
     ("hour", 0, 23, ""),
     ("day of month", 1, 31, ""),
@@ -154,14 +154,23 @@ impl Fields {
     }
 }
 
-fn refuse(name: &str, field: &str) -> String {
-    let why = format!("`{field}` is not a {name} of crontab(5)");
-    if field.contains('~') {
-        return format!(
-            "{why}; for a random time write the earliest one and add `jitter` to the schedule"
-        );
-    }
-    why
+/// What is said of a field that is none.
+pub(super) fn refuse(name: &str, field: &str) -> String {
+    format!("`{field}` is not a {name} of crontab(5)")
+}
+
+/// A number of a field, or the name for one.
+pub(super) fn number(text: &str, low: u32, high: u32, names: &str) -> Option<u32> {
+    let named = names
+        .as_bytes()
+        .chunks(3)
+        .position(|name| name.eq_ignore_ascii_case(text.as_bytes()));
+    let number = match named {
+        Some(at) => u32::try_from(at).ok()? + low,
+        None if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok()?,
+        None => return None,
+    };
+    (low..=high).contains(&number).then_some(number)
 }
 
 /// `a`, `a-b`, `*`, the last two with `/step`.
@@ -173,18 +182,7 @@ fn item_bits(item: &str, low: u32, high: u32, names: &str) -> Option<u64> {
         ),
         None => (item, None),
     };
-    let number = |text: &str| {
-        let named = names
-            .as_bytes()
-            .chunks(3)
-            .position(|name| name.eq_ignore_ascii_case(text.as_bytes()));
-        let number = match named {
-            Some(at) => u32::try_from(at).ok()? + low,
-            None if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok()?,
-            None => return None,
-        };
-        (low..=high).contains(&number).then_some(number)
-    };
+    let number = |text: &str| number(text, low, high, names);
     let (from, to) = match range.split_once('-') {
         _ if range == "*" => (low, high),
         Some((from, to)) => (number(from)?, number(to)?),

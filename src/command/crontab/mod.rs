@@ -1,6 +1,7 @@
 //! `import crontab`: lines become DAG files, and both ways to read its times are shown.
 
 mod fields;
+mod random;
 mod read;
 mod write;
 
@@ -164,7 +165,7 @@ fn together(entries: Vec<Entry>, groups: bool) -> Vec<Vec<Entry>> {
     let times = |entry: &Entry| {
         let zone = entry.setting("CRON_TZ").map(str::to_string);
         let delay = entry.setting("RANDOM_DELAY").map(str::to_string);
-        (entry.fields.expression(), zone, delay)
+        (entry.fields.expression(), zone, delay, entry.is_single)
     };
     let mut all: Vec<Vec<Entry>> = Vec::new();
     for entry in entries {

@@ -1,6 +1,7 @@
 //! A crontab, line by line, as crontab(5) has it.
 
 use super::fields::Fields;
+use super::random;
 
 /// A line that starts a command.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub struct Entry {
     pub settings: Vec<(String, String)>,
     /// The comment right above it.
     pub comment: String,
+    /// Does a start wait until the one before is over, and is then left out (`-s`)?
+    pub is_single: bool,
+    /// What is not quite as it was.
+    pub notes: Vec<String>,
 }
 
 impl Entry {
@@ -70,15 +75,17 @@ pub fn read(text: &str, is_system: bool) -> Crontab {
             comment.clear();
         } else {
             match entry(line, is_system) {
-                Ok((fields, user, rest)) => {
-                    let (command, stdin) = split_at_percent(&rest);
+                Ok(parts) => {
+                    let (command, stdin) = split_at_percent(&parts.command);
                     crontab.entries.push(Entry {
                         line: at + 1,
                         text: line.to_string(),
-                        fields,
-                        user,
+                        fields: parts.fields,
+                        user: parts.user,
                         command,
                         stdin,
+                        is_single: parts.is_single,
+                        notes: parts.notes,
                         settings: settings.clone(),
                         comment: comment.join(" ").trim().to_string(),
                     });
@@ -118,33 +125,82 @@ fn setting(line: &str) -> Option<(String, String)> {
 
 type Why = (String, bool);
 
-fn entry(line: &str, is_system: bool) -> Result<(Fields, Option<String>, String), Why> {
+/// What stands in a line that starts a command.
+struct Parts {
+    fields: Fields,
+    user: Option<String>,
+    /// With its `%`.
+    command: String,
+    is_single: bool,
+    notes: Vec<String>,
+}
+
+fn entry(line: &str, is_system: bool) -> Result<Parts, Why> {
     // A leading `-` keeps the line out of the system log.
     let line = line.strip_prefix('-').unwrap_or(line);
-    let mistake = |why: &str| (why.to_string(), true);
-    let (fields, rest) = if line.starts_with('@') {
-        let (word, rest) = word(line);
-        (preset(word)?, rest)
-    } else {
-        let mut rest = line;
-        let mut fields = Vec::new();
-        for _ in 0..5 {
-            let (field, after) = word(rest);
-            fields.push(field);
-            rest = after;
+    let (times, rest) = match line.starts_with('@') {
+        true => {
+            let (preset, rest) = word(line);
+            (vec![preset], rest)
         }
-        (Fields::read(&fields).map_err(|why| (why, true))?, rest)
+        false => five_words(line),
     };
-    let (user, command) = if is_system {
-        let (user, command) = word(rest);
-        (Some(user.to_string()), command)
-    } else {
-        (None, rest)
+    let (user, rest) = match is_system {
+        true => {
+            let (user, rest) = word(rest);
+            (Some(user.to_string()), rest)
+        }
+        false => (None, rest),
+    };
+    let (flags, command) = flags(rest);
+    let (fields, mut notes) = match times.as_slice() {
+        [name] => (preset(name)?, Vec::new()),
+        five => fields(five, command)?,
     };
     if command.is_empty() {
-        return Err(mistake("the line has no command"));
+        return Err(("the line has no command".to_string(), true));
     }
-    Ok((fields, user, command.to_string()))
+    if flags.contains(['n', 'q']) {
+        notes.push(format!(
+            "-{flags}: output is neither mailed nor in the system log; it is in the log of the task"
+        ));
+    }
+    Ok(Parts {
+        fields,
+        user,
+        command: command.to_string(),
+        is_single: flags.contains('s'),
+        notes,
+    })
+}
+
+fn five_words(line: &str) -> (Vec<&str>, &str) {
+    let mut rest = line;
+    let words = (0..5).map(|_| {
+        let (field, after) = word(rest);
+        rest = after;
+        field
+    });
+    (words.collect(), rest)
+}
+
+fn fields(five: &[&str], command: &str) -> Result<(Fields, Vec<String>), Why> {
+    let mistake = |why: String| (why, true);
+    let (settled, notes) = random::settle(five, command).map_err(mistake)?;
+    let settled: Vec<&str> = settled.iter().map(String::as_str).collect();
+    Ok((Fields::read(&settled).map_err(mistake)?, notes))
+}
+
+/// What may stand before a command: `-n` (no mail of a success), `-q` (nothing in the system log),
+/// `-s` (one at a time), also together.
+fn flags(rest: &str) -> (&str, &str) {
+    let (first, command) = word(rest);
+    match first.strip_prefix('-') {
+        Some(flags) if !flags.is_empty() && flags.bytes().all(|flag| b"nqs".contains(&flag)) => {
+            (flags, command)
+        }
+        _ => ("", rest),
+    }
 }
 
 fn word(text: &str) -> (&str, &str) {

@@ -50,6 +50,27 @@ fn system_crontabs_name_a_user() {
 }
 
 #[test]
+fn flags_before_a_command_are_not_part_of_it() {
+    let crontab = read("@hourly root -sn mirror -n\n~ 4 * * * root -x y\n", true);
+    let [mirror, other] = crontab.entries.as_slice() else {
+        panic!("{crontab:?}");
+    };
+    assert_eq!(
+        (mirror.command.as_str(), mirror.is_single),
+        ("mirror -n", true)
+    );
+    assert!(mirror.notes[0].contains("-sn"), "{:?}", mirror.notes);
+    assert_eq!((other.command.as_str(), other.is_single), ("-x y", false));
+    assert!(
+        other.notes[0].contains("random minute"),
+        "{:?}",
+        other.notes
+    );
+    let none = read("* * * * * -n\n", false);
+    assert!(none.refused[0].why.contains("no command"), "{none:?}");
+}
+
+#[test]
 fn comments_right_above_a_line_are_its_own() {
     let entry = only("# far\n\n# Nightly\n#  backup\n-0 3 * * * backup\n");
     assert_eq!((entry.comment.as_str(), entry.line), ("Nightly backup", 5));
@@ -57,7 +78,7 @@ fn comments_right_above_a_line_are_its_own() {
 
 #[test]
 fn what_is_no_line_of_a_crontab_is_refused_with_its_number() {
-    let text = "@reboot x\n@often x\n60 * * * * x\n5/15 * * * * x\n0 22-2 * * * x\n0 0 * * mo x\n* * * * *\n0 0 * *\n0~59 * * * * x\n0 0 0 * * x\n*/0 * * * * x\n";
+    let text = "@reboot x\n@often x\n60 * * * * x\n5/15 * * * * x\n0 22-2 * * * x\n0 0 * * mo x\n* * * * *\n0 0 * *\n9~5 * * * * x\n0 0 0 * * x\n*/0 * * * * x\n";
     let crontab = read(text, false);
     assert!(crontab.entries.is_empty(), "{:?}", crontab.entries);
     let lines: Vec<usize> = crontab.refused.iter().map(|one| one.line).collect();

@@ -53,6 +53,9 @@ pub fn write(
         jitter(first, &mut notes)
     ));
     text.push_str(&format!("timezone = {}\n", quoted(zone)));
+    if first.is_single {
+        text.push_str("concurrency = { limit = 1, policy = \"skip\" }\n");
+    }
     let mut tasks = BTreeSet::new();
     for entry in entries {
         let task_id = free_name(&name_of(&entry.command), &mut tasks);
@@ -77,6 +80,7 @@ fn write_task(
     notes: &mut Vec<String>,
 ) -> Result<(), String> {
     text.push_str(&format!("\n[tasks.{task_id}]\n"));
+    notes.extend(entry.notes.iter().cloned());
     if let Some(user) = &entry.user {
         text.push_str(&format!("run_as_user = {}\n", quoted(user)));
     }

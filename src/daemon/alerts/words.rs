@@ -156,6 +156,8 @@ fn facts(event: &Value) -> Facts {
         logical_date: instant("logical_date"),
         data_interval_start: instant("data_interval_start"),
         data_interval_end: instant("data_interval_end"),
+        run_after: instant("run_after"),
+        run_started_at: instant("run_start_date"),
         params: object("params"),
         conf: object("conf"),
         task_id: of("task_id"),

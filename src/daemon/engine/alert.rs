@@ -139,6 +139,8 @@ pub(super) fn event_of(run: &Run, on: AlertOn) -> Value {
         "logical_date": row.logical_date,
         "data_interval_start": row.data_interval_start,
         "data_interval_end": row.data_interval_end,
+        "run_after": row.run_after,
+        "run_start_date": row.started_at,
         "params": params,
         "conf": conf,
         "start_date": row.started_at,

@@ -6,9 +6,10 @@ use super::commands::manual_id;
 use super::schedule::NewRun;
 use super::watch::Waiter;
 use crate::daemon::clock;
+use std::sync::Arc;
 use tidemill_model::attempt::{ChildDate, ChildWish};
 use tidemill_model::dag::TriggerDagRun;
-use tidemill_model::{DagNo, Operator, RunNo, RunRow, RunType, Ts};
+use tidemill_model::{Dag, DagNo, Operator, RunNo, RunRow, RunType, Ts, check_run_id};
 use tidemill_scheduler::{ClearChoice, Event, Heard, plan_clear};
 use tidemill_store::RunKey;
 
@@ -51,7 +52,7 @@ impl Engine {
         wish: ChildWish,
         cause: String,
     ) -> Result<RunRow, Heard> {
-        let dag_no = self.child_dag(trigger, &wish)?;
+        let (dag_no, dag) = self.child_dag(trigger, &wish)?;
         let only_cause = RunKey {
             run_id: String::new(),
             logical_date: None,
@@ -105,7 +106,7 @@ impl Engine {
         let new = NewRun {
             key: wanted,
             run_type: RunType::Manual,
-            data_interval: date.map(|at| (at, at)),
+            data_interval: date.map(|at| dag.schedule.asked_for(at)),
             run_after: None,
             conf: serde_json::Value::Object(wish.conf),
             triggered_by: Some("operator".to_string()),
@@ -120,7 +121,11 @@ impl Engine {
     }
 
     /// The DAG that is to be started, if it can be.
-    fn child_dag(&self, trigger: &TriggerDagRun, wish: &ChildWish) -> Result<DagNo, Heard> {
+    fn child_dag(
+        &self,
+        trigger: &TriggerDagRun,
+        wish: &ChildWish,
+    ) -> Result<(DagNo, Arc<Dag>), Heard> {
         let id = &wish.dag_id;
         let missing = |why: String| Heard::Missing(why);
         let dag_no = self.dag_no(id).map_err(|why| missing(why.to_string()))?;
@@ -138,7 +143,9 @@ impl Engine {
         }
         let fits = definition.dag.check_conf(&wish.conf);
         fits.map_err(|why| missing(format!("conf of DAG {id}: {why}")))?;
-        Ok(dag_no)
+        let named = wish.run_id.as_deref().map_or(Ok(()), check_run_id);
+        named.map_err(|why| missing(format!("run of DAG {id}: {why}")))?;
+        Ok((dag_no, Arc::clone(&definition.dag)))
     }
 
     fn run_child_again(&mut self, dag_no: DagNo, row: &RunRow) -> Result<RunRow, Heard> {

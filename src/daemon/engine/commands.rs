@@ -3,10 +3,15 @@
 use super::Engine;
 use super::schedule::{NewRun, NotMade};
 use crate::daemon::clock;
-use tidemill_model::{DagNo, RunNo, RunType, Ts};
+use std::sync::Arc;
+use std::time::Duration;
+use tidemill_model::{DagNo, RunNo, RunType, Ts, check_run_id};
 use tidemill_scheduler::Event;
 use tidemill_store::{Answer, Command, Refusal, RunKey};
 use tokio::sync::oneshot;
+
+/// A date that differs from the clock by less was not chosen by a person.
+const PRESENT: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) fn command(
@@ -127,10 +132,12 @@ impl Engine {
                 what: format!("DAG {dag_id} does not allow manual runs"),
             });
         }
-        definition
-            .dag
-            .check_conf(&conf)
+        let dag = Arc::clone(&definition.dag);
+        dag.check_conf(&conf)
             .map_err(|what| Refusal::Invalid { what })?;
+        if let Some(run_id) = &run_id {
+            check_run_id(run_id).map_err(|what| Refusal::Invalid { what })?;
+        }
         let given = run_id.is_some();
         let mut logical_date = logical_date;
         let mut key = RunKey {
@@ -142,7 +149,9 @@ impl Engine {
             if key.cause.is_some() && row.cause == key.cause {
                 return Ok(Answer::Run(Box::new(row)));
             }
-            if given || triggered_by == "api" {
+            // Only what is to be about the present is about another microsecond as well.
+            let is_chosen = logical_date.is_some_and(|at| !is_present(at));
+            if given || is_chosen || triggered_by == "api" {
                 let what = format!(
                     "DAG {dag_id} has run {} with that name or logical date already",
                     row.run_id
@@ -154,7 +163,9 @@ impl Engine {
             key.run_id = manual_id(logical_date.unwrap_or_else(clock::now));
             key.logical_date = logical_date;
         }
-        let data_interval = data_interval.or(logical_date.map(|at| (at, at)));
+        // A run that is about no instant is about no data either.
+        let data_interval =
+            logical_date.map(|at| data_interval.unwrap_or_else(|| dag.schedule.asked_for(at)));
         let conf = serde_json::Value::Object(conf);
         let new = NewRun {
             key,
@@ -222,6 +233,12 @@ impl Engine {
     pub(super) fn forget_if_over(&mut self, run_no: RunNo) {
         self.draft.over.push(run_no);
     }
+}
+
+/// Is an instant about as old as a command that was sent just now?
+fn is_present(at: Ts) -> bool {
+    let now = clock::now();
+    now.since(at).max(at.since(now)) < PRESENT
 }
 
 pub(super) fn manual_id(at: Ts) -> String {

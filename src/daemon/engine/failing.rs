@@ -6,7 +6,7 @@ use crate::daemon::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidemill_model::{DagNo, Reason, RunNo, RunRow};
-use tidemill_scheduler::{is_failing, waits_to_begin};
+use tidemill_scheduler::is_failing;
 use tidemill_store::{RunColumn, RunFilter, RunOrder};
 
 impl Engine {
@@ -77,7 +77,7 @@ impl Engine {
             .map(|record| (record.row.run, record.row))
             .collect();
         // A run that is tried again has been due before.
-        let is_due = |row: &RunRow| row.retries_used > 0 || !waits_to_begin(row, now);
+        let is_due = |row: &RunRow| row.retries_used > 0 || !row.waits_to_begin(now);
         let in_memory = self.runs.values().map(|run| &run.row);
         let in_memory = in_memory.filter(|row| row.dag == dag_no && is_due(row));
         runs.extend(in_memory.map(|row| (row.run, row.clone())));

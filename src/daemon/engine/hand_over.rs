@@ -5,11 +5,12 @@ use super::RUN_ITSELF;
 use super::remote::dispatch_of;
 use crate::daemon::{clock, definition, facts, outputs, outside};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use tidemill_connection::Found;
 use tidemill_executor::AttemptSpec;
 use tidemill_model::{Attempt, MapIndex, RunNo, RunType, TaskIndex, TaskNo, TaskState, Ts, Uses};
-use tidemill_store::ValueRow;
+use tidemill_store::{InstanceValue, StoreError, ValueRow};
 use tidemill_template::{Facts, LookedUp, TaskFacts};
 
 impl Engine {
@@ -58,8 +59,9 @@ impl Engine {
         let trigger = self.trigger_facts(run_no);
         let mut facts = self.facts(run_no, at, &values, found);
         facts.trigger = trigger.or_else(|| facts::of_happening(&values));
-        facts.looked_up = self.looked_up(run_no, at);
-        self.add_outputs(run_no, at, &mut facts);
+        if let Err(why) = self.look_up(run_no, at, &mut facts) {
+            Arc::make_mut(&mut facts.found).wrong.push(why); // so that it does not start
+        }
         let Some(run) = self.runs.get(&run_no) else {
             return;
         };
@@ -80,35 +82,53 @@ impl Engine {
         self.worker.launch(spec);
     }
 
-    /// What the task uses of single instances of a mapped task. Where that cannot be had the
-    /// attempt is told so, and does not start.
-    fn add_outputs(&mut self, run_no: RunNo, at: TaskIndex, facts: &mut Facts) {
+    /// What the task uses of earlier runs, of its own instances and of those above it. A guess
+    /// would be worse than no attempt: whoever loads what is new since the last success would load
+    /// everything.
+    fn look_up(&mut self, run_no: RunNo, at: TaskIndex, facts: &mut Facts) -> Result<(), String> {
+        facts.looked_up = self.looked_up(run_no, at)?;
+        self.add_outputs(run_no, at, facts)
+    }
+
+    /// What the task uses of single instances of a mapped task.
+    fn add_outputs(
+        &mut self,
+        run_no: RunNo,
+        at: TaskIndex,
+        facts: &mut Facts,
+    ) -> Result<(), String> {
         let Some(run) = self.runs.get(&run_no) else {
-            return;
+            return Ok(());
         };
         let (dag, at) = (Arc::clone(&run.dag), run.index_of(at));
         let own = run.tasks.iter().take(dag.tasks.len());
         let task_nos: Vec<TaskNo> = match outputs::are_used(dag.task(at)) {
             true => own.map(|row| row.task_no).collect(),
-            false => return,
+            false => return Ok(()),
         };
         let task_no = |at: TaskIndex| task_nos[at.at()];
-        let added = outputs::add(facts, &dag, at, task_no, |task_no, indexes| {
-            let store = Arc::clone(&self.store);
-            let ask = || store.instance_values(run_no, task_no, indexes.clone());
-            let read = self.insist("Reading outputs", ask);
+        outputs::add(facts, &dag, at, task_no, |task_no, indexes| {
+            let read = self.instance_values(run_no, task_no, indexes);
             read.map_err(|err| crate::exit::chain(&err))
-        });
-        if let Err(why) = added {
-            Arc::make_mut(&mut facts.found).wrong.push(why);
-        }
+        })
+    }
+
+    pub(super) fn instance_values(
+        &mut self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, StoreError> {
+        let store = Arc::clone(&self.store);
+        let ask = || store.instance_values(run, task, indexes.clone());
+        self.insist("Reading values", ask)
     }
 
     /// What the task's templates ask of earlier runs, and of its own instances.
-    fn looked_up(&mut self, run_no: RunNo, at: TaskIndex) -> LookedUp {
+    fn looked_up(&mut self, run_no: RunNo, at: TaskIndex) -> Result<LookedUp, String> {
         let mut found = LookedUp::default();
         let Some(run) = self.runs.get(&run_no) else {
-            return found;
+            return Ok(found);
         };
         let uses = &run.task(at).uses;
         if uses.n_instances && run.tasks[at.at()].map_index != MapIndex::NONE {
@@ -121,12 +141,10 @@ impl Engine {
             let last = self.insist("Looking for the last success", || {
                 store.last_success(dag, date)
             });
-            let last = last.inspect_err(|err| {
-                tracing::error!(%err, "Cannot look for the last run that has succeeded");
-            });
-            found.last_success = last.ok().flatten().unwrap_or_default();
+            let last = last.map_err(|err| crate::exit::chain(&err))?;
+            found.last_success = last.unwrap_or_default();
         }
-        found
+        Ok(found)
     }
 
     /// What an attempt before this one has kept while it waited.
@@ -139,11 +157,9 @@ impl Engine {
         if !run.task(at).operator.keeps() || task.try_number < 2 {
             return BTreeMap::new();
         }
-        let (store, tasks) = (Arc::clone(&self.store), [task_no]);
-        let values = self.insist("Reading values", || store.values(run_no, &tasks));
-        let mine = values.into_iter().flatten();
-        let mine = mine.filter(|value| value.map_index == map_index && value.task_no == task_no);
-        mine.map(|value| (value.key, value.value)).collect()
+        let found = self.instance_values(run_no, task_no, outputs::only(map_index));
+        let found = found.into_iter().flatten();
+        found.filter_map(|one| one.value).collect()
     }
 
     fn has_files(&self, version: tidemill_model::VersionNo) -> bool {

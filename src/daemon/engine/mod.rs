@@ -29,7 +29,9 @@ mod streams;
 mod turns;
 mod watch;
 mod why;
+mod why_dag;
 mod why_elsewhere;
+mod why_task;
 
 use crate::daemon::clock;
 use crate::daemon::database::Database;
@@ -58,8 +60,8 @@ use tidemill_executor::Worker;
 use tidemill_model::{Attempt, BackfillNo, Dag, DagNo, Reason, RunNo, Ts, VersionNo};
 use tidemill_scheduler::{Admission, Event, Run, step};
 use tidemill_store::{
-    Answer, BatchRecord, Change, Command, EngineStore, PageStore, PoolRecord, Refusal, StoreError,
-    StoredVersion,
+    Answer, BatchRecord, Change, Command, CommandDoor, EngineStore, PageStore, PoolRecord, Refusal,
+    StoreError, StoredVersion,
 };
 use tokio::sync::watch as watched;
 use tokio::sync::{broadcast, oneshot};
@@ -138,6 +140,15 @@ impl EngineDoor {
             Err(Refusal::Unavailable {
                 what: "the scheduler has stopped".to_string(),
             })
+        })
+    }
+
+    /// The same as a door.
+    pub fn commands(&self) -> CommandDoor {
+        let door = self.clone();
+        Arc::new(move |command| {
+            let door = door.clone();
+            Box::pin(async move { door.ask(command).await })
         })
     }
 }

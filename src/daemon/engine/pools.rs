@@ -181,7 +181,7 @@ fn map_index(run: &tidemill_scheduler::Run, at: TaskIndex) -> MapIndex {
 fn refuse_of_file(pool: &PoolRecord) -> Result<(), Refusal> {
     if pool.from_file {
         let what = format!(
-            "pool {} is declared in tidemill.toml: change it there and restart the server",
+            "pool {} is declared in tidemill.toml: change it there, and send the server a hangup (`kill -HUP`)",
             pool.name
         );
         return Err(conflict(what));

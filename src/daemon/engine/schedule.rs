@@ -9,7 +9,7 @@ use crate::daemon::clock;
 use std::cmp::Reverse;
 use tidemill_model::schedule::Tick;
 use tidemill_model::{Dag, DagNo, RunNo, RunState, RunType, Ts};
-use tidemill_scheduler::{Run, due, may_tick, run_after, waits_to_begin};
+use tidemill_scheduler::{Run, due, may_tick, run_after};
 use tidemill_store::{DagRecord, RunKey, RunRow};
 
 /// Runs that one schedule, or one backfill, makes in one pass; the next pass goes on.
@@ -28,7 +28,8 @@ pub(super) struct NewRun {
 }
 
 impl NewRun {
-    fn of_tick(dag: &Dag, tick: &Tick) -> NewRun {
+    /// The run of a tick.
+    pub(super) fn of_tick(dag: &Dag, tick: &Tick) -> NewRun {
         NewRun {
             key: RunKey {
                 run_id: format!("scheduled__{}", tick.at),
@@ -245,7 +246,7 @@ impl Engine {
         if self.options.at_once {
             row.run_after = row.run_after.min(now);
         }
-        let begins_later = waits_to_begin(&row, now);
+        let begins_later = row.waits_to_begin(now);
         let key = key_of(&definition.dag, &row).map_err(NotMade::Key)?;
         // What waits for its instant has no place among the others yet, so it needs no room.
         if !begins_later && self.is_skipped(dag_no, &definition.dag, &key) {

@@ -109,6 +109,10 @@ impl Engine {
         self.elsewhere
             .extend(elsewhere.into_iter().map(|(_, attempt)| attempt));
         let timeout = run.dag.dagrun_timeout.zip(run.row.started_at);
+        if came_while_away(&run, now) {
+            let timer = Timer::Begin(run_no);
+            self.timers.push(Reverse((run.row.run_after, timer)));
+        }
         self.admission.follow_all(&run);
         self.runs.insert(run_no, run);
         self.take_turn(run_no);
@@ -292,4 +296,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// May its instant have come while there was no scheduler? Then it takes now the places that it has
+/// not been given. A run that somebody has cleared only waits for its turn again.
+fn came_while_away(run: &Run, now: Ts) -> bool {
+    let is_new = run.row.retries_used == 0 && run.tasks.iter().all(|task| task.clears == 0);
+    is_new
+        && run.row.state == RunState::Queued
+        && run.row.is_delayed()
+        && !run.row.waits_to_begin(now)
 }

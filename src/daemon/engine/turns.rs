@@ -5,7 +5,7 @@ use super::{Engine, lanes};
 use crate::daemon::{clock, facts};
 use std::cmp::Reverse;
 use tidemill_model::{Dag, DagNo, RunNo, RunRow, RunState, Ts};
-use tidemill_scheduler::{Event, waits_to_begin};
+use tidemill_scheduler::Event;
 use tidemill_template::TemplateError;
 
 impl Engine {
@@ -52,13 +52,16 @@ impl Engine {
             tracing::warn!(run.id = %run.row.run_id, %err, "The key of a run cannot be rendered; it has the empty one");
             String::new()
         });
-        let begins_later = waits_to_begin(&run.row, clock::now());
+        let begins_later = run.row.waits_to_begin(clock::now());
         if begins_later {
             let timer = Timer::Begin(run_no);
             self.timers.push(Reverse((run.row.run_after, timer)));
         }
         if let Some(dag) = self.dags.get_mut(&run.row.dag) {
-            let is_of_backfill = self.backfill_of.contains_key(&run_no);
+            let backfill = self.backfill_of.get(&run_no);
+            let is_of_backfill = backfill.is_some();
+            let backfill = backfill.and_then(|no| self.backfills.get(no));
+            let is_backwards = backfill.is_some_and(|one| one.range().is_backwards);
             let lane = self
                 .batches
                 .get(&run_no)
@@ -70,15 +73,18 @@ impl Engine {
                     dag.turns.block(run_no, lane);
                 }
                 (false, Some(lane)) => dag.turns.follow_lane(&run.row, lane, is_of_backfill),
+                (false, None) if is_backwards => dag.turns.follow_backwards(&run.row, &key),
                 (false, None) => dag.turns.follow(&run.row, &key, is_of_backfill),
             }
         }
     }
 
     /// A run's instant has come: it queues like any other. A new one takes the places then that
-    /// the policy `replace` gives it; one that is tried again has had them.
+    /// the policy `replace` gives it; one that is tried again has had them. The timer of a run that
+    /// was ended meanwhile says nothing: cleared, it has another one, and takes its place once.
     pub(super) fn queue_due(&mut self, run_no: RunNo) {
-        let Some(run) = self.runs.get(&run_no) else {
+        let run = self.runs.get(&run_no);
+        let Some(run) = run.filter(|run| run.row.state == RunState::Queued) else {
             return;
         };
         let (dag_no, is_new) = (run.row.dag, run.row.retries_used == 0);

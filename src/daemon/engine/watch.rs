@@ -4,11 +4,13 @@
 
 use super::Engine;
 use super::people::named_places;
+use crate::daemon::outputs;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tidemill_model::attempt::ChildWish;
 use tidemill_model::dag::{External, ExternalTask, Match};
-use tidemill_model::{DagNo, MapIndex, Operator, RunNo, RunRow, TaskIndex, TaskNo, TaskState, Ts};
+use tidemill_model::{DagNo, Operator, RunNo, RunRow, TaskIndex, TaskNo, TaskState, Ts};
 use tidemill_scheduler::{Event, Heard, Run};
 use tidemill_store::DateSpan;
 
@@ -82,6 +84,13 @@ impl Watches {
     pub(super) fn run_of(&self, waiter: Waiter) -> Option<RunNo> {
         let watched = self.watched.get(&waiter)?;
         watched.first().map(|(run, _)| *run)
+    }
+
+    /// The logical dates, the first and the last, of the runs that a sensor looks for.
+    pub(super) fn dates_of(&self, waiter: Waiter) -> Option<(Option<Ts>, Ts)> {
+        let (dag_id, until) = self.sensors.get(&waiter)?;
+        let from = self.dates.get(dag_id)?.get(&(*until, waiter))?;
+        Some((*from, *until))
     }
 
     pub(super) fn watch(&mut self, waiter: Waiter, watched: Vec<Watched>) {
@@ -298,15 +307,11 @@ impl Engine {
             return;
         };
         let row = &run.tasks[at.at()];
-        let (own, map_index): ([TaskNo; 1], MapIndex) = ([row.task_no], row.map_index);
-        let store = Arc::clone(&self.store);
-        let values = self.insist("Reading values", || store.values(run_no, &own));
-        let values = values.unwrap_or_default();
-        let value = |key: &str| {
-            let mut mine = values.iter().filter(|value| value.map_index == map_index);
-            let found = mine.find(|value| value.key == key)?;
-            found.value.as_str().map(str::to_string)
-        };
+        let (task_no, own) = (row.task_no, outputs::only(row.map_index));
+        let kept = self.instance_values(run_no, task_no, own);
+        let kept = kept.into_iter().flatten().filter_map(|one| one.value);
+        let kept: BTreeMap<String, Value> = kept.collect();
+        let value = |key: &str| kept.get(key)?.as_str().map(str::to_string);
         let named = value("trigger_dag_id").zip(value("trigger_run_id"));
         let found = named.and_then(|(dag_id, run_id)| {
             let dag_no = *self.dag_ids.get(&dag_id)?;

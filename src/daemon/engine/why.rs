@@ -3,14 +3,16 @@
 use super::Engine;
 use super::schedule::key_of_next;
 use super::state::DagState;
+use super::why_dag::{dates_words, due_words, failing_words, owed_words};
 use super::why_elsewhere::past_words;
+use super::why_task::{instances, named, upstream};
 use crate::daemon::clock;
 use std::collections::BTreeSet;
 use tidemill_model::time::human;
-use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskIndex, TaskState, Ts};
+use tidemill_model::{DagNo, MapIndex, RunNo, RunState, TaskState, Ts};
 use tidemill_scheduler::{
-    Check, CheckKind, DagStand, FIRST_RUNS_MAX, Gate, GateKind, Place, Run, TurnGate, TurnGateKind,
-    why_dag, why_paused, why_run, why_task,
+    Check, CheckKind, DagStand, Gate, GateKind, Place, Run, TurnGate, TurnGateKind, why_dag,
+    why_paused, why_run, why_task,
 };
 use tidemill_store::{Answer, Condition, Holder, Refusal, WhyOf};
 
@@ -27,7 +29,7 @@ impl Engine {
         if let Some(conditions) = self.why_over(of)? {
             return Ok(Answer::Why(conditions));
         }
-        let mut task = None;
+        let (mut task, mut fate) = (None, None);
         let (checks, run_no) = match of {
             WhyOf::Task {
                 dag_id,
@@ -38,6 +40,11 @@ impl Engine {
                 let run_no = self.find(dag_id, run_id)?;
                 let at = self.place(run_no, task_id, *map_index)?;
                 let run = &self.runs[&run_no];
+                if *map_index == MapIndex::NONE && run.is_expanded(at) {
+                    let said = told(instances(run, at), false);
+                    self.forget_if_over(run_no);
+                    return Ok(Answer::Why(vec![said]));
+                }
                 let dag = self.dag_of(run);
                 let is_paused = dag.record.is_paused;
                 let (turns, now) = (&dag.turns, clock::now());
@@ -64,13 +71,22 @@ impl Engine {
                     n_failed,
                     ..stand(state, &has_events)
                 };
-                (why_dag(&stand, &state.turns, *at, clock::now()), None)
+                let checks = why_dag(&stand, &state.turns, *at, clock::now());
+                fate = at.and_then(|at| self.fate(dag_no, at, &checks));
+                (checks, None)
             }
         };
-        let conditions = checks
-            .iter()
-            .map(|check| self.condition(check, run_no, task));
-        let mut conditions: Vec<Condition> = conditions.collect();
+        let conditions = checks.iter().map(|check| match (&check.kind, of) {
+            (
+                CheckKind::Due {
+                    next: Some(next), ..
+                },
+                WhyOf::Dag { dag_id, at },
+            ) if !check.is_ok => told(self.not_due(dag_id, *next, at.is_some()), false),
+            _ => self.condition(check, run_no, task),
+        });
+        let fate = fate.map(|said| told(said, false));
+        let mut conditions: Vec<Condition> = fate.into_iter().chain(conditions).collect();
         conditions.extend(task.and_then(|task| self.unclaimed(task)));
         if let Some(run_no) = run_no {
             self.forget_if_over(run_no);
@@ -107,9 +123,9 @@ impl Engine {
     }
 
     /// The conditions of a run that is over and not in memory: there is nothing more to ask, so
-    /// its tasks are not read.
+    /// its tasks are not read. Those of one of its tasks are.
     fn why_over(&self, of: &WhyOf) -> Result<Option<Vec<Condition>>, Refusal> {
-        let (WhyOf::Task { dag_id, run_id, .. } | WhyOf::Run { dag_id, run_id }) = of else {
+        let WhyOf::Run { dag_id, run_id } = of else {
             return Ok(None);
         };
         let dag_no = self.dag_no(dag_id)?;
@@ -134,7 +150,7 @@ impl Engine {
         let said = match &check.kind {
             CheckKind::Slot(gate) => self
                 .slots_of_workers(gate, task)
-                .unwrap_or_else(|| self.slot(gate, check.is_ok)),
+                .unwrap_or_else(|| self.slot(gate, check.is_ok, &self.pool_of(task))),
             CheckKind::RunTurn(gate) => self.turn(gate),
             CheckKind::Deferred { at, until } => self.deferred(*at, *until, run),
             CheckKind::Past {
@@ -146,7 +162,17 @@ impl Engine {
         told(said, check.is_ok)
     }
 
-    fn slot(&self, gate: &Gate, is_ok: bool) -> Said {
+    /// The pool of a task, in words.
+    fn pool_of(&self, task: Option<Place>) -> String {
+        let of_task = |(run_no, at): Place| {
+            let run = self.runs.get(&run_no)?;
+            Some(format!("its pool `{}`", run.task(at).pool))
+        };
+        let pool = task.and_then(of_task);
+        pool.unwrap_or_else(|| "its pool".to_string())
+    }
+
+    fn slot(&self, gate: &Gate, is_ok: bool, pool: &str) -> Said {
         let holders = gate.holders.iter();
         let holders = holders.filter_map(|(place, slots)| self.holder(*place, *slots));
         let of = gate
@@ -154,19 +180,33 @@ impl Engine {
             .map_or("no limit".to_string(), |max| max.to_string());
         let n = gate.n;
         let (name, detail) = match gate.kind {
-            GateKind::PoolExists if is_ok => ("pool_exists", "its pool exists".to_string()),
+            GateKind::PoolExists if is_ok => ("pool_exists", format!("{pool} exists")),
             GateKind::PoolExists => (
                 "pool_exists",
-                "its pool does not exist: make it with `tidemill pools set`, or name another one in the file".to_string(),
+                format!(
+                    "{pool} does not exist: make it with `tidemill pools set`, or name another one in the file"
+                ),
             ),
-            GateKind::PoolSize => ("pool_size", format!("it takes {n} slots of its pool's {of}")),
-            GateKind::PoolSlots => ("pool_slots", format!("{n} of {of} slots of its pool are taken")),
-            GateKind::PoolKept if is_ok => ("pool_kept", "its pool keeps no free slots for another task".to_string()),
+            GateKind::PoolSize => (
+                "pool_size",
+                format!("it takes {n} of the {of} slots of {pool}"),
+            ),
+            GateKind::PoolSlots => (
+                "pool_slots",
+                format!("{n} of {of} slots of {pool} are taken"),
+            ),
+            GateKind::PoolKept if is_ok => (
+                "pool_kept",
+                format!("{pool} keeps no free slots for another task"),
+            ),
             GateKind::PoolKept => (
                 "pool_kept",
-                format!("its pool keeps its {n} free slots for a wider task that has waited longest"),
+                format!("{pool} keeps its {n} free slots for a wider task that has waited longest"),
             ),
-            GateKind::RunTasks => ("max_active_tasks", format!("{n} of {of} tasks of its run are live")),
+            GateKind::RunTasks => (
+                "max_active_tasks",
+                format!("{n} of {of} tasks of its run are live"),
+            ),
             GateKind::TaskPerDag => (
                 "max_active_tis_per_dag",
                 format!("{n} of {of} instances of it are live over all runs"),
@@ -175,9 +215,15 @@ impl Engine {
                 "max_active_tis_per_dagrun",
                 format!("{n} of {of} instances of it are live in its run"),
             ),
-            GateKind::WorkerSlots => ("worker_slots", format!("{n} of {of} slots of the workers are taken")),
+            GateKind::WorkerSlots => (
+                "worker_slots",
+                format!("{n} of {of} slots of the workers are taken"),
+            ),
             GateKind::Turn if n == 0 && is_ok => ("turn", "nobody goes before it".to_string()),
-            GateKind::Turn if n == 0 => ("turn", "the next slot goes to one that has waited longer".to_string()),
+            GateKind::Turn if n == 0 => (
+                "turn",
+                "the next slot goes to one that has waited longer".to_string(),
+            ),
             GateKind::Turn => ("turn", format!("{n} go before it by weight and date")),
         };
         (name, detail, holders.collect())
@@ -333,11 +379,11 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
                 &format!("its schedule does not fire at or before {at}"),
             ),
         },
-        CheckKind::InDates { at } => yes_no(
-            "dates",
-            &format!("{at} is between its start and end date"),
-            &format!("{at} is before its `start_date` or after its `end_date`"),
-        ),
+        CheckKind::InDates {
+            at,
+            start_date,
+            end_date,
+        } => plain("dates", &dates_words(*at, *start_date, *end_date)),
         CheckKind::MadeUp { at, high } => {
             let settled = high.map_or(String::new(), |high| {
                 format!("; its schedule is settled up to {high}")
@@ -352,39 +398,6 @@ fn said(kind: &CheckKind, is_ok: bool, run: Option<&Run>) -> Said {
         CheckKind::Slot(_) | CheckKind::RunTurn(_) | CheckKind::Deferred { .. } => {
             plain("slot", "")
         }
-    }
-}
-
-fn failing_words(n: u32) -> String {
-    let runs = match n {
-        1 => "its last run has".to_string(),
-        n => format!("its last {n} runs have"),
-    };
-    format!("{runs} failed: `max_consecutive_failed_dag_runs` = {n} pauses it then")
-}
-
-fn owed_words(n: usize, max: usize, is_catchup: bool, is_ok: bool) -> String {
-    if !is_catchup {
-        return "it owes the run of its latest tick, and makes it when it is unpaused".to_string();
-    }
-    let n = if n < max {
-        n.to_string()
-    } else {
-        format!("{max} or more")
-    };
-    let owes = format!("with `catchup` it owes {n} runs, and makes them when it is unpaused");
-    if is_ok {
-        return owes;
-    }
-    format!("{owes}; a new DAG that owes more than {FIRST_RUNS_MAX} starts paused")
-}
-
-fn due_words(next: Option<Ts>, end_date: Option<Ts>, is_ok: bool) -> String {
-    match (next, end_date) {
-        (Some(next), _) if is_ok => format!("{next} has come"),
-        (Some(next), _) => format!("its next tick is {next}, {}", from_now(next)),
-        (None, Some(end)) => format!("no tick is left before its `end_date` {end}"),
-        (None, None) => "its schedule has no tick any more".to_string(),
     }
 }
 
@@ -422,43 +435,4 @@ fn task_words(state: TaskState) -> &'static str {
         TaskState::Restarting => "cleared while it ran: its attempt is being ended",
         TaskState::Removed => "no longer in the DAG",
     }
-}
-
-fn upstream(kind: &CheckKind, run: Option<&Run>) -> Said {
-    let CheckKind::Upstream {
-        rule,
-        counts,
-        open,
-        bad,
-        skipped,
-    } = kind
-    else {
-        return ("upstream", String::new(), Vec::new());
-    };
-    let detail = format!(
-        "{rule} of {} upstream tasks: {} succeeded, {} failed, {} blocked, {} skipped, {} not over",
-        counts.near.total,
-        counts.near.success,
-        counts.near.failed,
-        counts.near.upstream_failed,
-        counts.near.skipped,
-        open.len()
-    );
-    let in_the_way: Vec<TaskIndex> = open.iter().chain(bad).chain(skipped).copied().collect();
-    (
-        "upstream",
-        detail,
-        run.map_or(Vec::new(), |run| named(run, &in_the_way)),
-    )
-}
-
-fn named(run: &Run, tasks: &[TaskIndex]) -> Vec<Holder> {
-    let name = |at: &TaskIndex| Holder {
-        dag_id: run.dag.id.clone(),
-        run_id: run.row.run_id.clone(),
-        task_id: Some(run.task(*at).id.clone()),
-        map_index: run.tasks[at.at()].map_index,
-        slots: None,
-    };
-    tasks.iter().map(name).collect()
 }

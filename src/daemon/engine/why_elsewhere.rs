@@ -96,8 +96,9 @@ impl Engine {
                 let detail = match target {
                     Some(_) => format!("it waits for {what} of DAG {}", sensor.dag_id),
                     None => format!(
-                        "it waits for {what} of a run of DAG {} that is not there yet",
-                        sensor.dag_id
+                        "it waits for {what} of a run of DAG {} that is not there yet{}",
+                        sensor.dag_id,
+                        dates_words(self.watches.dates_of((run.row.run, at)))
                     ),
                 };
                 (detail, sensor.dag_id.clone())
@@ -144,6 +145,16 @@ fn workers_words(queue: &str, served: &Served) -> String {
     };
     let (taken, slots) = (served.n_taken, served.n_slots);
     format!("{taken} of {slots} slots of {who} its queue {queue} are taken{waiting}")
+}
+
+/// The logical dates of the runs that may be meant.
+fn dates_words(dates: Option<(Option<Ts>, Ts)>) -> String {
+    match dates {
+        Some((Some(from), until)) if from == until => format!(": the one for {until}"),
+        Some((Some(from), until)) => format!(": the newest for {from} to {until}"),
+        Some((None, until)) => format!(": the newest for {until} or earlier"),
+        None => String::new(),
+    }
 }
 
 fn what_of(sensor: &ExternalTask) -> String {

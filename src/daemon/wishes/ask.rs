@@ -53,6 +53,8 @@ enum Unanswered {
     TooMany,
     #[error("it is too large to be carried to the scheduler; nothing was done")]
     TooLarge,
+    #[error("it cannot be carried to the scheduler ({0}); nothing was done")]
+    NoForm(serde_json::Error),
     #[error("the scheduler is of another version and cannot read it ({0}); nothing was done")]
     NotRead(String),
     #[error("it was done, but its answer cannot be carried here: {0}")]
@@ -65,7 +67,7 @@ pub struct Asker {
     wishes: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     /// When a wish was last taken back because nobody had taken it, if none was answered since.
-    untaken: Mutex<Option<Instant>>,
+    untaken: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Asker {
@@ -75,7 +77,7 @@ impl Asker {
             store,
             wishes: Arc::new(Semaphore::new(WISHES_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            untaken: Mutex::default(),
+            untaken: Arc::default(),
         }
     }
 
@@ -128,28 +130,30 @@ impl Asker {
         places: &Arc<Semaphore>,
         changes: bool,
     ) -> Result<Said, Unanswered> {
-        if !changes && self.untaken().is_some_and(|at| at.elapsed() < QUIET) {
+        if !changes && locked(&self.untaken).is_some_and(|at| at.elapsed() < QUIET) {
             return Err(Unanswered::NotAsked);
         }
         let place = Arc::clone(places).try_acquire_owned();
         let place = place.map_err(|_| Unanswered::TooMany)?;
-        let asked = serde_json::to_string(&asked).map_err(|_| Unanswered::TooLarge)?;
+        let asked = serde_json::to_string(&asked).map_err(Unanswered::NoForm)?;
         if asked.len() > WISH_BYTES_MAX {
             return Err(Unanswered::TooLarge);
         }
-        let store = Arc::clone(&self.store);
+        let (store, untaken) = (Arc::clone(&self.store), Arc::clone(&self.untaken));
         let carried = tokio::spawn(async move {
             let _place = place;
             let carried = carry(&*store, &asked, taken_within(changes));
             let carried = tokio::time::timeout(OVER_WITHIN, carried).await;
-            carried.unwrap_or(Err(Unanswered::NoAnswer))
+            let carried = carried.unwrap_or(Err(Unanswered::NoAnswer));
+            // Not left to who has asked: a page hangs up sooner, and the next is to be quick.
+            match &carried {
+                Ok(_) => *locked(&untaken) = None,
+                Err(Unanswered::NotTaken(_)) => *locked(&untaken) = Some(Instant::now()),
+                Err(_) => {}
+            }
+            carried
         });
         let carried = carried.await.unwrap_or(Err(Unanswered::NoAnswer));
-        match &carried {
-            Ok(_) => *self.untaken() = None,
-            Err(Unanswered::NotTaken(_)) => *self.untaken() = Some(Instant::now()),
-            Err(_) => {}
-        }
         match serde_json::from_str(&carried?) {
             Ok(Said::NotRead(why)) => Err(Unanswered::NotRead(why)),
             Ok(Said::NotTold(why)) => Err(Unanswered::NotTold(why)),
@@ -157,10 +161,10 @@ impl Asker {
             Err(err) => Err(Unanswered::NotTold(err.to_string())),
         }
     }
+}
 
-    fn untaken(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked(untaken: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    untaken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const fn taken_within(changes: bool) -> Duration {

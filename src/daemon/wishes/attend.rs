@@ -117,10 +117,14 @@ impl Attendant {
 
     /// Takes all that wait, never more at once than can be done at once.
     async fn take_all(self: Arc<Self>) -> Result<(), StoreError> {
-        while (self.is_ready)() {
+        loop {
             let Some(mut free) = free_places(&self.places).await else {
                 return Ok(());
             };
+            // Not before a place is free: a server may end while all are taken.
+            if !(self.is_ready)() {
+                return Ok(());
+            }
             let limit = free.num_permits();
             let taken = self.store.take_wishes(self.term, limit as u32).await?;
             let is_all = taken.len() < limit;
@@ -135,7 +139,6 @@ impl Attendant {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn fulfil(&self, wish: TakenWish) {
@@ -178,4 +181,50 @@ fn text_of(said: &Said) -> String {
         Err(err) => err.to_string(),
     };
     serde_json::to_string(&Said::NotTold(told)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tidemill_model::Ts;
+    use tidemill_store::memory::MemoryStore;
+    use tidemill_store::{Answer, EngineStore};
+
+    /// Where everything is done at once.
+    fn doors() -> Doors {
+        Doors {
+            commands: Arc::new(|_| Box::pin(async { Ok(Answer::Done) })),
+            streams: Arc::new(|_| Box::pin(async { Ok(Value::Null) })),
+            hooks: Arc::new(|_| Box::pin(async { Ok(None) })),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_while_all_places_are_taken_takes_no_more() {
+        let store = Arc::new(MemoryStore::new());
+        let term = store.take_term("a test", Ts(1)).await.unwrap();
+        store.put_wish("\"Pools\"").await.unwrap();
+        let is_ready = Arc::new(AtomicBool::new(true));
+        let places = Arc::new(Semaphore::new(1));
+        let attendant = Arc::new(Attendant {
+            store: Arc::<MemoryStore>::clone(&store),
+            term,
+            doors: doors(),
+            is_ready: {
+                let is_ready = Arc::clone(&is_ready);
+                Box::new(move || is_ready.load(Ordering::Acquire))
+            },
+            places: Arc::clone(&places),
+        });
+        let last = places.acquire().await.unwrap();
+        let taking = tokio::spawn(attendant.take_all());
+        tokio::task::yield_now().await; // it waits for a place
+        is_ready.store(false, Ordering::Release);
+        drop(last);
+        taking.await.unwrap().unwrap();
+        assert_eq!(store.take_wishes(term, 9).await.unwrap().len(), 1);
+    }
 }

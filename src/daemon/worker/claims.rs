@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Attempt, Outcome, Reason, TaskIndex};
-use tidemill_store::{Claim, PastStore, StreamStore, WorkerReport, WorkerStore};
+use tidemill_store::{Claim, StreamStore, WorkerReport, WorkerStore};
 
 /// A claim whose answer is lost has happened by then or never will: the database gives no statement
 /// so much time.
 pub(super) const SETTLED: Duration = Duration::from_secs(45);
 
-impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
     /// After a claim without an answer: starts what the store has given this worker. `false` when
     /// the store does not say.
     pub(super) fn settle_claims(&mut self) -> bool {

@@ -32,7 +32,7 @@ use tidemill_executor::{AttemptSpec, Worker};
 use tidemill_model::attempt::Verdict;
 use tidemill_model::{Attempt, Outcome, Reason, TaskIndex};
 use tidemill_store::{
-    Claim, NewWorker, PastStore, StoreError, StreamStore, WorkerReport, WorkerStore, while_it_waits,
+    Claim, NewWorker, StoreError, StreamStore, WorkerReport, WorkerStore, while_it_waits,
 };
 
 /// Without a bell, the store is asked so often.
@@ -120,7 +120,7 @@ pub struct RemoteWorker<S> {
     doubts_claims: Option<Instant>,
 }
 
-impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
     /// Enters the store as a new worker. Results that an earlier process could not deliver are
     /// delivered first.
     ///
@@ -385,9 +385,7 @@ impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
         };
         let task_no = |at: TaskIndex| known.task_nos[at.at()];
         outputs::add(&mut facts, &known.dag, at, task_no, |task_no, indexes| {
-            let read = self.store.instance_values(run.run, task_no, indexes);
-            let read = self.runtime.block_on(read);
-            read.map_err(|err| crate::exit::chain(&err))
+            self.instance_values(run.run, task_no, indexes)
         })?;
         let versions = self.home.versions();
         let has_files = definition::folder(&versions, claim.version, true).is_dir();

@@ -3,15 +3,16 @@
 use super::RemoteWorker;
 use crate::daemon::definition::Definition;
 use crate::daemon::engine::RUN_ITSELF;
-use crate::daemon::facts;
+use crate::daemon::{facts, outputs};
 use crate::exit::chain;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use tidemill_model::{MapIndex, RunRow, RunType, TaskIndex, TaskNo, TaskState};
-use tidemill_store::{Claim, PastStore, StoreError, StreamStore, ValueRow, WorkerStore};
+use std::ops::Range;
+use tidemill_model::{MapIndex, RunNo, RunRow, RunType, TaskIndex, TaskNo, TaskState};
+use tidemill_store::{Claim, InstanceValue, StoreError, StreamStore, ValueRow, WorkerStore};
 use tidemill_template::{LookedUp, TaskFacts};
 
-impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
+impl<S: WorkerStore + StreamStore + 'static> RemoteWorker<S> {
     /// What templates of a run of a stream see as `trigger`; its records are laid out for it.
     pub(super) fn trigger_facts(&self, run: &RunRow) -> Result<Option<Map<String, Value>>, String> {
         if !facts::is_of_stream(run) {
@@ -48,8 +49,9 @@ impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
         if asked.is_empty() {
             return Ok((BTreeMap::new(), Vec::new()));
         }
-        let asked = self.store.upstream(run.run, &asked);
-        let (states, values) = self.runtime.block_on(asked).map_err(|err| chain(&err))?;
+        let states = self.task_states(run.run, &task_nos)?;
+        let values = self.runtime.block_on(self.store.values(run.run, &asked));
+        let values = values.map_err(|err| chain(&err))?;
         let facts = reads.iter().zip(task_nos).map(|(read, task_no)| {
             let of_task = states.iter().filter(|(no, _)| *no == task_no);
             let states: Vec<TaskState> = of_task.map(|(_, state)| *state).collect();
@@ -70,9 +72,7 @@ impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
         let mut found = LookedUp::default();
         let (uses, attempt) = (&known.dag.task(at).uses, claim.attempt);
         if uses.n_instances && attempt.map_index != MapIndex::NONE {
-            let own = [attempt.task_no];
-            let asked = self.store.upstream(attempt.run, &own);
-            let (states, _) = self.runtime.block_on(asked).map_err(|err| chain(&err))?;
+            let states = self.task_states(attempt.run, &[attempt.task_no])?;
             let states = states.into_iter().map(|(_, state)| state);
             found.n_instances = Some(facts::n_instances(states));
         }
@@ -95,12 +95,27 @@ impl<S: WorkerStore + StreamStore + PastStore + 'static> RemoteWorker<S> {
         if !known.dag.task(at).operator.keeps() || claim.try_number < 2 {
             return Ok(BTreeMap::new());
         }
-        let own = [attempt.task_no];
-        let asked = self.store.upstream(attempt.run, &own);
-        let (_, values) = self.runtime.block_on(asked).map_err(|err| chain(&err))?;
-        let mine = values
-            .into_iter()
-            .filter(|value| value.map_index == attempt.map_index);
-        Ok(mine.map(|value| (value.key, value.value)).collect())
+        let own = outputs::only(attempt.map_index);
+        let found = self.instance_values(attempt.run, attempt.task_no, own)?;
+        Ok(found.into_iter().filter_map(|one| one.value).collect())
+    }
+
+    pub(super) fn instance_values(
+        &self,
+        run: RunNo,
+        task: TaskNo,
+        indexes: Range<i32>,
+    ) -> Result<Vec<InstanceValue>, String> {
+        let read = self.store.instance_values(run, task, indexes);
+        self.runtime.block_on(read).map_err(|err| chain(&err))
+    }
+
+    fn task_states(
+        &self,
+        run: RunNo,
+        tasks: &[TaskNo],
+    ) -> Result<Vec<(TaskNo, TaskState)>, String> {
+        let read = self.store.task_states(run, tasks);
+        self.runtime.block_on(read).map_err(|err| chain(&err))
     }
 }

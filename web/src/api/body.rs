@@ -182,17 +182,22 @@ fn version(version: VersionNo, number: i64, at: Ts, dag_id: &str, dag: Option<&D
     })
 }
 
+/// What made a run, in Airflow's words (`utils/types.py: DagRunTriggeredByType`).
+fn triggered_by(run_type: RunType, by: Option<&str>) -> &'static str {
+    match (run_type, by) {
+        (RunType::Scheduled, _) => "timetable",
+        (RunType::Backfill, _) => "backfill",
+        (RunType::AssetTriggered, _) => "asset",
+        (RunType::Manual, Some("cli")) => "cli",
+        (RunType::Manual, Some("ui")) => "ui",
+        (RunType::Manual, Some("operator")) => "operator",
+        (RunType::Manual, _) => "rest_api",
+    }
+}
+
 /// A run.
 pub(crate) fn run(record: &RunRecord, dag: Option<&Dag>) -> Value {
     let row = &record.row;
-    let triggered_by = match (row.run_type, row.triggered_by.as_deref()) {
-        (RunType::Scheduled, _) => Some("timetable"),
-        (RunType::Backfill, _) => Some("backfill"),
-        (RunType::AssetTriggered, _) => Some("asset"),
-        (RunType::Manual, Some("cli")) => Some("cli"),
-        (RunType::Manual, Some("ui")) => Some("ui"),
-        (RunType::Manual, _) => Some("rest_api"),
-    };
     let note = row
         .note
         .clone()
@@ -211,7 +216,7 @@ pub(crate) fn run(record: &RunRecord, dag: Option<&Dag>) -> Value {
         "last_scheduling_decision": row.started_at,
         "run_type": row.run_type,
         "state": row.state,
-        "triggered_by": triggered_by,
+        "triggered_by": triggered_by(row.run_type, row.triggered_by.as_deref()),
         "triggering_user_name": null,
         "conf": if row.conf.is_object() { row.conf.clone() } else { json!({}) },
         "note": note,
@@ -348,6 +353,24 @@ fn template_fields(task: &Task) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Source: Airflow's `utils/types.py: DagRunTriggeredByType`; its client refuses other words.
+    #[test]
+    fn what_made_a_run_is_told_in_airflows_words() {
+        let table = [
+            (RunType::Scheduled, None, "timetable"),
+            (RunType::Backfill, Some("backfill"), "backfill"),
+            (RunType::AssetTriggered, Some("webhook"), "asset"),
+            (RunType::Manual, Some("cli"), "cli"),
+            (RunType::Manual, Some("ui"), "ui"),
+            (RunType::Manual, Some("operator"), "operator"),
+            (RunType::Manual, Some("api"), "rest_api"),
+            (RunType::Manual, None, "rest_api"),
+        ];
+        for (run_type, by, word) in table {
+            assert_eq!(triggered_by(run_type, by), word, "{run_type} {by:?}");
+        }
+    }
 
     #[test]
     fn uuids_are_of_version_8_and_differ() {

@@ -18,13 +18,17 @@ use tidemill_store::{Command, RunFilter};
 pub(crate) async fn health(State(web): State<Web>) -> ApiResult {
     let word = |is_well: bool| if is_well { "healthy" } else { "unhealthy" };
     let has_store = web.doors.pages.changes_after(i64::MAX - 1, 1).await.is_ok();
-    let is_ready = (web.doors.ready)();
-    let now = view::now();
+    // Of a database that processes share the scheduler may be any of them.
+    let heard = match &web.doors.workers {
+        Some(shared) => shared.heartbeat().await.ok().flatten(),
+        None => (web.doors.ready)().then(view::now),
+    };
+    let scheduler = word(heard.is_some());
     Ok(Json(json!({
         "metadatabase": { "status": word(has_store) },
-        "scheduler": { "status": word(is_ready), "latest_scheduler_heartbeat": is_ready.then_some(now) },
+        "scheduler": { "status": scheduler, "latest_scheduler_heartbeat": heard },
         "triggerer": { "status": null, "latest_triggerer_heartbeat": null },
-        "dag_processor": { "status": word(is_ready), "latest_dag_processor_heartbeat": is_ready.then_some(now) },
+        "dag_processor": { "status": scheduler, "latest_dag_processor_heartbeat": heard },
     }))
     .into_response())
 }

@@ -78,9 +78,8 @@ pub(crate) async fn list(
         running |= counts
             .iter()
             .any(|(state, n)| !state.is_terminal() && *n > 0);
-        let mut line = line(&web, dag, counts).await?;
-        line.of_pause = of_pause.remove(&dag.dag_id).unwrap_or_default();
-        lines.push(line);
+        let of_pause = of_pause.remove(&dag.dag_id).unwrap_or_default();
+        lines.push(line(&web, dag, counts, of_pause).await?);
     }
     let mut frame = Frame::new("DAGs", Some(String::new()), web.doors.version);
     frame.refresh = running;
@@ -104,6 +103,7 @@ async fn line(
     web: &Web,
     record: &DagRecord,
     mut counts: Vec<(RunState, i64)>,
+    of_pause: Vec<String>,
 ) -> Result<Line, Fault> {
     let now = view::now();
     let dag = web
@@ -148,7 +148,7 @@ async fn line(
         next: next.map(|at| (at.into(), view::relative(at, now))),
         is_paused: record.is_paused,
         is_stale: record.is_stale,
-        of_pause: Vec::new(),
+        of_pause,
         bars: grid::bars(&runs, now),
         counts: counts
             .into_iter()

@@ -12,8 +12,9 @@ use tidemill_model::{Dag, MapIndex, TaskIndex, TaskNo, TaskState};
 use tidemill_store::{RunFilter, RunRecord};
 
 const LIST_MAX: usize = 1_000;
-/// Letters of an edge's label that are drawn, and about how wide one is.
+/// Letters of an edge's label that are drawn,
 const LABEL_MAX: usize = 28;
+/// and about how wide one of them is.
 const LETTER: f64 = 6.6;
 
 struct Node {
@@ -254,4 +255,27 @@ fn curve(points: &[(f64, f64)]) -> String {
         }
     }
     path
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::tests::fixture;
+
+    #[test]
+    fn a_long_label_reaches_out_of_the_drawing_on_no_side() {
+        let mut dag = fixture::dag("x", &["a", "b"], vec![(0, 1)]);
+        let edge = (TaskIndex(0), TaskIndex(1));
+        let long = "when all that came is clean and none is late";
+        dag.graph = dag.graph.with_labels([(edge, long.into())].into());
+        let (labels, right) = labels(&dag, &[vec![(20.0, 42.0), (20.0, 76.0)]]);
+        let [label] = labels.as_slice() else {
+            panic!("{} labels", labels.len());
+        };
+        let x: f64 = label.x.parse().unwrap();
+        let half = LETTER * LABEL_MAX as f64 / 2.0;
+        assert!(x - half >= 0.0 && x + half <= right, "{x} {right}");
+        assert_eq!(label.y, "63.0");
+    }
 }

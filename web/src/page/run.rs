@@ -11,7 +11,7 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use std::collections::HashMap;
 use tidemill_model::{Dag, MapIndex, RunState, TaskState, Ts};
-use tidemill_store::{Command, Reach, RunRecord, RunRow, TaskRow};
+use tidemill_store::{Command, Reach, RunRecord, TaskRow};
 
 const ROWS_MAX: usize = 500;
 const FAILURES_MAX: usize = 5;
@@ -111,7 +111,7 @@ pub(crate) async fn page(
         logical: row.logical_date.map(When::from),
         interval: interval(&run),
         queued: row.queued_at.into(),
-        begins: begins(row, now).map(When::from),
+        begins: row.waits_to_begin(now).then(|| row.run_after.into()),
         start: row.started_at.map(When::from),
         end: row.ended_at.map(When::from),
         duration: span_text(row.started_at, row.ended_at, now),
@@ -137,12 +137,6 @@ pub(crate) async fn page(
         dag_id,
         run_id: text::inert(&run_id),
     })
-}
-
-/// The instant that a queued run waits for.
-fn begins(row: &RunRow, now: Ts) -> Option<Ts> {
-    let waits = row.state == RunState::Queued && row.run_after > row.queued_at.max(now);
-    waits.then_some(row.run_after)
 }
 
 async fn failure(

@@ -101,12 +101,25 @@ pub(crate) async fn find(
     }
     match row {
         Some(row) => Ok(Instance { facts, run, row }),
-        None => Err(Fault::no_such(
-            "task of this run",
-            task_id,
-            facts.names.ids(),
-        )),
+        None => Err(missing(&facts, task_id, map)),
     }
+}
+
+/// Why a run has no such instance.
+fn missing(facts: &DagFacts, task_id: &str, map: MapIndex) -> Fault {
+    let Some(no) = facts.names.no(task_id) else {
+        return Fault::no_such("task of this run", task_id, facts.names.ids());
+    };
+    let task = facts.dag.as_deref();
+    let task = task.and_then(|dag| rows::task_of(dag, task_id, no));
+    let is_mapped = task.is_some_and(|task| task.mapping.is_some());
+    Fault::not_found(match (map, is_mapped) {
+        (MapIndex::NONE, true) => format!(
+            "`{task_id}` is mapped: name one of its instances, such as `{task_id}[0]` (in the API `map_index=0`)"
+        ),
+        (MapIndex::NONE, false) => format!("`{task_id}` is not part of this run"),
+        (map, _) => format!("`{task_id}` has no instance {map} in this run"),
+    })
 }
 
 /// Has nothing happened to a task without a row of its own? It has when instances stand in its

@@ -3,7 +3,7 @@
 use super::{DagFacts, DagHead, Frame, PageResult, ask, dag_facts, dag_head, go, show};
 use crate::Web;
 use crate::error::Fault;
-use crate::view::text;
+use crate::view::{self, text};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
@@ -59,6 +59,8 @@ struct Trigger {
     fields: Vec<Field>,
     logical_date: String,
     logical_date_error: Option<String>,
+    run_after: String,
+    run_after_error: Option<String>,
     run_id: String,
     note: String,
     timezone: String,
@@ -67,6 +69,10 @@ struct Trigger {
 }
 
 type Texts = HashMap<String, String>;
+
+// Under which names mistakes in the dates are kept: no parameter's name has a space.
+const DATE: &str = " date";
+const LATER: &str = " later";
 
 fn kind(param: &Param) -> Kind {
     if param.schema.get("enum").is_some_and(Value::is_array) {
@@ -89,14 +95,6 @@ fn kind(param: &Param) -> Kind {
     }
 }
 
-fn may_be_null(param: &Param) -> bool {
-    match param.schema.get("type") {
-        Some(Value::String(name)) => name == "null",
-        Some(Value::Array(names)) => names.iter().any(|name| name == "null"),
-        _ => false,
-    }
-}
-
 /// A value as the form writes it.
 fn written(kind: Kind, value: &Value) -> String {
     match value {
@@ -114,14 +112,14 @@ fn read(param: &Param, written: Option<&String>) -> Result<Option<Value>, String
     };
     let plain = written.trim();
     if plain.is_empty() && !matches!(kind, Kind::Text) {
-        return match (param.default.is_null(), may_be_null(param)) {
+        return match (param.default.is_null(), param.may_be_null()) {
             (true, false) => Err("a value is needed".to_string()),
             (_, true) => Ok(Some(Value::Null)),
             _ => Ok(None),
         };
     }
     let value = match kind {
-        Kind::Text if written.is_empty() && param.default.is_null() && may_be_null(param) => {
+        Kind::Text if written.is_empty() && param.default.is_null() && param.may_be_null() => {
             Value::Null
         }
         Kind::Text => Value::String(written.replace("\r\n", "\n")),
@@ -167,7 +165,11 @@ fn field(param: &Param, texts: &Texts, error: Option<String>) -> Field {
         } else {
             title
         },
-        description: words("description"),
+        description: ["description", "description_md"]
+            .into_iter()
+            .map(words)
+            .find(|text| !text.is_empty())
+            .unwrap_or_default(),
         kind: kind.name(),
         choices: choices
             .iter()
@@ -178,7 +180,7 @@ fn field(param: &Param, texts: &Texts, error: Option<String>) -> Field {
                 (text, label, chosen)
             })
             .collect(),
-        required: param.default.is_null() && !may_be_null(param),
+        required: param.default.is_null() && !param.may_be_null(),
         name: param.name.clone(),
         value,
         error,
@@ -215,7 +217,9 @@ async fn page(
             .map(|param| field(param, texts, errors.remove(&param.name)))
             .collect(),
         logical_date: text("logical_date"),
-        logical_date_error: errors.remove(" date"),
+        logical_date_error: errors.remove(DATE),
+        run_after: text("run_after"),
+        run_after_error: errors.remove(LATER),
         run_id: text("run_id"),
         note: text("note"),
         timezone: facts
@@ -278,20 +282,25 @@ fn wish(dag: &Dag, texts: &Texts) -> (Command, HashMap<String, String>) {
             .map(|text| text.trim().to_string())
             .filter(|text| !text.is_empty())
     };
-    let zone = jiff::tz::TimeZone::get(&dag.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
-    let logical_date = filled("logical_date").and_then(|text| match Ts::parse(&text, &zone) {
+    let mut instant = |text: &str, field: &str| match Ts::parse_in(text, &dag.timezone) {
         Ok(at) => Some(at),
         Err(err) => {
-            errors.insert(" date".to_string(), err.to_string()); // No parameter's name has a space.
+            errors.insert(field.to_string(), err.to_string());
             None
         }
-    });
+    };
+    let logical_date = match filled("logical_date").as_deref() {
+        None => Some(view::now()),
+        Some("none") => None,
+        Some(text) => instant(text, DATE),
+    };
+    let run_after = filled("run_after").and_then(|text| instant(&text, LATER));
     let command = Command::Trigger {
         dag_id: dag.id.clone(),
         run_id: filled("run_id"),
         logical_date,
         data_interval: None,
-        run_after: None,
+        run_after,
         conf,
         note: filled("note"),
         idempotency_key: None,

@@ -234,6 +234,25 @@ async fn the_api_steers() {
     assert!(matches!(asked.last(), Some(Command::Cancel { .. })));
 }
 
+/// Source: Airflow's `api_fastapi/core_api/services/public/dag_run.py: DagRunMutableStates`.
+#[tokio::test]
+async fn people_set_a_run_to_the_states_that_airflow_lets_them_set() {
+    let fixture = fixture().await;
+    let table = [
+        ("queued", 200),
+        ("success", 200),
+        ("failed", 200),
+        ("running", 422),
+        ("skipped", 422),
+        ("cancelled", 422),
+    ];
+    for (state, expected) in table {
+        let wish = json!({ "state": state });
+        let (status, body) = ask(&fixture, "PATCH", "/api/v2/dags/hello/dagRuns/one", wish).await;
+        assert_eq!(status, expected, "{state}: {body}");
+    }
+}
+
 #[tokio::test]
 async fn a_log_comes_as_json_and_as_lines() {
     let fixture = fixture().await;

@@ -225,42 +225,6 @@ async fn clearing_shows_the_list_first_and_again_when_it_has_changed() {
 }
 
 #[tokio::test]
-async fn the_trigger_form_says_what_is_wrong_by_field() {
-    let fixture = fixture().await;
-    let form = get(&fixture, "/dags/hello/trigger").await;
-    assert!(form.text.contains("Europe/Paris") && form.text.contains("p.days"));
-    let wrong = post(
-        &fixture,
-        "/dags/hello/trigger",
-        "p.days=0&p.currency=%22EUR%22&logical_date=soon",
-    )
-    .await;
-    assert_eq!(wrong.status, 422);
-    assert!(wrong.text.contains("minimum of 1") && wrong.text.contains("is not a date"));
-    assert!(fixture.asked.lock().unwrap().is_empty());
-    let conflict = post(&fixture, "/dags/hello/trigger", "run_id=one").await;
-    assert_eq!(conflict.status, 409);
-    assert!(conflict.text.contains("already"));
-    let body = "p.days=9&p.currency=%22USD%22&p.full=false&logical_date=2026-11-20T06%3A00";
-    assert_eq!(
-        post(&fixture, "/dags/hello/trigger", body).await.headers["location"],
-        "/dags/hello/runs/two"
-    );
-    let asked = fixture.asked.lock().unwrap();
-    let Command::Trigger {
-        conf, logical_date, ..
-    } = asked.last().unwrap()
-    else {
-        panic!("{asked:?}")
-    };
-    assert_eq!(
-        serde_json::json!(conf),
-        serde_json::json!({ "currency": "USD", "days": 9 })
-    );
-    assert_eq!(logical_date.unwrap().to_string(), "2026-11-20T05:00:00Z");
-}
-
-#[tokio::test]
 async fn a_wrong_name_gets_the_near_one() {
     let fixture = fixture().await;
     for (path, near) in [
