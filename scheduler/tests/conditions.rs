@@ -390,3 +390,57 @@ fn an_instant_of_now_at_which_nothing_fires_is_neither_to_come_nor_made_up_for()
     assert_eq!(made_up(Ts(10 * DAY), Ts(10 * DAY)), Some(true));
     assert_eq!(made_up(Ts(9 * DAY), now), Some(false));
 }
+
+#[test]
+fn the_first_and_the_last_date_are_within_and_what_lies_beyond_is_told_with_the_date_that_forbids()
+{
+    let none = BTreeSet::new();
+    let (start, end) = (Ts(3 * DAY), Ts(5 * DAY));
+    let dag = daily(|dag| (dag.start_date, dag.end_date) = (Some(start), Some(end)));
+    let dates = |day: i64| {
+        let stand = stand(&dag, &none);
+        let checks = why_dag(&stand, &Turns::default(), Some(Ts(day * DAY)), Ts(10 * DAY));
+        let mut found = checks.into_iter();
+        found
+            .find(|check| matches!(check.kind, CheckKind::InDates { .. }))
+            .unwrap()
+    };
+    let kind = |day: i64, start_date, end_date| CheckKind::InDates {
+        at: Ts(day * DAY),
+        start_date,
+        end_date,
+    };
+    assert_eq!(dates(2), blocked(kind(2, Some(start), None)));
+    for day in 3..=5 {
+        assert_eq!(dates(day), ok(kind(day, None, None)));
+    }
+    assert_eq!(dates(6), blocked(kind(6, None, Some(end))));
+}
+
+#[test]
+fn a_schedule_without_ticks_of_its_own_says_when_it_goes_next() {
+    let none = BTreeSet::new();
+    let next = |ticks: Ticks, high: Option<Ts>, now: Ts| {
+        let dag = daily(|dag| dag.schedule.ticks = ticks);
+        let mut stand = stand(&dag, &none);
+        stand.high = high;
+        let checks = why_dag(&stand, &Turns::default(), None, now);
+        let mut found = checks.into_iter();
+        let due = found.find(|check| matches!(check.kind, CheckKind::Due { .. }));
+        match due.unwrap().kind {
+            CheckKind::Due { next, .. } => next,
+            other => panic!("{other:?}"),
+        }
+    };
+    let second = Ts(DAY + 1_000_000);
+    assert_eq!(
+        next(Ticks::Continuous, Some(Ts(DAY)), Ts(DAY)),
+        Some(second)
+    );
+    assert_eq!(
+        next(Ticks::Continuous, Some(Ts(DAY)), Ts(2 * DAY)),
+        Some(Ts(2 * DAY))
+    );
+    assert_eq!(next(Ticks::Once(None), None, NOW), Some(NOW));
+    assert_eq!(next(Ticks::Once(None), Some(NOW), Ts(DAY)), None);
+}
