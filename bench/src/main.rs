@@ -224,7 +224,7 @@ fn measure() -> Result<()> {
         report.keep("due", done);
     }
     if options.wants("idle10k") {
-        let done = schedules::idle(&options, folder, &mut report);
+        let done = schedules::idle(&options, folder, commit_ms, &mut report);
         report.keep("idle10k", done);
     }
     if options.wants("catchup") {

@@ -5,7 +5,7 @@ use crate::Options;
 use crate::contest::middle;
 use crate::home::{Home, Server};
 use crate::report::Report;
-use crate::single::watch_idle;
+use crate::single::{NOT_DUE, watch_idle, write_dags};
 use crate::wide::{second_of, single};
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -111,7 +111,12 @@ fn latencies(server: &Server, path: &str, tick: Timestamp, dags: usize) -> Resul
 }
 
 /// Ten thousand DAGs with nothing to do, beside none.
-pub fn idle(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
+pub fn idle(
+    options: &Options,
+    scratch: &Path,
+    commit_ms: Option<f64>,
+    report: &mut Report,
+) -> Result<()> {
     let dags = IDLE / options.shrink;
     let nothing = watch_idle(options, scratch, 0)?;
     let many = watch_idle(options, scratch, dags)?;
@@ -130,7 +135,26 @@ pub fn idle(options: &Options, scratch: &Path, report: &mut Report) -> Result<()
         "MiB",
     );
     report.row("resident memory", mib(many.resident_kib), "MiB");
+    let alone = beside_idle(options, scratch, 0, report)?;
+    let beside = beside_idle(options, scratch, dags, report)?;
+    report.ratios("that", beside, alone, commit_ms);
     Ok(())
+}
+
+/// From the trigger of a DAG of one task to the end of its run, beside DAGs that are not due.
+fn beside_idle(options: &Options, scratch: &Path, dags: usize, report: &mut Report) -> Result<f64> {
+    let home = Home::new(&options.tidemill, scratch)?;
+    write_dags(&home.dags(), dags, NOT_DUE)?;
+    std::fs::write(home.dags().join("single.toml"), "[tasks]\nt = 'true'\n")?;
+    let server = home.serve(&[])?;
+    server.wait("all DAGs", Duration::from_millis(20), |server| {
+        let found = server.get("/api/v2/dags?limit=1")?;
+        Ok((found["total_entries"] == dags + 1).then_some(()))
+    })?;
+    let when = format!("beside {dags} idle DAGs");
+    let took = single(&home, &server, options, report, &when)?;
+    server.stop()?;
+    Ok(took)
 }
 
 /// A hundred thousand missed ticks: without catch-up one run, with it all of them, beside others.

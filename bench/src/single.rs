@@ -75,7 +75,7 @@ fn lives(address: &str) -> bool {
 }
 
 /// Small files, each different.
-fn write_dags(folder: &Path, count: usize, schedule: &str) -> Result<()> {
+pub fn write_dags(folder: &Path, count: usize, schedule: &str) -> Result<()> {
     for number in 0..count {
         let text = format!(
             "[dag]\ndescription = \"number {number}\"\n{schedule}[default_args]\nretries = 2\nretry_delay = \"30s\"\n\n[tasks]\nextract = \"echo {number}\"\n\n[tasks.transform]\ndepends_on = [\"extract\"]\nenv = {{ DAY = \"{{{{ ds }}}}\" }}\nshell = 'echo \"$DAY\"'\n\n[tasks.load]\ndepends_on = [\"transform\"]\nshell = \"echo done\"\n"
@@ -188,10 +188,13 @@ fn idle(options: &Options, scratch: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// The keys of a DAG with a schedule that has long to go.
+pub const NOT_DUE: &str = "schedule = \"0 0 1 1 *\"\n";
+
 /// What a server with so many scheduled DAGs uses while nothing is to be done.
 pub fn watch_idle(options: &Options, scratch: &Path, dags: usize) -> Result<procfs::Usage> {
     let home = Home::new(&options.tidemill, scratch)?;
-    write_dags(&home.dags(), dags, "schedule = \"0 0 1 1 *\"\n")?;
+    write_dags(&home.dags(), dags, NOT_DUE)?;
     let server = home.serve(&[])?;
     server.wait("all DAGs", Duration::from_millis(10), |server| {
         Ok((server.get("/api/v2/dags?limit=1")?["total_entries"] == dags).then_some(()))
